@@ -1,0 +1,70 @@
+"""Runs commands and ends them when its parent is gone, also after a ``kill -9`` of the parent.
+
+    python -I -S guard.py FOLDER JSON
+
+JSON lists commands, each ``[name, argument, ...]``. When standard input closes, which the kernel
+does for a dead parent, every command is killed and FOLDER removed. A command that ends by itself is
+told on standard output as ``name status``. Where the system knows how (Linux), the commands also
+die with the guard. Standard library only: it is started as a file, in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _start(arguments: list[str], log: str) -> tuple[int, int]:
+    """Process id, and a pipe that closes when the process has ended."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.set_inheritable(write, True)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        try:
+            os.execv(arguments[0], arguments)
+        except OSError as error:
+            os.write(2, f"{arguments[0]}: {error}\n".encode())
+            os._exit(127)
+    os.close(write)
+    return child, read
+
+
+def main(folder: str, commands: list[list[str]]) -> None:
+    """Start, watch, end."""
+    running = {}
+    for name, *arguments in commands:
+        child, pipe = _start(arguments, os.path.join(folder, f"{name}.log"))  # noqa: PTH118
+        running[pipe] = name, child
+    parent_alive = True
+    while parent_alive:
+        ready, _, _ = select.select([0, *running], [], [])
+        for pipe in ready:
+            if pipe == 0:
+                parent_alive = bool(os.read(0, 4096))
+            else:
+                name, child = running.pop(pipe)
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(1, f"{name} {status}\n".encode())
+    for _, child in running.values():
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,0 +1,60 @@
+"""Rewards: pure functions of what a mesh measured. A simulator never predicts them.
+
+Each takes arrays (or numbers) of equal shape and returns one of that shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshgym.errors import InvalidValueError, UnknownNameError
+
+FloatArray = NDArray[np.float64]
+#: ``reward(qps, p200, p503) -> reward``; batched.
+Reward = Callable[[Any, Any, Any], Any]
+
+
+def worst_case(qps: FloatArray, p200: FloatArray, p503: FloatArray) -> FloatArray:
+    """503s a second, ``qps * p503``: the load most worth testing for (paper, Eq. 3)."""
+    return qps * p503
+
+
+def best_case(qps: FloatArray, p200: FloatArray, p503: FloatArray) -> FloatArray:
+    """200s a second, ``qps * p200``: what an operator wants to deploy (paper, Table 2)."""
+    return qps * p200
+
+
+REWARDS: dict[str, Reward] = {"worst_case": worst_case, "best_case": best_case}
+
+
+def load_reward(reward: str | Reward) -> Reward:
+    """A reward by name, or a callable of one's own as it is.
+
+    Raises:
+        UnknownNameError: no such name.
+        InvalidValueError: neither a name nor a callable.
+    """
+    if isinstance(reward, str):
+        if reward not in REWARDS:
+            raise UnknownNameError("reward", reward, REWARDS)
+        return REWARDS[reward]
+    if not callable(reward):
+        raise InvalidValueError("reward", reward, f"{', '.join(REWARDS)}, or a function of (qps, p200, p503)")
+    return reward
+
+
+def share_between_services(rewards: FloatArray, beta: float) -> FloatArray:
+    """Each service's reward plus ``beta`` times the mean over all services (paper, Eq. 8).
+
+    Args:
+        rewards: shape (..., services).
+        beta: weight of the mean.
+
+    Returns:
+        Shape (..., services).
+    """
+    return rewards + beta * rewards.mean(axis=-1, keepdims=True)
