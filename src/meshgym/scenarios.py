@@ -50,7 +50,7 @@ class Range:
     def values(self) -> NDArray[np.float64]:
         """All values, ascending, shape (k,)."""
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        return self.low + self.step * np.arange(count)
+        return np.float64(self.low) + self.step * np.arange(count, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,5 @@ def make_certificates(folder: Path) -> Certificates:
         (folder / file).write_bytes(certificate.public_bytes(pem))
     key_file = folder / "workload.key"
     key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        workload.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    key_file.write_bytes(workload.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return Certificates(folder)

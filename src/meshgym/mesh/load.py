@@ -103,9 +103,7 @@ class ClosedLoop:
             if collecting:
                 gc.enable()
 
-    def _loop(
-        self, selector: selectors.BaseSelector, threads: list[_Thread], request: bytes, expect: bytes
-    ) -> Answers:
+    def _loop(self, selector: selectors.BaseSelector, threads: list[_Thread], request: bytes, expect: bytes) -> Answers:
         answers = Answers()
         clock = time.perf_counter
         start = clock()
@@ -123,9 +121,7 @@ class ClosedLoop:
         answers.duration_s = clock() - start
         return answers
 
-    def _send(
-        self, selector: selectors.BaseSelector, thread: _Thread, request: bytes, answers: Answers
-    ) -> None:
+    def _send(self, selector: selectors.BaseSelector, thread: _Thread, request: bytes, answers: Answers) -> None:
         """Send the thread's next call, on a new connection if need be; count what can't be sent."""
         while thread.calls:
             thread.calls -= 1
@@ -143,9 +139,7 @@ class ClosedLoop:
                 answers.latencies_s.append(time.perf_counter() - thread.sent_at)
         self._hang_up(selector, thread)
 
-    def _receive(
-        self, selector: selectors.BaseSelector, thread: _Thread, expect: bytes, answers: Answers
-    ) -> bool:
+    def _receive(self, selector: selectors.BaseSelector, thread: _Thread, expect: bytes, answers: Answers) -> bool:
         """Read; True when the call is over."""
         assert thread.socket is not None
         try:
