@@ -57,4 +57,5 @@ def share_between_services(rewards: FloatArray, beta: float) -> FloatArray:
     Returns:
         Shape (..., services).
     """
-    return rewards + beta * rewards.mean(axis=-1, keepdims=True)
+    mean: FloatArray = rewards.mean(axis=-1, keepdims=True)
+    return rewards + beta * mean
