@@ -1,11 +1,13 @@
-"""A simulator with drawn weights: everything about files and arithmetic, without training."""
+"""A simulator with drawn weights: files and arithmetic can be tested without training."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from meshgym.scenarios import load_scenario
 from meshgym.simulator.artefact import Identity, Scaling, Simulator
@@ -13,11 +15,12 @@ from meshgym.simulator.features import FEATURE_NAMES
 from meshgym.simulator.network import Ensemble, quantise
 
 
-def drawn_simulator(targets: int = 2, seed: int = 0, members: int = 3, width: int = 16) -> Simulator:
+def _drawn_simulator(
+    targets: int = 2, seed: int = 0, members: int = 3, width: int = 16, spread: float = 1.0
+) -> Simulator:
     """An untrained simulator over S2's ranges."""
     generator = np.random.default_rng(seed)
-    sizes = [len(FEATURE_NAMES), width, width, 2 * targets]
-    shapes = list(itertools.pairwise(sizes))
+    shapes = list(itertools.pairwise([len(FEATURE_NAMES), width, width, 2 * targets]))
     ranges = load_scenario("S2").ranges.values()
     ensemble = Ensemble(
         weights=tuple(quantise(generator.normal(0, i**-0.5, (members, i, o))) for i, o in shapes),
@@ -27,22 +30,36 @@ def drawn_simulator(targets: int = 2, seed: int = 0, members: int = 3, width: in
         low=np.array([span.low for span in ranges], dtype=np.float64),
         high=np.array([span.high for span in ranges], dtype=np.float64),
         input_mean=generator.uniform(1, 5, len(FEATURE_NAMES)),
-        input_scale=generator.uniform(1, 50, len(FEATURE_NAMES)),
+        input_scale=generator.uniform(50, 200, len(FEATURE_NAMES)),
         output_mean=np.array([400.0, 0.4, 0.5])[:targets],
         output_scale=np.array([150.0, 0.3, 0.3])[:targets],
-        spread=np.ones(targets),
+        spread=np.full(targets, spread),
         correlation=np.array(0.7),
     )
     return Simulator(ensemble, scaling, Identity(scenario="S2", traces="0" * 64, seed=seed, metrics={"mse": 0.5}))
 
 
+def _settings(rows: int) -> NDArray[np.float64]:
+    """Settings drawn from S2's ranges, shape (rows, 9)."""
+    generator = np.random.default_rng(1)
+    return np.column_stack([generator.choice(span.values, rows) for span in load_scenario("S2").ranges.values()])
+
+
+@pytest.fixture(scope="session")
+def make_simulator() -> Callable[..., Simulator]:
+    return _drawn_simulator
+
+
+@pytest.fixture(scope="session")
+def make_settings() -> Callable[[int], NDArray[np.float64]]:
+    return _settings
+
+
 @pytest.fixture
 def simulator() -> Simulator:
-    return drawn_simulator()
+    return _drawn_simulator()
 
 
 @pytest.fixture
-def settings() -> np.ndarray:
-    """1000 settings of S2, shape (1000, 9)."""
-    generator = np.random.default_rng(1)
-    return np.column_stack([generator.choice(span.values, 1000) for span in load_scenario("S2").ranges.values()])
+def settings() -> NDArray[np.float64]:
+    return _settings(1000)

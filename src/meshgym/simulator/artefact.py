@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ Arrays = dict[str, NDArray[Any]]
 
 #: Version of the file's layout and of :data:`FEATURE_NAMES`; raised when either changes.
 SCHEMA = 1
+#: What NumPy and zipfile raise on files that are damaged, or none of theirs.
+_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,11 @@ class Simulator:
         """
         remedy = "Fit it again with: meshgym fit"
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
+                arrays = {name: content[name] for name in content.files}
         except FileNotFoundError:
             raise SimulatorError(f"there is no simulator file {path}. {remedy}") from None
-        except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {remedy}") from error
         if not {"identity", "sha256"} <= set(arrays):
             raise SimulatorError(f"{path} is an .npz file, but no simulator. {remedy}")

@@ -1,0 +1,154 @@
+"""The simulator's file, what it refuses, and that an answer does not depend on its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshgym.errors import FolderError, InvalidValueError, SimulatorError
+from meshgym.simulator import Simulator, load_simulator
+from meshgym.simulator.artefact import PREDICTION_NAMES, Prediction
+
+MakeSimulator = Callable[..., Simulator]
+
+
+def assert_equal(left: Prediction, right: Prediction) -> None:
+    for name in PREDICTION_NAMES:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+
+
+def part(prediction: Prediction, rows: Any) -> Prediction:
+    return Prediction(*(getattr(prediction, name)[rows] for name in PREDICTION_NAMES))
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Change entries of a simulator file without mending its checksum."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    with path.open("wb") as file:
+        np.savez(file, **(arrays | changes))
+
+
+@given(rows=st.lists(st.integers(0, 999), min_size=1, max_size=700))
+def test_an_answer_is_the_same_in_every_batch(drawn: tuple[Simulator, Any, Prediction], rows: list[int]) -> None:
+    simulator, settings, expected = drawn
+    assert_equal(simulator.predict(settings[rows]), part(expected, rows))
+
+
+@pytest.fixture(scope="module")
+def drawn(make_settings: Callable[[int], Any], make_simulator: MakeSimulator) -> tuple[Simulator, Any, Prediction]:
+    simulator, settings = make_simulator(members=2, width=48), make_settings(1000)
+    return simulator, settings, simulator.predict(settings)
+
+
+@pytest.mark.parametrize("targets", [2, 3])
+def test_predictions_are_measurements(make_simulator: MakeSimulator, settings: Any, targets: int) -> None:
+    answer = make_simulator(targets=targets).predict(settings)
+    assert len(answer) == len(settings)
+    assert {getattr(answer, name).shape for name in PREDICTION_NAMES} == {(len(settings),)}
+    assert answer.qps.min() >= 0
+    assert answer.p503.min() >= 0
+    assert answer.p503.max() <= 1
+    assert answer.qps_std.min() > 0
+    total = answer.p200.astype(float) + answer.p503
+    if targets == 2:
+        np.testing.assert_allclose(total, 1, atol=1e-7)
+    else:
+        assert total.max() < 1 + 1e-7
+        assert total.min() < 0.99
+
+
+def test_no_settings_give_no_predictions(simulator: Simulator) -> None:
+    assert len(simulator.predict(np.empty((0, 9)))) == 0
+
+
+def test_outside_is_what_the_traces_did_not_cover(simulator: Simulator, settings: Any) -> None:
+    assert not simulator.predict(settings).outside.any()
+    beyond = np.repeat(settings[:1], 9, axis=0) + 1000 * np.eye(9)
+    assert simulator.predict(beyond).outside.all()
+
+
+@pytest.mark.parametrize("settings", [np.zeros(9), np.zeros((3, 8)), np.full((2, 9), np.nan)])
+def test_what_is_no_settings_matrix_is_refused(simulator: Simulator, settings: Any) -> None:
+    with pytest.raises(InvalidValueError, match="settings"):
+        simulator.predict(settings)
+
+
+def test_a_file_gives_back_the_simulator(simulator: Simulator, settings: Any, tmp_path: Path) -> None:
+    path = simulator.save(tmp_path / "new folder" / "S2.npz")
+    again = load_simulator(path)
+    assert again.identity == simulator.identity
+    assert_equal(again.predict(settings), simulator.predict(settings))
+    assert again.save(tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("cut", [0, 100, -100])
+def test_a_truncated_file_is_refused(simulator: Simulator, tmp_path: Path, cut: int) -> None:
+    path = simulator.save(tmp_path / "S2.npz")
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(SimulatorError, match="damaged"):
+        Simulator.load(path)
+
+
+@given(position=st.integers(0, 10**6), flip=st.integers(1, 255))
+def test_a_changed_byte_is_refused_or_harmless(drawn_file: Path, position: int, flip: int) -> None:
+    content = bytearray(drawn_file.read_bytes())
+    content[position % len(content)] ^= flip
+    damaged = drawn_file.with_name("damaged.npz")
+    damaged.write_bytes(content)
+    try:
+        loaded = Simulator.load(damaged)
+    except SimulatorError:
+        return
+    rows = np.ones((1, 9))  # a byte that carries nothing, such as a date in the archive
+    assert_equal(loaded.predict(rows), Simulator.load(drawn_file).predict(rows))
+
+
+@pytest.fixture(scope="module")
+def drawn_file(make_simulator: MakeSimulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_simulator().save(tmp_path_factory.mktemp("simulator") / "S2.npz")
+
+
+def test_an_edited_file_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    path = simulator.save(tmp_path / "S2.npz")
+    rewrite(path, weight_0=simulator.ensemble.weights[0] + np.int16(1))
+    with pytest.raises(SimulatorError, match="edited"):
+        Simulator.load(path)
+
+
+def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.npz"
+    with foreign.open("wb") as file:
+        np.savez(file, weights=np.zeros(3))
+    with pytest.raises(SimulatorError, match="no simulator"):
+        Simulator.load(foreign)
+    objects = tmp_path / "objects.npz"
+    with objects.open("wb") as file:
+        np.savez(file, identity=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(SimulatorError, match="damaged"):
+        Simulator.load(objects)
+    array = tmp_path / "array.npy"
+    np.save(array, np.zeros(3))
+    with pytest.raises(SimulatorError, match="no simulator file"):
+        Simulator.load(array)
+    with pytest.raises(SimulatorError, match="there is no simulator file"):
+        load_simulator(tmp_path / "none.npz")
+
+
+def test_another_layout_is_refused(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = simulator.save(tmp_path / "S2.npz")
+    monkeypatch.setattr("meshgym.simulator.artefact.SCHEMA", 99)
+    with pytest.raises(SimulatorError, match="layout 1, this meshgym reads layout 99"):
+        Simulator.load(path)
+
+
+def test_a_folder_that_cannot_be_written(simulator: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match="cannot write"):
+        simulator.save(tmp_path / "file" / "S2.npz")

@@ -1,0 +1,66 @@
+"""A simulated mesh answers as its simulator, or scatters as the simulator says runs do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meshgym.errors import MeshError
+from meshgym.simulator import SimulatedMesh, Simulator
+from meshgym.types import Setting
+
+
+def test_measure_is_predict(simulator: Simulator, settings: Any) -> None:
+    expected = simulator.predict(settings[:5])
+    with SimulatedMesh(simulator) as mesh:
+        assert not mesh.live
+        for row, values in enumerate(settings[:5]):
+            setting = Setting.from_row(values)
+            response = mesh.measure(setting.rules, setting.load)
+            assert (response.qps, response.p200, response.p503) == (
+                expected.qps[row],
+                expected.p200[row],
+                expected.p503[row],
+            )
+
+
+def test_a_closed_mesh_refuses(simulator: Simulator, settings: Any) -> None:
+    mesh = SimulatedMesh(simulator)
+    mesh.close()
+    mesh.close()
+    with pytest.raises(MeshError, match="closed"):
+        mesh.predict(settings)
+
+
+def test_samples_scatter_as_predicted(make_simulator: Callable[..., Simulator], settings: Any) -> None:
+    simulator = make_simulator(spread=0.05)
+    row = simulator.predict(settings)
+    inner = np.flatnonzero((row.p503 > 0.3) & (row.p503 < 0.7) & (row.qps > 300))[0]
+    many = np.repeat(settings[inner : inner + 1], 20_000, axis=0)
+    drawn = SimulatedMesh(simulator, sample=True, seed=3).predict(many)
+    np.testing.assert_allclose(drawn.qps.mean(), row.qps[inner], rtol=0.01)
+    np.testing.assert_allclose(drawn.qps.std(), row.qps_std[inner], rtol=0.03)
+    np.testing.assert_allclose(drawn.p503.std(), row.p503_std[inner], rtol=0.03)
+    np.testing.assert_allclose(np.corrcoef(drawn.qps, drawn.p503)[0, 1], 0.7, atol=0.03)
+
+
+@pytest.mark.parametrize("targets", [2, 3])
+def test_samples_are_measurements(make_simulator: Callable[..., Simulator], settings: Any, targets: int) -> None:
+    simulator = make_simulator(targets=targets)
+    drawn = SimulatedMesh(simulator, sample=True, seed=0).predict(settings)
+    assert drawn.qps.min() >= 0
+    assert drawn.p503.min() >= 0
+    assert drawn.p503.max() <= 1
+    other = 1 - drawn.p503.astype(float) - drawn.p200
+    expected = simulator.predict(settings)
+    np.testing.assert_allclose(other, 1 - expected.p503.astype(float) - expected.p200, atol=1e-6)
+
+
+def test_one_seed_gives_the_same_samples(simulator: Simulator, settings: Any) -> None:
+    first, second, other = (SimulatedMesh(simulator, sample=True, seed=seed).predict(settings) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.qps, second.qps)
+    np.testing.assert_array_equal(first.p503, second.p503)
+    assert not np.array_equal(first.qps, other.qps)

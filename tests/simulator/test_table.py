@@ -1,0 +1,85 @@
+"""The table equals the model, filled at once or where it is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meshgym.errors import InvalidValueError
+from meshgym.scenarios import Range, Scenario, load_scenario
+from meshgym.simulator import ResponseTable, Simulator, response_table, table
+from meshgym.simulator.artefact import PREDICTION_NAMES
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """A scenario of one's own: no range or action is one of S1..S5."""
+    own = load_scenario("S2")
+    rules = own.rules | {"max_connections": Range(2, 8, 3), "base_ejection_time_s": Range(0.5, 1.5, 0.5)}
+    return replace(own, name="own", rules=rules, actions={"threads": (2, 9), "calls": (60, 100, 1000)})
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_table_equals_the_model(
+    simulator: Simulator, scenario: Scenario, dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not dense:
+        monkeypatch.setattr(table, "DENSE_ENTRIES", 0)
+    answers = ResponseTable(simulator, scenario)
+    assert answers.dense == dense
+    assert answers.rules.shape == (5 * 3 * 5 * 3, 7)
+    generator = np.random.default_rng(0)
+    chosen = [generator.integers(0, size, 500) for size in (len(answers.rules), 2, 3)]
+    for _ in range(2):  # what was filled by the first look stays as it is
+        found = answers.lookup(*chosen)
+        settings = np.column_stack(
+            [
+                answers.rules[chosen[0]],
+                np.array(scenario.actions["threads"])[chosen[1]],
+                np.array(scenario.actions["calls"])[chosen[2]],
+            ]
+        )
+        expected = simulator.predict(settings)
+        for name in PREDICTION_NAMES:
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+            np.testing.assert_array_equal(answers.columns[name][answers.index(*chosen)], getattr(expected, name))
+
+
+def test_rules_are_in_c_order(simulator: Simulator, scenario: Scenario) -> None:
+    rules = ResponseTable(simulator, scenario).rules
+    order = np.lexsort(rules.T[::-1])
+    np.testing.assert_array_equal(order, np.arange(len(rules)))
+    assert len(np.unique(rules, axis=0)) == len(rules)
+
+
+def test_a_lazy_table_answers_each_entry_once(
+    simulator: Simulator, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "DENSE_ENTRIES", 0)
+    asked: list[int] = []
+    predict = simulator.predict
+
+    def counting(settings: Any) -> Any:
+        asked.append(len(settings))
+        return predict(settings)
+
+    monkeypatch.setattr(simulator, "predict", counting)
+    answers = ResponseTable(simulator, scenario)
+    rows = np.array([3, 3, 4])
+    answers.lookup(rows, rows * 0, rows * 0)
+    answers.lookup(rows, rows * 0, rows * 0)
+    assert asked == [2]
+
+
+def test_a_grid_that_fits_nowhere_is_refused(simulator: Simulator, scenario: Scenario) -> None:
+    huge = replace(scenario, rules=scenario.rules | {"max_connections": Range(1, 10**7)})
+    with pytest.raises(InvalidValueError, match="larger steps"):
+        ResponseTable(simulator, huge)
+
+
+def test_tables_are_shared(simulator: Simulator, scenario: Scenario) -> None:
+    assert response_table(simulator, scenario) is response_table(simulator, scenario)
+    assert response_table(simulator, scenario) is not response_table(simulator, load_scenario("S2"))
