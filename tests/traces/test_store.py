@@ -1,0 +1,145 @@
+"""Trace files: what is written comes back, and what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshgym.errors import FolderError, TraceError
+from meshgym.scenarios import load_scenario
+from meshgym.traces.schema import COLUMNS, REQUIRED
+from meshgym.traces.store import check_traces, load_traces, read_card, trace_hash, write_traces
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """Twenty runs over S3's ranges with one optional column, columns out of order."""
+    generator = np.random.default_rng(0)
+    columns = {name: generator.choice(span.values, 20) for name, span in load_scenario("S3").ranges.items()}
+    p503 = generator.uniform(size=20)
+    measured = {"repeat": 0, "qps": generator.uniform(0, 900, 20), "p503": p503, "p200": 1 - p503}
+    return pd.DataFrame(measured | columns)
+
+
+@pytest.fixture
+def path(frame: pd.DataFrame, tmp_path: Path) -> Path:
+    return write_traces(frame, tmp_path / "new folder" / "own.parquet", {"how": "by hand"})
+
+
+def test_what_is_written_comes_back(frame: pd.DataFrame, path: Path) -> None:
+    again = load_traces(path)
+    assert list(again) == [name for name in COLUMNS if name in frame]
+    pd.testing.assert_frame_equal(again, frame, check_like=True, check_dtype=False)
+    assert again["threads"].dtype == np.int64
+    assert again["interval_s"].dtype == np.float64
+
+
+def test_the_card_tells_units_and_hash(frame: pd.DataFrame, path: Path) -> None:
+    card = read_card(path)
+    assert card is not None
+    assert card["how"] == "by hand"
+    assert card["rows"] == len(frame)
+    assert card["columns"]["qps"]["unit"] == "1/s"
+    assert card["sha256"] == trace_hash(load_traces(path))
+
+
+@pytest.mark.parametrize("name", ["own.csv", "own.csv.gz"])
+def test_csv_is_the_same_set(path: Path, tmp_path: Path, name: str) -> None:
+    original = load_traces(path)
+    original.to_csv(tmp_path / name, index=False)
+    assert trace_hash(load_traces(tmp_path / name)) == trace_hash(original)
+    assert read_card(tmp_path / name) is None
+
+
+@given(row=st.integers(0, 19), column=st.sampled_from(REQUIRED))
+def test_any_change_changes_the_hash(row: int, column: str) -> None:
+    runs = pd.DataFrame({name: np.linspace(0.1, 0.3, 20) for name in REQUIRED})
+    changed = runs.copy()
+    changed.loc[row, column] = np.nextafter(changed.loc[row, column], 1)
+    assert trace_hash(changed) != trace_hash(runs)
+
+
+@pytest.mark.parametrize("change", ["edited", "cut"])
+def test_contents_that_do_not_fit_the_card_are_refused(path: Path, change: str) -> None:
+    runs = load_traces(path)
+    if change == "cut":
+        runs = runs.iloc[:-1]
+    else:
+        runs.loc[3, "qps"] += 1
+    runs.to_parquet(path)
+    with pytest.raises(TraceError, match=r"does not fit its card own\.json"):
+        load_traces(path)
+
+
+def test_a_truncated_file_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(TraceError, match="cannot be read"):
+        load_traces(path)
+
+
+def test_a_card_that_is_no_json_is_refused(path: Path) -> None:
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(TraceError, match="no JSON"):
+        load_traces(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("p503", 1.5, "found 1.5; expected a number 0..1 (share)"),
+        ("p200", np.nan, "found nan; expected a number 0..1"),
+        ("qps", -1.0, "found -1.0; expected a number 0 and above (1/s)"),
+        ("threads", 2.5, "found 2.5; expected a whole number 1 and above"),
+        ("max_ejection_percent", 101, "found 101"),
+        ("calls", "many", "found 'many'; expected a whole number"),
+        ("qps", np.inf, "found inf"),
+    ],
+)
+def test_a_wrong_value_is_named(frame: pd.DataFrame, tmp_path: Path, column: str, value: Any, expected: str) -> None:
+    runs = frame.astype({column: object})
+    runs.loc[6, column] = value
+    with pytest.raises(TraceError) as caught:
+        check_traces(runs, "own.csv")
+    assert f"own.csv, row 7, column {column}: {expected}" in str(caught.value)
+    runs.to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(TraceError, match=f"row 7, column {column}"):
+        load_traces(tmp_path / "own.csv")
+
+
+def test_shares_beyond_one_are_named(frame: pd.DataFrame) -> None:
+    frame.loc[2, ["p200", "p503"]] = [0.7, 0.6]
+    with pytest.raises(TraceError, match=r"row 3: p200 and p503 are \[0.7, 0.6\]"):
+        check_traces(frame, "own.csv")
+
+
+def test_wrong_columns_are_named(frame: pd.DataFrame) -> None:
+    with pytest.raises(TraceError, match="no column qps"):
+        check_traces(frame.drop(columns="qps"), "own.csv")
+    with pytest.raises(TraceError, match="Did you mean 'latency_p99_ms'"):
+        check_traces(frame.assign(latency_p99=1), "own.csv")
+    with pytest.raises(TraceError, match="no rows"):
+        check_traces(frame.iloc[:0], "own.csv")
+
+
+def test_what_is_no_trace_file_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="there is no trace file"):
+        load_traces(tmp_path / "none.csv")
+    with pytest.raises(TraceError, match=r"ending in \.parquet"):
+        load_traces(tmp_path / "none.txt")
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(TraceError, match="cannot be read"):
+        load_traces(tmp_path / "empty.csv")
+    with pytest.raises(TraceError, match=r"written as \.parquet"):
+        write_traces(frame, tmp_path / "own.csv", {})
+
+
+def test_a_folder_that_cannot_be_written(frame: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match="cannot write"):
+        write_traces(frame, tmp_path / "file" / "own.parquet", {})
