@@ -1,0 +1,152 @@
+"""Contexts: which rules, and which uncontrolled load setting, an agent meets next.
+
+They do not depend on the agent's actions (the rules are exogenous), so they are drawn in blocks. A context
+is one whole number, ``rule_row * n_free + free_choice``: a row of :func:`rule_grid`, and the index of the
+uncontrolled load setting's action value (``n_free`` is 1 where both settings are controlled).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.scenarios import Scenario
+from meshgym.types import RULE_NAMES
+
+FloatArray = NDArray[np.float64]
+#: int32 keeps the blocks of thousands of environments small; a grid that fits into memory fits into it.
+Contexts = NDArray[np.int32]
+
+CONTEXT_NAMES: tuple[str, ...] = ("uniform", "traces", "walk")
+
+
+def rule_grid(scenario: Scenario) -> FloatArray:
+    """All combinations of a scenario's rules, shape (rows, 7), in C order (the last rule changes fastest)."""
+    axes = [span.values for span in scenario.rules.values()]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+class ContextSource(ABC):
+    """Draws contexts from a generator that it is handed."""
+
+    @abstractmethod
+    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+        """``size`` contexts in a row.
+
+        Args:
+            generator: what to draw from.
+            size: how many.
+            previous: the context before them; None at the start.
+        """
+
+
+class UniformContexts(ContextSource):
+    """All contexts equally likely, independent of one another.
+
+    Args:
+        count: number of contexts.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+        return generator.integers(self._count, size=size, dtype=np.int32)
+
+
+class RowContexts(ContextSource):
+    """Given rows of the rules grid, each as likely as it is often among them, independent of one another.
+
+    Args:
+        rows: shape (n,).
+        n_free: number of values of the uncontrolled load setting.
+    """
+
+    def __init__(self, rows: NDArray[np.int64], n_free: int) -> None:
+        free = np.arange(n_free, dtype=np.int32)
+        self._contexts = (rows.astype(np.int32)[:, None] * n_free + free).ravel()
+
+    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+        drawn: Contexts = self._contexts[generator.integers(len(self._contexts), size=size)]
+        return drawn
+
+
+class WalkContexts(ContextSource):
+    """A slow random walk: every rule goes one step up, one down or stays, and turns back at its ends.
+
+    The walk starts anywhere on the grid; the uncontrolled load setting is drawn afresh each time.
+
+    Args:
+        shape: number of values of each rule.
+        n_free: number of values of the uncontrolled load setting.
+    """
+
+    def __init__(self, shape: tuple[int, ...], n_free: int) -> None:
+        self._shape = shape
+        self._n_free = n_free
+
+    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+        last = np.array(self._shape) - 1
+        steps = generator.integers(-1, 2, size=(size, len(last)))
+        if previous is None:
+            steps[0] = generator.integers(0, last + 1)
+        else:
+            steps[0] += np.unravel_index(previous // self._n_free, self._shape)
+        unfolded = steps.cumsum(axis=0) % np.maximum(2 * last, 1)
+        position = last - np.abs(unfolded - last)  # the walk on a line, folded at 0 and at the last value
+        rows: Contexts = np.ravel_multi_index(tuple(position.T), self._shape).astype(np.int32)
+        return rows * np.int32(self._n_free) + generator.integers(self._n_free, size=size, dtype=np.int32)
+
+
+def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) -> ContextSource:
+    """The source of contexts of a name, or of the rows of a rules matrix.
+
+    Args:
+        contexts: ``"uniform"`` over the scenario's grid; ``"traces"``, the rules of the scenario's bundled
+            trace set as often as they occur there; ``"walk"``; or rules of one's own, shape (n, 7), columns as
+            ``meshgym.types.RULE_NAMES``.
+        scenario: what the rules belong to.
+        n_free: number of values of the uncontrolled load setting.
+
+    Raises:
+        UnknownNameError: no such name.
+        InvalidValueError: rules of another shape, or outside the scenario's grid.
+    """
+    shape = tuple(len(span.values) for span in scenario.rules.values())
+    if not isinstance(contexts, str):
+        return RowContexts(_grid_rows(np.asarray(contexts, dtype=np.float64), scenario), n_free)
+    if contexts == "uniform":
+        return UniformContexts(math.prod(shape) * n_free)
+    if contexts == "walk":
+        return WalkContexts(shape, n_free)
+    if contexts == "traces":
+        from meshgym.traces.store import load_traces  # pandas is only needed here
+
+        rules = load_traces(scenario.name)[list(RULE_NAMES)].to_numpy(dtype=np.float64)
+        return RowContexts(_grid_rows(rules, scenario), n_free)
+    raise UnknownNameError("contexts", contexts, CONTEXT_NAMES)
+
+
+def _grid_rows(rules: FloatArray, scenario: Scenario) -> NDArray[np.int64]:
+    """The row of the grid that each row of ``rules`` (n, 7) is."""
+    if rules.ndim != 2 or rules.shape[1] != len(RULE_NAMES) or not len(rules):
+        raise InvalidValueError("shape of contexts", rules.shape, f"(n, 7): {', '.join(RULE_NAMES)}")
+    axes = [span.values for span in scenario.rules.values()]
+    indices = []
+    for name, axis, column in zip(RULE_NAMES, axes, rules.T, strict=True):
+        nearest = np.abs(column[:, None] - axis).argmin(axis=1)
+        foreign = column[~np.isclose(axis[nearest], column, rtol=0, atol=1e-9)]
+        if len(foreign):
+            raise InvalidValueError(
+                f"{name} in contexts",
+                float(foreign[0]),
+                ", ".join(f"{value:g}" for value in axis),
+                "Leave such rows out, or widen the scenario's range.",
+            )
+        indices.append(nearest)
+    rows: NDArray[np.int64] = np.ravel_multi_index(tuple(indices), tuple(len(axis) for axis in axes))
+    return rows

@@ -1,0 +1,178 @@
+"""The one step all environments share: a contextual bandit over traffic rules and load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meshgym.envs.contexts import load_contexts
+from meshgym.envs.responses import Responses, TableResponses
+from meshgym.envs.spaces import Actions, Choice, observation_space
+from meshgym.errors import InvalidValueError
+from meshgym.rewards import Reward, load_reward
+from meshgym.scenarios import Scenario, load_scenario
+from meshgym.simulator import Simulator, load_simulator
+from meshgym.types import LOAD_NAMES
+
+Observation = NDArray[np.float32]
+Info = dict[str, Any]
+
+#: What a single agent controls; several agents control both.
+DEFAULT_CONTROL = "calls"
+DEFAULT_REWARD = "worst_case"
+DEFAULT_CONTEXTS = "uniform"
+#: Steps of an episode (paper, Sec. 6: 1000 interactions an epoch).
+EPISODE_STEPS = 1000
+#: Contexts drawn at once. Part of what a seed means, so the same for one environment and for many.
+_BLOCK = 1024
+
+
+class Core:
+    """One service in one copy, or in many copies that step together.
+
+    A step answers the present context's rules under the chosen load, rewards that, and moves to the next
+    context. Every array it returns is new.
+
+    Args:
+        scenario: the rules and actions.
+        control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
+        responses: what answers.
+        reward: see :func:`meshgym.rewards.load_reward`.
+        contexts: see :func:`meshgym.envs.contexts.load_contexts`.
+        copies: how many step together; None for one, whose choices and measurements are plain numbers.
+
+    Attributes:
+        actions: the action space and its meaning.
+        observation_space: of one copy, a ``Box``.
+        row: of the rules grid, under which the next step is played.
+        generators: one a copy; empty before the first reset.
+        played: row, threads and calls (indices) of the last step; None after a reset.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        control: str,
+        responses: Responses,
+        reward: str | Reward,
+        contexts: str | ArrayLike,
+        copies: int | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.actions = Actions(scenario, control)
+        self.observation_space = observation_space(scenario, self.actions.free)
+        self.reward = load_reward(reward)
+        self.copies = copies
+        self._responses = responses
+        self._rules = responses.rules
+        self._shown_rules = responses.rules.astype(np.float32)
+        self._values: dict[str, Any] = {
+            name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
+        }
+        self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
+        self._contexts = load_contexts(contexts, scenario, self._n_free)
+        self.generators: Sequence[np.random.Generator] = ()
+        self.played: tuple[Choice, Choice, Choice] | None = None
+
+    def reset(self, generators: Sequence[np.random.Generator] | None = None) -> Observation:
+        """Begin an episode at the next context.
+
+        Args:
+            generators: one a copy, to begin a new sequence of contexts; None goes on in the present one.
+
+        Returns:
+            The observation, shape (width,) or (copies, width).
+        """
+        if generators is not None:
+            self.generators = generators
+            self._draw([None] * len(generators))
+        self.played = None
+        return self._advance()
+
+    def step(self, threads: Choice | None = None, calls: Choice | None = None) -> tuple[Observation, Any, Info]:
+        """Play the chosen load against the present rules.
+
+        Args:
+            threads: index of the threads chosen; None where the context gives them.
+            calls: index of the calls chosen; None where the context gives them.
+
+        Returns:
+            The next observation, the reward, and the info of the step: ``rules`` (in the order of
+            ``RULE_NAMES``), ``threads`` and ``calls`` in real units, and the measurements.
+
+        Raises:
+            InvalidValueError: before the first reset.
+        """
+        if not self.generators:
+            raise InvalidValueError("step()", "before reset()", "a running episode", "Call reset() first.")
+        threads = self._free if threads is None else threads
+        calls = self._free if calls is None else calls
+        measured = self._responses(self.row, threads, calls)
+        reward = self.reward(measured["qps"], measured["p200"], measured["p503"])
+        info = {
+            "rules": self._rules.take(self.row, axis=0),
+            "threads": self._values["threads"][threads],
+            "calls": self._values["calls"][calls],
+            **measured,
+        }
+        self.played = (self.row, threads, calls)
+        return self._advance(), reward, info
+
+    def surface(self, row: int) -> NDArray[np.float64]:
+        """The reward of every action under row ``row`` of the rules grid, shape (n_threads, n_calls)."""
+        threads, calls = np.indices([len(self.actions.values[name]) for name in LOAD_NAMES])
+        measured = self._responses(np.full_like(threads, row), threads, calls)
+        rewards: NDArray[np.float64] = self.reward(measured["qps"], measured["p200"], measured["p503"])
+        return rewards
+
+    def _draw(self, previous: Sequence[int | None]) -> None:
+        """Draw the next block of contexts, each copy from its own generator."""
+        drawn = zip(self.generators, previous, strict=True)
+        block = np.stack([self._contexts.draw(generator, _BLOCK, last) for generator, last in drawn], axis=1)
+        self._last = block[-1].tolist()
+        rows, free = np.divmod(block, self._n_free)
+        if self.copies is None:
+            rows, free = rows[:, 0].tolist(), free[:, 0].tolist()
+        self._rows, self._frees, self._clock = rows, free, 0
+
+    def _advance(self) -> Observation:
+        """Move to the next context and observe it."""
+        if self._clock == _BLOCK:
+            self._draw(self._last)
+        self.row, self._free = self._rows[self._clock], self._frees[self._clock]
+        self._clock += 1
+        rules: Observation = self._shown_rules.take(self.row, axis=0)
+        if self.actions.free is None:
+            return rules
+        observation = np.empty((*rules.shape[:-1], rules.shape[-1] + 1), dtype=np.float32)
+        observation[..., :-1] = rules
+        observation[..., -1] = self._values[self.actions.free][self._free]
+        return observation
+
+
+def simulated_core(
+    scenario: str | Path | Scenario,
+    control: str,
+    simulator: str | Path | Simulator | None,
+    reward: str | Reward,
+    contexts: str | ArrayLike,
+    copies: int | None = None,
+) -> Core:
+    """A core over a simulator; None is the one bundled for the scenario. See :class:`Core`."""
+    scenario = load_scenario(scenario)
+    chosen = load_simulator(scenario.name if simulator is None else simulator)
+    return Core(scenario, control, TableResponses(chosen, scenario), reward, contexts, copies)
+
+
+def refuse_options(options: Mapping[str, Any] | None, ignored: frozenset[str] = frozenset()) -> None:
+    """No environment has reset options; one that is given is a mistake.
+
+    Raises:
+        InvalidValueError: an option is given that is not among ``ignored``.
+    """
+    if options and not set(options) <= ignored:
+        raise InvalidValueError("reset options", sorted(options), "none", "Arguments go to the constructor.")

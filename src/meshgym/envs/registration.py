@@ -1,0 +1,34 @@
+"""Gymnasium ids. Importing ``meshgym`` registers them."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+
+from meshgym.envs.core import EPISODE_STEPS
+from meshgym.scenarios import SCENARIO_NAMES
+
+
+def register_environments() -> None:
+    """``MeshResilience-S1-v0`` .. ``S5`` and ``LiveIstio-S1-v0`` .. ``S5``; without a scenario's name: any scenario.
+
+    The wrapper that refuses steps before a reset is left out: the environments do so themselves, and say how
+    to mend it.
+    """
+    for name in (None, *SCENARIO_NAMES):
+        middle, kwargs = (f"-{name}", {"scenario": name}) if name else ("", {})
+        gym.register(
+            id=f"MeshResilience{middle}-v0",
+            entry_point="meshgym.envs.single:MeshResilienceEnv",
+            vector_entry_point="meshgym.envs.vector:MeshResilienceVectorEnv",
+            max_episode_steps=EPISODE_STEPS,
+            order_enforce=False,
+            kwargs=kwargs,
+        )
+        gym.register(
+            id=f"LiveIstio{middle}-v0",
+            entry_point="meshgym.envs.live:LiveIstioEnv",
+            nondeterministic=True,
+            max_episode_steps=EPISODE_STEPS,
+            order_enforce=False,
+            kwargs=kwargs,
+        )

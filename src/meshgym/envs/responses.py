@@ -1,0 +1,117 @@
+"""What answers a step: a simulator's table, or a live mesh. Both speak of rows and choices, not of values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshgym.envs.contexts import rule_grid
+from meshgym.envs.spaces import Choice
+from meshgym.errors import InvalidValueError, LoadError
+from meshgym.mesh.base import Mesh
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator, response_table
+from meshgym.types import LOAD_NAMES, Load, TrafficRules
+
+#: ``qps``, ``p200``, ``p503`` and how far to trust them: ``qps_std``, ``p503_std``, ``outside``.
+Measurements = dict[str, Any]
+
+
+class Responses(Protocol):
+    """Answers the question "these rules, this load: what happens?" by index."""
+
+    #: Row of the rules grid, threads and calls of an index; see :func:`meshgym.envs.contexts.rule_grid`.
+    rules: NDArray[np.float64]
+
+    def __call__(self, row: Choice, threads: Choice, calls: Choice) -> Measurements:
+        """Measurements, numbers for ints and arrays for arrays."""
+
+
+class TableResponses:
+    """Reads a simulator's response table.
+
+    A table too large to be filled at once is filled row by row, as rows are met.
+
+    Args:
+        simulator: what answers.
+        scenario: its rules and actions span the table.
+    """
+
+    def __init__(self, simulator: Simulator, scenario: Scenario) -> None:
+        self._simulator, self._scenario = simulator, scenario
+        self._table = response_table(simulator, scenario)
+        self.rules = self._table.rules
+        self._columns = self._table.columns
+        self._n_threads, self._n_calls = len(self._table.threads), len(self._table.calls)
+        self._ready = np.full(len(self.rules), self._table.dense)
+
+    def __call__(self, row: Choice, threads: Choice, calls: Choice) -> Measurements:
+        """See :class:`Responses`."""
+        if not self._table.dense:
+            self._prepare(row)
+        flat = (row * self._n_threads + threads) * self._n_calls + calls
+        if isinstance(flat, int):
+            return {name: column.item(flat) for name, column in self._columns.items()}
+        taken = {name: column.take(flat) for name, column in self._columns.items()}
+        return {name: values if name == "outside" else values.astype(np.float64) for name, values in taken.items()}
+
+    def _prepare(self, row: Choice) -> None:
+        """Have every action of these rows answered."""
+        missing = np.unique(np.asarray(row)[~self._ready[row]])
+        if len(missing):
+            rows, threads, calls = np.meshgrid(missing, range(self._n_threads), range(self._n_calls), indexing="ij")
+            self._table.lookup(rows.ravel(), threads.ravel(), calls.ravel())
+            self._ready[missing] = True
+
+    def __reduce__(self) -> tuple[type[TableResponses], tuple[Simulator, Scenario]]:
+        return type(self), (self._simulator, self._scenario)  # the table is made again where it is needed
+
+
+class MeshResponses:
+    """Asks a mesh, one run at a time, and no more than was allowed.
+
+    Args:
+        mesh: what answers.
+        scenario: its rules and actions are what is asked.
+        max_calls_per_step: refuse scenarios with an action of more calls.
+        max_calls: refuse to send more calls than this in total.
+
+    Raises:
+        InvalidValueError: an action of the scenario has more calls than a step may have.
+    """
+
+    def __init__(self, mesh: Mesh, scenario: Scenario, max_calls_per_step: int, max_calls: int) -> None:
+        largest = scenario.actions["calls"][-1]
+        if largest > max_calls_per_step:
+            raise InvalidValueError(
+                f"largest number of calls in scenario {scenario.name}",
+                largest,
+                f"at most max_calls_per_step={max_calls_per_step}",
+                "Raise max_calls_per_step if the service can take it.",
+            )
+        self.rules = rule_grid(scenario)
+        self.mesh = mesh
+        self.sent = 0
+        self._max_calls = max_calls
+        self._values = [scenario.actions[name] for name in LOAD_NAMES]
+
+    def __call__(self, row: Choice, threads: Choice, calls: Choice) -> Measurements:
+        """See :class:`Responses`; numbers only.
+
+        Raises:
+            LoadError: the run would exceed the limit on calls.
+            MeshError: the mesh could not answer.
+        """
+        load = Load(*(values[choice] for values, choice in zip(self._values, (threads, calls), strict=True)))
+        if self.sent + load.calls > self._max_calls:
+            raise LoadError(
+                f"{load.calls} calls more would exceed max_calls={self._max_calls}: {self.sent} are sent already. "
+                "Make a new environment with a higher max_calls if the service can take it."
+            )
+        self.sent += load.calls
+        response = self.mesh.measure(TrafficRules(*self.rules[row]), load)
+        unknown = {"qps_std": math.nan, "p503_std": math.nan, "outside": False}
+        return {"qps": response.qps, "p200": response.p200, "p503": response.p503, **unknown}

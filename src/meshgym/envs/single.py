@@ -1,0 +1,132 @@
+"""One environment at a time, over a simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from numpy.typing import ArrayLike
+
+from meshgym.envs.core import (
+    DEFAULT_CONTEXTS,
+    DEFAULT_CONTROL,
+    DEFAULT_REWARD,
+    Core,
+    Info,
+    Observation,
+    refuse_options,
+    simulated_core,
+)
+from meshgym.rewards import Reward
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+
+
+class CoreEnv(gym.Env[Observation, Any]):
+    """A core of one copy as a Gymnasium environment; what answers is the subclass's business."""
+
+    def __init__(self, core: Core, render_mode: str | None) -> None:
+        self._core = core
+        self.actions = core.actions
+        self.action_space = core.actions.space
+        self.observation_space = core.observation_space
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
+        """Begin an episode.
+
+        Args:
+            seed: begins a new sequence of contexts; without one the present sequence goes on.
+            options: there are none.
+
+        Raises:
+            InvalidValueError: an option is given.
+        """
+        refuse_options(options)
+        new = seed is not None or self._np_random is None
+        super().reset(seed=seed)
+        return self._core.reset([self.np_random] if new else None), {}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
+        """Play an action.
+
+        Raises:
+            InvalidValueError: an action outside the space, or no reset before.
+        """
+        observation, reward, info = self._core.step(**self.actions.choices(action))
+        return observation, float(reward), False, False, info
+
+
+class MeshResilienceEnv(CoreEnv):
+    """Find the load that breaks a service under given traffic rules, on a simulator of the mesh.
+
+    ## Description
+    Each step shows the seven traffic rules in force; the agent chooses how many threads send how many calls;
+    the simulator answers with the rate of answers and the shares of 200s and 503s. The rules of the next
+    step do not depend on the action, so this is a contextual bandit (paper, Sec. 4).
+
+    ## Action space
+    | control     | space                               | chosen                     |
+    |-------------|-------------------------------------|----------------------------|
+    | `"calls"`   | `Discrete(n_calls)`                 | index of the calls         |
+    | `"threads"` | `Discrete(n_threads)`               | index of the threads       |
+    | `"both"`    | `MultiDiscrete([n_threads, n_calls])` | both indices             |
+
+    The values behind the indices are the scenario's `actions` (paper, Table 6); `env.unwrapped.actions` has
+    `decode(action)` and `encode(threads=..., calls=...)`.
+
+    ## Observation space
+    A float32 `Box` in real units, bounded by the scenario's ranges.
+
+    | index | observation                  | unit        | S1 | S2 | S3 | S4 | S5 |
+    |-------|------------------------------|-------------|----|----|----|----|----|
+    | 0     | http1_max_pending_requests   | requests    | 1-7 | 3-7 | 12-18 | 12-18 | 15-30 |
+    | 1     | max_connections              | connections | 1-7 | 3-7 | 1-5 | 10-20 | 5-15 |
+    | 2     | max_requests_per_connection  | requests    | 1-7 | 3-7 | 10-16 | 12-18 | 15-30 |
+    | 3     | base_ejection_time_s         | s           | 180 | 180 | 180 | 180 | 180 |
+    | 4     | max_ejection_percent         | %           | 100 | 100 | 4-8 | 12-18 | 22-30 |
+    | 5     | interval_s                   | s           | 1 | 1 | 1 | 1 | 1 |
+    | 6     | consecutive_5xx_errors       | errors      | 1 | 1 | 4-8 | 12-18 | 22-30 |
+    | 7     | the load setting not controlled, if any | connections or calls | | | | | |
+
+    ## Reward
+    `qps * p503` by default (paper, Eq. 3), see `meshgym.rewards`.
+
+    ## Episode end
+    Never terminated; truncated by the time limit of 1000 steps that `gymnasium.make` adds.
+
+    ## Info
+    Of each step: `rules` (float64, shape (7,), in the order of `meshgym.types.RULE_NAMES`), `threads`,
+    `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviation of one measured
+    run), `outside` (whether the simulator had to extrapolate). After a reset it is empty.
+
+    ## Arguments
+    Args:
+        scenario: `"S1"`..`"S5"`, the path of a TOML file, or a `Scenario`.
+        control: `"calls"`, `"threads"` or `"both"`.
+        simulator: a `Simulator`, the path of one, or None for the one bundled with the scenario.
+        reward: `"worst_case"`, `"best_case"` or a function of (qps, p200, p503).
+        contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules of shape (n, 7) to draw from.
+        render_mode: `"ansi"`, `"rgb_array"` or None.
+
+    Raises:
+        UnknownNameError: an unknown scenario, control, reward or contexts.
+        SimulatorError: no usable simulator.
+
+    ## Version history
+    * v0: initial version
+    """
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's type)
+
+    def __init__(
+        self,
+        scenario: str | Path | Scenario,
+        control: str = DEFAULT_CONTROL,
+        simulator: str | Path | Simulator | None = None,
+        reward: str | Reward = DEFAULT_REWARD,
+        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(simulated_core(scenario, control, simulator, reward, contexts), render_mode)

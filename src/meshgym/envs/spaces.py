@@ -1,0 +1,142 @@
+"""Action and observation spaces of a scenario, and what an action means in real units."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, cast
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.scenarios import Scenario
+from meshgym.types import LOAD_NAMES
+
+IntArray = NDArray[np.integer[Any]]
+#: Index into a scenario's action values; an array of them where environments are stepped together.
+Choice = int | IntArray
+
+#: Which load settings an agent chooses under each ``control``; the rest is part of the context.
+CONTROLS: dict[str, tuple[str, ...]] = {"threads": ("threads",), "calls": ("calls",), "both": LOAD_NAMES}
+
+
+class Actions:
+    """The actions of a scenario under one control (paper, Table 6).
+
+    Args:
+        scenario: its ``actions`` are the values to choose from.
+        control: ``"threads"``, ``"calls"`` or ``"both"``.
+
+    Attributes:
+        names: the controlled load settings.
+        free: the load setting that is not controlled, None under ``"both"``.
+        values: the values of ``threads`` and ``calls``, by name.
+        space: ``Discrete`` for one controlled setting, ``MultiDiscrete([threads, calls])`` for both.
+
+    Raises:
+        UnknownNameError: no such control.
+    """
+
+    def __init__(self, scenario: Scenario, control: str) -> None:
+        if not isinstance(control, str) or control not in CONTROLS:
+            raise UnknownNameError("control", control, CONTROLS)
+        self.names = CONTROLS[control]
+        self.free = next((name for name in LOAD_NAMES if name not in self.names), None)
+        self.values = {name: scenario.actions[name] for name in LOAD_NAMES}
+        self.spaces = {name: spaces.Discrete(len(self.values[name])) for name in self.names}
+        counts = [len(self.values[name]) for name in self.names]
+        self.space: spaces.Space[Any] = spaces.MultiDiscrete(counts) if len(counts) > 1 else self.spaces[self.names[0]]
+
+    def choices(self, action: Any) -> dict[str, int]:
+        """The index chosen for each controlled setting.
+
+        Raises:
+            InvalidValueError: the action is not in the space.
+        """
+        if len(self.names) == 1:
+            return {self.names[0]: self.choice(self.names[0], action)}
+        try:
+            threads, calls = action
+        except (TypeError, ValueError):
+            raise InvalidValueError("action", action, "two whole numbers: [threads, calls]") from None
+        return {"threads": self.choice("threads", threads), "calls": self.choice("calls", calls)}
+
+    def choice(self, name: str, index: Any) -> int:
+        """``index`` as an int, if it is one of setting ``name``.
+
+        Raises:
+            InvalidValueError: it is not.
+        """
+        try:
+            whole = operator.index(index)
+        except TypeError:
+            whole = -1
+        if not 0 <= whole < len(self.values[name]):
+            raise self._refusal(name, index)
+        return whole
+
+    def batch_choices(self, actions: Any, count: int) -> dict[str, IntArray]:
+        """As :meth:`choices` for ``count`` environments at once.
+
+        Args:
+            actions: shape (count,) for one controlled setting, (count, 2) for both.
+
+        Raises:
+            InvalidValueError: another shape, no whole numbers, or one out of range.
+        """
+        actions = np.asarray(actions)
+        shape = (count, *self.space.shape) if self.space.shape else (count,)
+        if actions.shape != shape or actions.dtype.kind not in "iu":
+            raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
+        columns = [actions] if len(self.names) == 1 else [actions[:, 0], actions[:, 1]]
+        for name, column in zip(self.names, columns, strict=True):
+            if column.min() < 0 or column.max() >= len(self.values[name]):
+                wrong = column[(column < 0) | (column >= len(self.values[name]))][0]
+                raise self._refusal(name, int(wrong))
+        return dict(zip(self.names, columns, strict=True))
+
+    def _refusal(self, name: str, index: object) -> InvalidValueError:
+        values = self.values[name]
+        return InvalidValueError(
+            f"action for {name}",
+            index,
+            f"a whole number 0..{len(values) - 1}",
+            f"It is the index into the values {', '.join(map(str, values))}.",
+        )
+
+    def decode(self, action: Any) -> dict[str, int]:
+        """An action as load settings in real units, e.g. ``{"calls": 400}``.
+
+        Raises:
+            InvalidValueError: the action is not in the space.
+        """
+        return {name: self.values[name][index] for name, index in self.choices(action).items()}
+
+    def encode(self, **load: int) -> int | NDArray[np.int64]:
+        """The action that stands for load settings in real units; the inverse of :meth:`decode`.
+
+        Raises:
+            InvalidValueError: not exactly the controlled settings, or a value that is no action.
+        """
+        if set(load) != set(self.names):
+            raise InvalidValueError("load settings", sorted(load), f"exactly {', '.join(self.names)}")
+        for name, value in load.items():
+            if value not in self.values[name]:
+                raise InvalidValueError(name, value, f"one of {', '.join(map(str, self.values[name]))}")
+        indices = [self.values[name].index(load[name]) for name in self.names]
+        return indices[0] if len(indices) == 1 else np.array(indices)
+
+
+def observation_space(scenario: Scenario, shown: str | None) -> spaces.Space[NDArray[np.float32]]:
+    """The seven rules in real units and, where ``shown`` names one, that load setting.
+
+    The bounds are the scenario's ranges. Where a rule is fixed, the upper bound is the next float32,
+    because Gymnasium and PettingZoo warn of equal bounds (and scaling by their distance divides by it).
+    """
+    bounds = [(span.low, span.values[-1]) for span in scenario.rules.values()]
+    if shown:
+        bounds.append((scenario.actions[shown][0], scenario.actions[shown][-1]))
+    low, high = np.array(bounds, dtype=np.float32).T
+    above = np.where(low == high, np.nextafter(high, np.float32(np.inf)), high)
+    return cast(spaces.Space[NDArray[np.float32]], spaces.Box(low, above))
