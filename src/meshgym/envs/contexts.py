@@ -34,13 +34,13 @@ class ContextSource(ABC):
     """Draws contexts from a generator that it is handed."""
 
     @abstractmethod
-    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
         """``size`` contexts in a row.
 
         Args:
             generator: what to draw from.
-            size: how many.
             previous: the context before them; None at the start.
+            size: how many.
         """
 
 
@@ -54,7 +54,7 @@ class UniformContexts(ContextSource):
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
         return generator.integers(self._count, size=size, dtype=np.int32)
 
 
@@ -70,7 +70,7 @@ class RowContexts(ContextSource):
         free = np.arange(n_free, dtype=np.int32)
         self._contexts = (rows.astype(np.int32)[:, None] * n_free + free).ravel()
 
-    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
         drawn: Contexts = self._contexts[generator.integers(len(self._contexts), size=size)]
         return drawn
 
@@ -89,7 +89,7 @@ class WalkContexts(ContextSource):
         self._shape = shape
         self._n_free = n_free
 
-    def draw(self, generator: np.random.Generator, size: int, previous: int | None) -> Contexts:
+    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
         last = np.array(self._shape) - 1
         steps = generator.integers(-1, 2, size=(size, len(last)))
         if previous is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ DEFAULT_CONTEXTS = "uniform"
 EPISODE_STEPS = 1000
 #: Contexts drawn at once. Part of what a seed means, so the same for one environment and for many.
 _BLOCK = 1024
+#: Copies whose blocks are turned from one row a copy into one row a step while they are in the cache.
+_TILE = 64
 
 
 class Core:
@@ -69,11 +72,12 @@ class Core:
         self.copies = copies
         self._responses = responses
         self._rules = responses.rules
-        self._shown_rules = responses.rules.astype(np.float32)
         self._values: dict[str, Any] = {
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
         }
         self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
+        # An observation is a row of this; the last column is filled in where there is a free load setting.
+        self._shown = np.pad(self._rules.astype(np.float32), ((0, 0), (0, int(self.actions.free is not None))))
         self._contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Choice, Choice, Choice] | None = None
@@ -131,10 +135,13 @@ class Core:
 
     def _draw(self, previous: Sequence[int | None]) -> None:
         """Draw the next block of contexts, each copy from its own generator."""
-        drawn = zip(self.generators, previous, strict=True)
-        block = np.stack([self._contexts.draw(generator, _BLOCK, last) for generator, last in drawn], axis=1)
+        draws = [partial(self._contexts.draw, *pair) for pair in zip(self.generators, previous, strict=True)]
+        block = np.empty((_BLOCK, len(draws)), dtype=np.int32)
+        for start in range(0, len(draws), _TILE):
+            block[:, start : start + _TILE] = np.array([draw(_BLOCK) for draw in draws[start : start + _TILE]]).T
         self._last = block[-1].tolist()
-        rows, free = np.divmod(block, self._n_free)
+        rows = block // self._n_free
+        free = block - rows * self._n_free
         if self.copies is None:
             rows, free = rows[:, 0].tolist(), free[:, 0].tolist()
         self._rows, self._frees, self._clock = rows, free, 0
@@ -145,12 +152,9 @@ class Core:
             self._draw(self._last)
         self.row, self._free = self._rows[self._clock], self._frees[self._clock]
         self._clock += 1
-        rules: Observation = self._shown_rules.take(self.row, axis=0)
-        if self.actions.free is None:
-            return rules
-        observation = np.empty((*rules.shape[:-1], rules.shape[-1] + 1), dtype=np.float32)
-        observation[..., :-1] = rules
-        observation[..., -1] = self._values[self.actions.free][self._free]
+        observation: Observation = self._shown.take(self.row, axis=0)
+        if self.actions.free is not None:
+            observation[..., -1] = self._values[self.actions.free][self._free]
         return observation
 
 

@@ -89,7 +89,7 @@ class Actions:
         shape = (count, *self.space.shape) if self.space.shape else (count,)
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
-        columns = [actions] if len(self.names) == 1 else [actions[:, 0], actions[:, 1]]
+        columns = actions[None] if len(self.names) == 1 else np.ascontiguousarray(actions.T)
         for name, column in zip(self.names, columns, strict=True):
             if column.min() < 0 or column.max() >= len(self.values[name]):
                 wrong = column[(column < 0) | (column >= len(self.values[name]))][0]
