@@ -1,0 +1,150 @@
+"""How good a policy is: its mean reward over the whole grid of rules, between random and the oracle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshagents.agent import Agent
+from meshgym.errors import UnknownNameError
+from meshgym.rewards import Reward, load_reward
+from meshgym.simulator import ResponseTable
+
+FloatArray = NDArray[np.float64]
+CONTROLS = ("threads", "calls", "both")
+#: Rows of the rules grid up to which all are evaluated by default; of more, that many are drawn.
+MAX_RULES = 30_000
+_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class RewardGrid:
+    """The reward of every action under many rules.
+
+    Attributes:
+        rules: shape (rows, 7).
+        threads, calls: values of the actions, shape (n_threads,) and (n_calls,).
+        rewards: shape (rows, n_threads, n_calls).
+        complete: whether the rows are all the scenario has.
+    """
+
+    rules: FloatArray
+    threads: FloatArray
+    calls: FloatArray
+    rewards: NDArray[np.float32]
+    complete: bool
+
+    @classmethod
+    def of_table(
+        cls, table: ResponseTable, reward: str | Reward = "worst_case", max_rules: int | None = MAX_RULES, seed: int = 0
+    ) -> Self:
+        """The grid of a simulator's table.
+
+        Args:
+            table: the answers.
+            reward: see :func:`meshgym.rewards.load_reward`.
+            max_rules: how many rows to evaluate at most, drawn without replacement; None for all of them.
+            seed: of that draw.
+        """
+        count = len(table.rules)
+        complete = max_rules is None or count <= max_rules
+        rows = np.arange(count)
+        if not complete:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, max_rules, replace=False))
+        shape = (len(rows), len(table.threads), len(table.calls))
+        row, thread, call = (index.ravel() for index in np.indices(shape))
+        answer = table.lookup(rows[row], thread, call)
+        rewards = load_reward(reward)(answer.qps, answer.p200, answer.p503).reshape(shape)
+        return cls(table.rules[rows], table.threads, table.calls, rewards, complete)
+
+    def view(self, control: str) -> tuple[FloatArray, NDArray[np.float32]]:
+        """The grid as an agent with this control meets it.
+
+        Returns:
+            The observations, shape (contexts, inputs), and the reward of each of its actions, shape
+            (contexts, actions), or (contexts, n_threads, n_calls) for ``"both"``.
+
+        Raises:
+            UnknownNameError: no such control.
+        """
+        if control == "both":
+            return self.rules, self.rewards
+        if control not in CONTROLS:
+            raise UnknownNameError("control", control, CONTROLS)
+        given, axis = (self.calls, 2) if control == "threads" else (self.threads, 1)
+        rewards = np.moveaxis(self.rewards, axis, 1).reshape(-1, self.rewards.shape[3 - axis])
+        rules = np.repeat(self.rules, len(given), axis=0)
+        return np.column_stack([rules, np.tile(given, len(self.rules))]), rewards
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean rewards over the contexts of a grid.
+
+    Attributes:
+        agent: of the greedy policy.
+        random: of actions all equally likely.
+        fixed: of the one action that is best if it may never change.
+        oracle: of the best action for each context, found by trying all.
+        fixed_action: that one action: its index, or those of threads and calls.
+        contexts: how many there were.
+        complete: whether the scenario has no more.
+    """
+
+    agent: float
+    random: float
+    fixed: float
+    oracle: float
+    fixed_action: int | tuple[int, int]
+    contexts: int
+    complete: bool
+
+    @property
+    def share(self) -> float:
+        """Share of the oracle's reward, up to 1."""
+        return self.agent / self.oracle
+
+    @property
+    def ratio(self) -> float:
+        """Reward over random's: the paper's ratio, without exploration and over all contexts."""
+        return self.agent / self.random
+
+
+def evaluate(agent: Agent, grid: RewardGrid, control: str, service: int | None = None) -> Evaluation:
+    """The greedy policy on every context of a grid, beside the yardsticks.
+
+    Args:
+        agent: who acts, without exploring.
+        grid: rules and rewards.
+        control: what the agent chooses: ``"threads"``, ``"calls"`` or ``"both"``.
+        service: which of an agent's n services the grid is of.
+
+    Raises:
+        UnknownNameError: no such control.
+    """
+    observations, rewards = grid.view(control)
+    by_action = rewards.mean(axis=0, dtype=np.float64)
+    fixed = np.unravel_index(by_action.argmax(), by_action.shape)
+    return Evaluation(
+        agent=_mean_reward(agent, observations, rewards, service),
+        random=float(by_action.mean()),
+        fixed=float(by_action.max()),
+        oracle=float(rewards.reshape(len(rewards), -1).max(axis=1).mean(dtype=np.float64)),
+        fixed_action=int(fixed[0]) if len(fixed) == 1 else (int(fixed[0]), int(fixed[1])),
+        contexts=len(rewards),
+        complete=grid.complete,
+    )
+
+
+def _mean_reward(agent: Agent, observations: FloatArray, rewards: NDArray[np.float32], service: int | None) -> float:
+    total = 0.0
+    for start in range(0, len(rewards), _BATCH):
+        part = rewards[start : start + _BATCH]
+        action = agent.act(observations[start : start + _BATCH], service=service)
+        chosen = action if part.ndim == 2 else np.moveaxis(action, -1, 0)
+        index = (np.arange(len(part)), *np.atleast_2d(chosen))
+        total += float(part[index].sum(dtype=np.float64))
+    return total / len(rewards)

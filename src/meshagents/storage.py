@@ -1,0 +1,132 @@
+"""Agents as files: one ``.npz`` with arrays and JSON, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meshagents.agent import LearningAgent
+from meshagents.config import Config
+from meshagents.dependent import Dependent
+from meshagents.dqn import DQN
+from meshagents.errors import AgentError
+from meshagents.independent import Independent
+from meshagents.qlearner import QLearner
+from meshagents.replay import Transition
+from meshagents.task import Task
+from meshagents.training import History
+from meshgym.errors import FolderError
+
+Arrays = dict[str, NDArray[Any]]
+
+#: Version of the file's layout.
+SCHEMA = 1
+AGENTS: dict[str, type[LearningAgent]] = {"dqn": DQN, "independent": Independent, "dependent": Dependent}
+_TASK = ("low", "high", "actions")
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, BadZipFile)
+
+
+def save_agent(path: str | Path, agent: LearningAgent, history: History | None = None) -> Path:
+    """Write an agent with all it needs to go on: weights, optimisers, replay, generators, history.
+
+    Raises:
+        FolderError: the file cannot be written.
+    """
+    path = Path(path)
+    names = {kind: name for name, kind in AGENTS.items()}
+    about = {
+        "schema": SCHEMA,
+        "agent": names[type(agent)],
+        "config": agent.config.to_dict(),
+        "seed": agent.seed,
+        "observed": agent.task.observed,
+        "rng": agent.rng.bit_generator.state,
+        "added": agent.replay.added,
+        "rewards": agent.scale.count,
+    }
+    arrays: Arrays = {"about": np.array(json.dumps(about))}
+    arrays |= {f"task.{name}": getattr(agent.task, name) for name in _TASK}
+    arrays |= {"scale.mean": agent.scale.mean, "scale.squares": agent.scale.squares}
+    arrays |= {f"replay.{i}": column for i, column in enumerate(agent.replay.columns)}
+    for i, learner in enumerate(agent.learners):
+        arrays |= {f"learner{i}.{name}": tensor.numpy() for name, tensor in _tensors(learner).items()}
+    history = history or History()
+    arrays |= {f"history.{name}": np.array(column) for name, column in vars(history).items()}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        partial.replace(path)
+    except OSError as error:
+        raise FolderError(f"cannot write the agent {path}: {error}") from error
+    return path
+
+
+def load_agent(path: str | Path) -> tuple[LearningAgent, History]:
+    """Read what :func:`save_agent` wrote.
+
+    Raises:
+        AgentError: no such file, a damaged one, or one of another kind or version.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+        about = json.loads(str(arrays["about"]))
+        if about["schema"] != SCHEMA:
+            raise AgentError(
+                f"{path} has layout {about['schema']}, this meshagents reads layout {SCHEMA}. Train it again"
+            )
+        return _restore(arrays, about)
+    except FileNotFoundError:
+        raise AgentError(f"there is no agent file {path}. Train one with: meshagents train") from None
+    except _UNREADABLE as error:
+        raise AgentError(f"{path} is no agent file, or a damaged one ({error}). Train it again") from error
+
+
+def _restore(arrays: Arrays, about: dict[str, Any]) -> tuple[LearningAgent, History]:
+    task = Task(**{name: arrays[f"task.{name}"] for name in _TASK}, observed=about["observed"])
+    agent = AGENTS[about["agent"]](task, Config.from_dict(about["config"]), about["seed"])
+    agent.rng.bit_generator.state = about["rng"]
+    agent.replay.added = about["added"]
+    agent.replay.columns = [arrays[f"replay.{i}"] for i in range(len(Transition._fields))] if about["added"] else []
+    agent.scale.count = about["rewards"]
+    agent.scale.mean, agent.scale.squares = arrays["scale.mean"], arrays["scale.squares"]
+    for i, learner in enumerate(agent.learners):
+        prefix = f"learner{i}."
+        _put(learner, {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)})
+    columns = {name: arrays[f"history.{name}"] for name in vars(History())}
+    history = History(list(columns["reward"]), list(columns["random"]), columns["loss"].tolist())
+    return agent, history
+
+
+def _tensors(learner: QLearner) -> dict[str, torch.Tensor]:
+    """Every tensor of a learner by name: network, target network, Adam's moments."""
+    tensors = {f"network.{name}": tensor for name, tensor in learner.network.state_dict().items()}
+    if learner.target is not learner.network:
+        tensors |= {f"target.{name}": tensor for name, tensor in learner.target.state_dict().items()}
+    for number, moments in learner.optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{number}.{name}": tensor for name, tensor in moments.items()}
+    return tensors
+
+
+def _put(learner: QLearner, arrays: Arrays) -> None:
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    learner.network.load_state_dict(_part(tensors, "network."))
+    if learner.target is not learner.network:
+        learner.target.load_state_dict(_part(tensors, "target."))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _part(tensors, "adam.").items():
+        number, moment = name.split(".")
+        state.setdefault(int(number), {})[moment] = tensor
+    learner.optimiser.load_state_dict({**learner.optimiser.state_dict(), "state": state})
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
