@@ -50,8 +50,9 @@ class Core:
 
     Attributes:
         actions: the action space and its meaning.
-        observation_space: of one copy, a ``Box``.
+        observation_space: of one copy.
         row: of the rules grid, under which the next step is played.
+        rules: the grid of all rules, shape (rows, 7).
         generators: one a copy; empty before the first reset.
         played: row, threads and calls (indices) of the last step; None after a reset.
     """
@@ -71,13 +72,13 @@ class Core:
         self.reward = load_reward(reward)
         self.copies = copies
         self._responses = responses
-        self._rules = responses.rules
+        self.rules = responses.rules
         self._values: dict[str, Any] = {
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
         }
         self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
         # An observation is a row of this; the last column is filled in where there is a free load setting.
-        self._shown = np.pad(self._rules.astype(np.float32), ((0, 0), (0, int(self.actions.free is not None))))
+        self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, int(self.actions.free is not None))))
         self._contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Choice, Choice, Choice] | None = None
@@ -118,7 +119,7 @@ class Core:
         measured = self._responses(self.row, threads, calls)
         reward = self.reward(measured["qps"], measured["p200"], measured["p503"])
         info = {
-            "rules": self._rules.take(self.row, axis=0),
+            "rules": self.rules.take(self.row, axis=0),
             "threads": self._values["threads"][threads],
             "calls": self._values["calls"][calls],
             **measured,

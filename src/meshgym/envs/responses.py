@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meshgym.envs.contexts import rule_grid
 from meshgym.envs.spaces import Choice
-from meshgym.errors import InvalidValueError, LoadError
+from meshgym.errors import InvalidValueError, LoadError, MeshError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator, response_table
@@ -74,7 +74,7 @@ class MeshResponses:
     """Asks a mesh, one run at a time, and no more than was allowed.
 
     Args:
-        mesh: what answers.
+        mesh: what answers; None until it is set.
         scenario: its rules and actions are what is asked.
         max_calls_per_step: refuse scenarios with an action of more calls.
         max_calls: refuse to send more calls than this in total.
@@ -83,7 +83,7 @@ class MeshResponses:
         InvalidValueError: an action of the scenario has more calls than a step may have.
     """
 
-    def __init__(self, mesh: Mesh, scenario: Scenario, max_calls_per_step: int, max_calls: int) -> None:
+    def __init__(self, mesh: Mesh | None, scenario: Scenario, max_calls_per_step: int, max_calls: int) -> None:
         largest = scenario.actions["calls"][-1]
         if largest > max_calls_per_step:
             raise InvalidValueError(
@@ -103,8 +103,10 @@ class MeshResponses:
 
         Raises:
             LoadError: the run would exceed the limit on calls.
-            MeshError: the mesh could not answer.
+            MeshError: the mesh could not answer, or there is none.
         """
+        if self.mesh is None:
+            raise MeshError("there is no mesh to ask: the environment is closed. Call reset() to start it again")
         load = Load(*(values[choice] for values, choice in zip(self._values, (threads, calls), strict=True)))
         if self.sent + load.calls > self._max_calls:
             raise LoadError(

@@ -18,12 +18,13 @@ from meshgym.envs.core import (
     refuse_options,
     simulated_core,
 )
+from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 
 
-class CoreEnv(gym.Env[Observation, Any]):
+class CoreEnv(gym.Env[Any, Any]):
     """A core of one copy as a Gymnasium environment; what answers is the subclass's business."""
 
     def __init__(self, core: Core, render_mode: str | None) -> None:
@@ -31,7 +32,7 @@ class CoreEnv(gym.Env[Observation, Any]):
         self.actions = core.actions
         self.action_space = core.actions.space
         self.observation_space = core.observation_space
-        self.render_mode = render_mode
+        self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin an episode.
@@ -56,6 +57,10 @@ class CoreEnv(gym.Env[Observation, Any]):
         """
         observation, reward, info = self._core.step(**self.actions.choices(action))
         return observation, float(reward), False, False, info
+
+    def render(self) -> Any:
+        """The reward surface, see :func:`meshgym.envs.render.render`; None without a render mode."""
+        return render(self._core, self.render_mode) if self.render_mode else None
 
 
 class MeshResilienceEnv(CoreEnv):
@@ -111,14 +116,14 @@ class MeshResilienceEnv(CoreEnv):
         render_mode: `"ansi"`, `"rgb_array"` or None.
 
     Raises:
-        UnknownNameError: an unknown scenario, control, reward or contexts.
+        UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
         SimulatorError: no usable simulator.
 
     ## Version history
     * v0: initial version
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's type)
+    metadata = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012 (Gymnasium's type)
 
     def __init__(
         self,

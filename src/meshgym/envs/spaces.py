@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -85,7 +85,7 @@ class Actions:
         Raises:
             InvalidValueError: another shape, no whole numbers, or one out of range.
         """
-        actions = np.asarray(actions)
+        actions = np.array(actions)  # a copy: the caller may go on writing into theirs
         shape = (count, *self.space.shape) if self.space.shape else (count,)
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
@@ -128,7 +128,7 @@ class Actions:
         return indices[0] if len(indices) == 1 else np.array(indices)
 
 
-def observation_space(scenario: Scenario, shown: str | None) -> spaces.Space[NDArray[np.float32]]:
+def observation_space(scenario: Scenario, shown: str | None) -> spaces.Box:
     """The seven rules in real units and, where ``shown`` names one, that load setting.
 
     The bounds are the scenario's ranges. Where a rule is fixed, the upper bound is the next float32,
@@ -139,4 +139,4 @@ def observation_space(scenario: Scenario, shown: str | None) -> spaces.Space[NDA
         bounds.append((scenario.actions[shown][0], scenario.actions[shown][-1]))
     low, high = np.array(bounds, dtype=np.float32).T
     above = np.where(low == high, np.nextafter(high, np.float32(np.inf)), high)
-    return cast(spaces.Space[NDArray[np.float32]], spaces.Box(low, above))
+    return spaces.Box(low, above)

@@ -23,6 +23,7 @@ from meshgym.envs.core import (
     refuse_options,
     simulated_core,
 )
+from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
@@ -39,12 +40,12 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
     actions and returns the first observation of the next episode (``AutoresetMode.NEXT_STEP``).
 
     Args:
-        scenario, control, simulator, reward, contexts: as for the single environment.
+        scenario, control, simulator, reward, contexts, render_mode: as for the single environment.
         num_envs: number of copies, at least 1.
         max_episode_steps: steps of an episode, at least 1.
     """
 
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's type)
+    metadata = {"render_modes": RENDER_MODES, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's type)
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         contexts: str | ArrayLike = DEFAULT_CONTEXTS,
         num_envs: int = 1,
         max_episode_steps: int = EPISODE_STEPS,
+        render_mode: str | None = None,
     ) -> None:
         for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
             if value < 1:
@@ -67,6 +69,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         self.single_observation_space = self._core.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self._steps = 0
 
     @property  # type: ignore[misc]
@@ -114,6 +117,12 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         info.update(dict.fromkeys([f"_{name}" for name in info], self._flags(True)))
         truncated = self._steps == self.max_episode_steps
         return observations, rewards, self._flags(False), self._flags(truncated), info
+
+    def render(self) -> tuple[Any, ...] | None:
+        """One frame a copy; None without a render mode."""
+        if not self.render_mode:
+            return None
+        return tuple(render(self._core, self.render_mode, copy) for copy in range(self.num_envs))
 
     def _seeds(self, seed: int | Sequence[int] | None) -> Sequence[int | None]:
         if seed is None:

@@ -1,0 +1,152 @@
+"""Agents that act one after the other: PettingZoo's agent environment cycle (AEC)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike
+from pettingzoo import AECEnv  # type: ignore[import-untyped]
+
+from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, EPISODE_STEPS, Info, Observation
+from meshgym.envs.render import RENDER_MODES
+from meshgym.envs.services import DEFAULT_BETA, Services, refuse_step_outside_episode
+from meshgym.envs.spaces import observation_space
+from meshgym.errors import InvalidValueError
+from meshgym.rewards import Reward
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+from meshgym.types import LOAD_NAMES
+
+
+class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
+    """Two dependent agents a service: the second sees what the first chose (paper, Table 3).
+
+    With ``order=("threads", "calls")``, the paper's Thread-Call, the agent ``threads_0`` sees the rules of
+    service 0, and ``calls_0`` the rules and the threads chosen; ``("calls", "threads")`` is Call-Thread.
+    All agents have one observation space, as PettingZoo's API test asks: the rules, bounded over all
+    services, and the first agent's choice in real units, 0 until it has chosen.
+
+    The turns go service by service; when the last agent has acted, the loads are played in all services and
+    every agent gets its service's reward and info. Rules and rewards are those of the parallel environment
+    of the same seed.
+
+    Args:
+        services: scenarios, each of which may occur more than once.
+        order: ``("threads", "calls")`` or ``("calls", "threads")``.
+        beta, simulators, reward, contexts, max_episode_steps, render_mode: as for the parallel environment.
+
+    Raises:
+        UnknownNameError: an unknown scenario, reward, contexts or render mode.
+        InvalidValueError: another order, no service, another number of simulators, a negative ``beta``, or
+            no steps.
+        SimulatorError: no usable simulator.
+    """
+
+    metadata = {  # noqa: RUF012 (PettingZoo's type)
+        "name": "mesh_resilience_dependent_v0",
+        "render_modes": RENDER_MODES,
+        "is_parallelizable": False,
+    }
+
+    def __init__(
+        self,
+        services: Sequence[str | Path | Scenario],
+        order: Sequence[str] = LOAD_NAMES,
+        beta: float = DEFAULT_BETA,
+        simulators: Sequence[str | Path | Simulator] | None = None,
+        reward: str | Reward = DEFAULT_REWARD,
+        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
+        max_episode_steps: int = EPISODE_STEPS,
+        render_mode: str | None = None,
+    ) -> None:
+        if sorted(order) != sorted(LOAD_NAMES):
+            raise InvalidValueError("order", order, "('threads', 'calls') or ('calls', 'threads')")
+        self._services = Services(services, "both", simulators, reward, contexts, beta, max_episode_steps, render_mode)
+        self.render_mode = render_mode
+        self._first = order[0]
+        cores = self._services.cores
+        self._seats = self._services.seats(order)
+        self.possible_agents = list(self._seats)
+        self.agents: list[str] = []
+        self.action_spaces = {agent: cores[i].actions.spaces[name] for agent, (name, i) in self._seats.items()}
+        common = _common_space([core.scenario for core in cores], self._first)
+        self.observation_spaces = dict.fromkeys(self.possible_agents, common)
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        """The same object for every agent."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        """The same object for an agent each time."""
+        return self.action_spaces[agent]
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Begin an episode; arguments and errors as in the parallel environment."""
+        self._observations = self._services.reset(seed, options)
+        self.agents = list(self.possible_agents)
+        self.agent_selection = self.agents[0]
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self.infos: dict[str, Info] = {agent: {} for agent in self.agents}
+        self._choices: list[dict[str, int]] = [{} for _ in self._services.cores]
+
+    def observe(self, agent: str) -> Observation:
+        """The rules of the agent's service, and what its other agent chose; 0 where it has not chosen yet."""
+        name, i = self._seats[agent]
+        chosen = None if name == self._first else self._choices[i].get(self._first)
+        value = 0 if chosen is None else self._services.cores[i].actions.values[self._first][chosen]
+        return np.append(self._observations[i], np.float32(value))
+
+    def step(self, action: int | None) -> None:
+        """The selected agent acts (None once it is truncated); the last one's action plays the step.
+
+        Raises:
+            InvalidValueError: an action outside the agent's space, or no running episode.
+        """
+        refuse_step_outside_episode(self.agents)
+        agent = self.agent_selection
+        if self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        name, i = self._seats[agent]
+        self._choices[i][name] = self._services.cores[i].actions.choice(name, action)
+        self._cumulative_rewards[agent] = 0.0
+        self._clear_rewards()
+        if agent == self.agents[-1]:
+            self._play()
+        self._accumulate_rewards()
+        self.agent_selection = self.agents[(self.agents.index(agent) + 1) % len(self.agents)]
+
+    def _play(self) -> None:
+        """All agents have chosen: step every service."""
+        self._observations, rewards, infos, truncated = self._services.step(self._choices)
+        self._choices = [{} for _ in self._services.cores]
+        for agent, (_, i) in self._seats.items():
+            self.rewards[agent] = rewards[i]
+            self.truncations[agent] = truncated
+            self.infos[agent] = dict(infos[i])
+
+    def render(self) -> Any:
+        """All services' reward surfaces, see :func:`meshgym.envs.render.render`; None without a render mode."""
+        return self._services.render()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _common_space(scenarios: Sequence[Scenario], first: str) -> spaces.Box:
+    """Rules of any of the scenarios, and the load setting ``first``, 0 allowed."""
+    each = [observation_space(scenario, first) for scenario in scenarios]
+    low = np.min([space.low for space in each], axis=0)
+    low[-1] = 0
+    return spaces.Box(low, np.max([space.high for space in each], axis=0))
+
+
+#: Under the name that PettingZoo's users look for.
+aec_env = MeshResilienceAECEnv

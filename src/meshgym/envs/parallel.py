@@ -1,0 +1,132 @@
+"""Agents that act at the same time: PettingZoo's parallel interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gymnasium import spaces
+from numpy.typing import ArrayLike
+from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
+
+from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, EPISODE_STEPS, Info, Observation
+from meshgym.envs.render import RENDER_MODES
+from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, Services, refuse_step_outside_episode
+from meshgym.errors import InvalidValueError
+from meshgym.rewards import Reward
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+
+
+class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ignore[misc]
+    """One agent for each controlled load setting of each service, all acting at once (paper, Table 3 and Sec. 5.3).
+
+    The agents ``threads_0``, ``calls_0``, ``threads_1``, ... are named after what they choose and the
+    position of their service. Both agents of a service see its rules (with one kind of agent, also the
+    load setting nobody controls), share its reward and get its info. Service i draws its contexts from
+    ``seed + i``; it is the single environment of that seed.
+
+    Args:
+        services: scenarios, each of which may occur more than once.
+        control: ``"both"``, ``"threads"`` or ``"calls"``.
+        beta: weight of the mean over services in each service's reward (paper, Eq. 8); with one service
+            the reward is the service's own.
+        simulators: one a service; None for the bundled ones.
+        reward, contexts, render_mode: as for the single environment.
+        max_episode_steps: steps after which all agents are truncated.
+
+    Raises:
+        UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
+        InvalidValueError: no service, another number of simulators, a negative ``beta``, or no steps.
+        SimulatorError: no usable simulator.
+    """
+
+    metadata = {  # noqa: RUF012 (PettingZoo's type)
+        "name": "mesh_resilience_v0",
+        "render_modes": RENDER_MODES,
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self,
+        services: Sequence[str | Path | Scenario],
+        control: str = DEFAULT_CONTROL,
+        beta: float = DEFAULT_BETA,
+        simulators: Sequence[str | Path | Simulator] | None = None,
+        reward: str | Reward = DEFAULT_REWARD,
+        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
+        max_episode_steps: int = EPISODE_STEPS,
+        render_mode: str | None = None,
+    ) -> None:
+        self._services = Services(services, control, simulators, reward, contexts, beta, max_episode_steps, render_mode)
+        self.render_mode = render_mode
+        cores = self._services.cores
+        self._seats = self._services.seats(cores[0].actions.names)
+        self.possible_agents = list(self._seats)
+        self.agents: list[str] = []
+        self.action_spaces = {agent: cores[i].actions.spaces[name] for agent, (name, i) in self._seats.items()}
+        self.observation_spaces = {agent: cores[i].observation_space for agent, (_, i) in self._seats.items()}
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        """The same object for an agent each time."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        """The same object for an agent each time."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Observation], dict[str, Info]]:
+        """Begin an episode.
+
+        Args:
+            seed: begins new sequences of contexts; without one the present sequences go on.
+            options: there are none.
+
+        Raises:
+            InvalidValueError: an option is given.
+        """
+        observations = self._services.reset(seed, options)
+        self.agents = list(self.possible_agents)
+        return self._observed(observations), {agent: {} for agent in self.agents}
+
+    def step(
+        self, actions: dict[str, int]
+    ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Info]]:
+        """Play one action of every agent.
+
+        Raises:
+            InvalidValueError: not exactly one action an agent, one outside its space, or no running episode.
+        """
+        refuse_step_outside_episode(self.agents)
+        if set(actions) != set(self.agents):
+            raise InvalidValueError("agents with actions", sorted(actions), f"exactly {', '.join(self.agents)}")
+        choices: list[dict[str, int]] = [{} for _ in self._services.cores]
+        for agent, (name, i) in self._seats.items():
+            choices[i][name] = self._services.cores[i].actions.choice(name, actions[agent])
+        observations, rewards, infos, truncated = self._services.step(choices)
+        agents = self.agents
+        self.agents = [] if truncated else agents
+        return (
+            self._observed(observations),
+            {agent: rewards[i] for agent, (_, i) in self._seats.items()},
+            dict.fromkeys(agents, False),
+            dict.fromkeys(agents, truncated),
+            {agent: dict(infos[i]) for agent, (_, i) in self._seats.items()},
+        )
+
+    def _observed(self, observations: Sequence[Observation]) -> dict[str, Observation]:
+        return {agent: observations[i].copy() for agent, (_, i) in self._seats.items()}
+
+    def render(self) -> Any:
+        """All services' reward surfaces, see :func:`meshgym.envs.render.render`; None without a render mode."""
+        return self._services.render()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+#: Under the name that PettingZoo's users look for.
+parallel_env = MeshResilienceParallelEnv

@@ -1,0 +1,131 @@
+"""Several services under one clock: what the multi-agent environments share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from numpy.typing import ArrayLike, NDArray
+
+from meshgym.envs.core import Info, Observation, refuse_options, simulated_core
+from meshgym.envs.render import RENDER_MODES, check_render_mode, render
+from meshgym.errors import InvalidValueError
+from meshgym.rewards import Reward, share_between_services
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+
+#: Several agents control both settings unless told otherwise, and share rewards with this weight.
+DEFAULT_CONTROL = "both"
+DEFAULT_BETA = 0.5
+#: PettingZoo's API tests give this reset option to every environment; it means nothing.
+_CHECKERS_OPTION = frozenset({"options"})
+
+#: The load setting an agent chooses, and the number of its service.
+Seat = tuple[str, int]
+
+
+class Services:
+    """The cores of several services, stepped together.
+
+    Args:
+        services: scenarios, each of which may occur more than once.
+        control: what is controlled in every service.
+        simulators: one a service, None for the bundled ones.
+        reward, contexts: as for the single environment, the same for every service.
+        beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. With one
+            service there is nothing to share, and the reward is the service's own.
+        max_episode_steps: steps of an episode, at least 1.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+
+    Raises:
+        InvalidValueError: no service, another number of simulators, a negative ``beta``, or no steps.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[str | Path | Scenario],
+        control: str,
+        simulators: Sequence[str | Path | Simulator] | None,
+        reward: str | Reward,
+        contexts: str | ArrayLike,
+        beta: float,
+        max_episode_steps: int,
+        render_mode: str | None,
+    ) -> None:
+        if isinstance(services, str | Path) or not len(services):
+            raise InvalidValueError("services", services, "a list of at least one scenario")
+        if simulators is not None and len(simulators) != len(services):
+            raise InvalidValueError("number of simulators", len(simulators), f"one a service: {len(services)}")
+        if not 0 <= beta < np.inf:
+            raise InvalidValueError("beta", beta, "a finite number, 0 and above")
+        if max_episode_steps < 1:
+            raise InvalidValueError("max_episode_steps", max_episode_steps, "a whole number, at least 1")
+        chosen = [None] * len(services) if simulators is None else simulators
+        self.cores = [
+            simulated_core(scenario, control, simulator, reward, contexts)
+            for scenario, simulator in zip(services, chosen, strict=True)
+        ]
+        self.beta = beta if len(self.cores) > 1 else 0.0
+        self.max_episode_steps = max_episode_steps
+        self.render_mode = check_render_mode(render_mode, RENDER_MODES)
+        self._steps = 0
+
+    def reset(self, seed: int | None, options: Mapping[str, Any] | None) -> list[Observation]:
+        """Begin an episode; service i is seeded with ``seed + i``. Returns one observation a service.
+
+        Raises:
+            InvalidValueError: an option is given.
+        """
+        refuse_options(options, ignored=_CHECKERS_OPTION)
+        self._steps = 0
+        observations = []
+        for i, core in enumerate(self.cores):
+            new = seed is not None or not core.generators
+            generator = seeding.np_random(None if seed is None else seed + i)[0] if new else None
+            observations.append(core.reset([generator] if generator else None))
+        return observations
+
+    def step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
+        """Play one load in every service.
+
+        Args:
+            choices: for each service, the index chosen for each controlled setting.
+
+        Returns:
+            Observations, shared rewards and infos, one a service, and whether the episode is truncated.
+        """
+        played = [core.step(**choice) for core, choice in zip(self.cores, choices, strict=True)]
+        observations, rewards, infos = (list(column) for column in zip(*played, strict=True))
+        self._steps += 1
+        shared = share_between_services(np.array(rewards, dtype=np.float64), self.beta)
+        return observations, shared.tolist(), infos, self._steps >= self.max_episode_steps
+
+    def seats(self, names: Sequence[str]) -> dict[str, Seat]:
+        """Who chooses what: ``{"threads_0": ("threads", 0), ...}``, service by service, settings as in ``names``."""
+        return {f"{name}_{i}": (name, i) for i in range(len(self.cores)) for name in names}
+
+    def render(self) -> Any:
+        """All services below one another; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        frames: list[Any] = [render(core, self.render_mode) for core in self.cores]
+        return "\n\n".join(frames) if self.render_mode == "ansi" else _stacked(frames)
+
+
+def refuse_step_outside_episode(agents: Sequence[str]) -> None:
+    """Without agents no episode is running.
+
+    Raises:
+        InvalidValueError: there are none.
+    """
+    if not agents:
+        raise InvalidValueError("step()", "outside an episode", "a running episode", "Call reset() first.")
+
+
+def _stacked(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Images below one another, narrower ones filled up with black."""
+    width = max(frame.shape[1] for frame in frames)
+    return np.concatenate([np.pad(frame, ((0, 0), (0, width - frame.shape[1]), (0, 0))) for frame in frames])
