@@ -84,11 +84,11 @@ class EmbeddedMesh(Mesh):
         """As :meth:`measure`, for a DestinationRule's ``trafficPolicy`` as it stands."""
         self._envoys.check()
         started = time.perf_counter()
-        self._apply(policy)
+        ejected_before = self._apply(policy)
         stamp = f"{RUN_HEADER}: {self._run}\r\n"
         try:
             answers = self._client.run(load, {RUN_HEADER: str(self._run)}, stamp.encode())
-            ejections = int(self._stat("ejections_enforced_total"))
+            ejections = int(self._stats()["ejections_enforced_total"]) - ejected_before
         except MeshError as error:
             self._envoys.check()  # a dead Envoy explains more than what it caused
             raise error
@@ -101,12 +101,12 @@ class EmbeddedMesh(Mesh):
         response.details["overhead_s"] = time.perf_counter() - started - answers.duration_s
         return response
 
-    def _apply(self, policy: dict[str, Any]) -> None:
-        """Put the rules in force and wait until Envoy says so."""
+    def _apply(self, policy: dict[str, Any]) -> int:
+        """Put the rules in force and wait until Envoy says so; return the ejections counted so far."""
         self._run += 1
         cluster = service_cluster(envoy_cluster(policy, CLUSTER), self._replicas, self._run, self._certificates)
         version = str(self._run)
-        rejected = self._stat("cds.update_rejected")
+        rejected = self._stats()["cds.update_rejected"]
         new = self._cds.with_suffix(".new")
         new.write_text(json.dumps({"version_info": version, "resources": [cluster]}))
         new.replace(self._cds)  # Envoy watches for the rename
@@ -116,7 +116,7 @@ class EmbeddedMesh(Mesh):
             if stats["cds.version_text"] == version:
                 if stats["ejections_active"] != "0":
                     raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
-                return
+                return int(stats["ejections_enforced_total"])
             if stats["cds.update_rejected"] != rejected:
                 raise RulesRefusedError(f"Envoy refused the rules: {self._refusal()}")
             time.sleep(0.0005)
@@ -130,9 +130,6 @@ class EmbeddedMesh(Mesh):
         empty = {"cds.version_text": "", "cds.update_rejected": "0"}
         fresh = {"ejections_active": "0", "ejections_enforced_total": "0"}
         return empty | fresh | {name: value.strip('"') for name, value in short.items()}
-
-    def _stat(self, name: str) -> str:
-        return self._stats()[name]
 
     def _refusal(self) -> str:
         dump = json.loads(self._sidecar.get("/config_dump", resource="dynamic_warming_clusters"))

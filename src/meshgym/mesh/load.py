@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import selectors
 import socket
+import struct
 import time
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from meshgym.errors import LoadError
 from meshgym.types import Load
 
 _HEAD_END = b"\r\n\r\n"
+#: Thousands of closed connections a minute would use up the ports while they wait out TIME_WAIT.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(slots=True)
@@ -129,7 +132,9 @@ class ClosedLoop:
             try:
                 if thread.socket is None:
                     thread.socket = socket.create_connection(self.address, self.timeout_s)
+                    thread.socket.settimeout(None)  # the selector watches the time
                     thread.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    thread.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                     selector.register(thread.socket, selectors.EVENT_READ, thread)
                 thread.socket.sendall(request)
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import select
 import subprocess
 import sys
@@ -108,6 +109,8 @@ class EnvoyGroup:
             [sys.executable, "-I", "-S", guard.__file__, str(self.folder), json.dumps(commands)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Without it libevent reads a clock of 4 ms steps, and a service time of 2 ms becomes 3 to 8.
+            env={**os.environ, "EVENT_PRECISE_TIMER": "1"},
             start_new_session=True,  # Ctrl-C is for us; we end them in order
         )
         deadline = time.monotonic() + _START_S

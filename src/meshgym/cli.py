@@ -1,0 +1,108 @@
+"""The ``meshgym`` command: collect traces, fit simulators, look at scenarios, check the machine."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+from pathlib import Path
+
+from meshgym.console import make_folder, progress_bar, run
+from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run(_parser(), arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="meshgym", description=__doc__)
+    parser.add_argument("--version", action="version", version=version("meshgym"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("collect", help="run a plan of rules and loads on the embedded Envoy")
+    _add_scenario(command)
+    command.add_argument("--rows", type=int, help="runs in the plan (default: the scenario's)")
+    command.add_argument("--seed", type=int, default=0, help="of the plan (default: 0)")
+    command.add_argument("--lanes", type=int, default=1, help="meshes that measure side by side (default: 1)")
+    command.add_argument("--out", type=Path, help="folder (default: collections/SCENARIO); goes on if begun")
+    command.set_defaults(function=_collect)
+
+    command = commands.add_parser("fit", help="train a simulator on traces")
+    _add_scenario(command)
+    command.add_argument("--traces", default=None, help="CSV or Parquet file (default: the bundled set)")
+    command.add_argument("--seed", type=int, default=0, help="of split and training (default: 0)")
+    command.add_argument("--out", type=Path, help="file (default: simulators/SCENARIO.npz)")
+    command.set_defaults(function=_fit)
+
+    command = commands.add_parser("scenarios", help="list the scenarios, or show one")
+    command.add_argument("name", nargs="?", help=f"{', '.join(SCENARIO_NAMES)} or a .toml file")
+    command.set_defaults(function=_scenarios)
+
+    command = commands.add_parser("doctor", help="check that the embedded mesh can run here")
+    command.set_defaults(function=_doctor)
+    return parser
+
+
+def _add_scenario(command: argparse.ArgumentParser) -> None:
+    names = ", ".join(SCENARIO_NAMES)
+    command.add_argument("--scenario", default="S1", help=f"{names} or a .toml file (default: S1)")
+
+
+def _collect(chosen: argparse.Namespace) -> None:
+    from meshgym.traces.collect import collect
+
+    scenario = load_scenario(chosen.scenario)
+    folder = make_folder(chosen.out or Path("collections") / scenario.name)
+    with progress_bar(f"collect {scenario.name}", "runs") as progress:
+        rows = collect(scenario, folder, rows=chosen.rows, seed=chosen.seed, lanes=chosen.lanes, progress=progress)
+    print(rows)
+
+
+def _fit(chosen: argparse.Namespace) -> None:
+    from meshgym.simulator.training import fit_simulator
+    from meshgym.traces.store import load_traces
+
+    scenario = load_scenario(chosen.scenario)
+    path = chosen.out or Path("simulators") / f"{scenario.name}.npz"
+    make_folder(path.parent)
+    frame = load_traces(chosen.traces or scenario.name)
+    with progress_bar(f"fit {scenario.name}", "epochs") as progress:
+        simulator = fit_simulator(frame, scenario, seed=chosen.seed, progress=progress)
+    simulator.save(path)
+    for name, value in simulator.identity.metrics.items():
+        print(f"{name:<24}{value:.4g}")
+    print(path)
+
+
+def _scenarios(chosen: argparse.Namespace) -> None:
+    for name in [chosen.name] if chosen.name else SCENARIO_NAMES:
+        print(describe(load_scenario(name)))
+
+
+def describe(scenario: Scenario) -> str:
+    """A scenario's ranges, actions and service as text."""
+    lines = [f"{scenario.name} ({scenario.rows} rows)"]
+    for name, span in scenario.ranges.items():
+        values = f"{span.low:g}" if span.low == span.high else f"{span.low:g}..{span.high:g}"
+        lines.append(f"  {name:<28} {values}")
+    lines += [f"  actions: {name:<19} {', '.join(map(str, values))}" for name, values in scenario.actions.items()]
+    lines.append(f"  service: {scenario.service or 'none'}")
+    return "\n".join(lines)
+
+
+def _doctor(chosen: argparse.Namespace) -> None:
+    from meshgym.mesh.envoy import EmbeddedMesh
+    from meshgym.mesh.process import envoy_binary, envoy_version
+    from meshgym.types import Setting
+
+    print(f"Envoy {envoy_version()} at {envoy_binary()}")
+    scenario = load_scenario("S1")
+    setting = Setting.from_row([span.low for span in scenario.ranges.values()])
+    with EmbeddedMesh(scenario) as mesh:
+        response = mesh.measure(setting.rules, setting.load)
+    print(f"the embedded mesh answers: {response.qps:.0f} answers a second, {response.p503:.0%} of them 503")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,220 @@
+"""Collects traces from a mesh into a folder, and goes on where it was stopped.
+
+The folder holds ``collection.json`` (what is collected: scenario, seed, plan hash, profile,
+versions), ``rows.csv`` (one line a run, appended in one write) and ``failed.csv`` (runs given up,
+with the reason). Whatever is killed, and when: a complete line is kept, an incomplete one is dropped
+and its run made again.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from meshgym.errors import FolderError, InvalidValueError, MeshError, TraceError
+from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.mesh.process import envoy_version
+from meshgym.scenarios import Scenario
+from meshgym.traces.lanes import Lanes, MeshFactory, Outcome
+from meshgym.traces.plan import Plan, make_plan
+from meshgym.traces.schema import COLUMNS
+from meshgym.types import SETTING_NAMES, Response, Setting
+
+#: ``progress(done, total)`` after every run.
+Progress = Callable[[int, int], None]
+
+_ATTEMPTS = 3
+#: So many runs given up one after the other mean that the mesh is broken, not the runs.
+_GIVE_UP = 5
+
+
+class Collection:
+    """A folder that is being filled with the runs of a plan; a context manager that holds its lock.
+
+    Args:
+        folder: made if need be.
+        scenario: what is collected.
+        rows: runs in the plan.
+        seed: of the plan.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        TraceError: the folder holds another plan, is in use, or was damaged.
+    """
+
+    def __init__(self, folder: Path, scenario: Scenario, rows: int, seed: int) -> None:
+        self.folder, self.scenario = folder, scenario
+        self.plan: Plan = make_plan(scenario, rows, seed)
+        self.identity: dict[str, Any] = {
+            "scenario": scenario.name,
+            "rows": rows,
+            "seed": seed,
+            "plan_sha256": self.plan.sha256,
+            "service": asdict(scenario.service) if scenario.service else None,
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("w")
+        except OSError as error:
+            raise FolderError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise TraceError(f"another collector is writing to {folder}; wait for it or choose another") from None
+        self._check_identity()
+        self._rows = _AppendedCsv(folder / "rows.csv", list(COLUMNS))
+        self._failed = _AppendedCsv(folder / "failed.csv", ["run", "reason"])
+
+    def _check_identity(self) -> None:
+        path = self.folder / "collection.json"
+        if not path.exists():
+            versions = {"meshgym": version("meshgym"), "envoy": envoy_version(), "python": platform.python_version()}
+            path.write_text(json.dumps({**self.identity, "versions": versions}, indent=2) + "\n")
+            return
+        found = json.loads(path.read_text())
+        for name, value in self.identity.items():
+            if found.get(name) != value:
+                raise TraceError(
+                    f"{self.folder} holds a collection with {name} {found.get(name)!r}, not {value!r}; "
+                    "choose another folder, or the same arguments to go on"
+                )
+
+    def done(self) -> set[int]:
+        """Runs that need no further attempt: measured, or given up."""
+        return {int(row["run"]) for row in self._rows.read()} | self.given_up()
+
+    def given_up(self) -> set[int]:
+        """Runs that failed every time."""
+        return {int(row["run"]) for row in self._failed.read()}
+
+    def add(self, outcome: Outcome, response: Response, attempt: int) -> None:
+        """Append one measured run."""
+        settings = dict(zip(SETTING_NAMES, self.plan.settings[outcome.run], strict=True))
+        bookkeeping = {
+            "repeat": int(self.plan.repeat[outcome.run]),
+            "lane": outcome.lane,
+            "attempt": attempt,
+            "run": outcome.run,
+        }
+        self._rows.append({**settings, **response.to_dict(), **bookkeeping})
+
+    def give_up(self, run: int, reason: str) -> None:
+        """Append one run that failed every time."""
+        self._failed.append({"run": run, "reason": reason})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.close()
+        self._failed.close()
+        self._lock.close()
+
+
+class _AppendedCsv:
+    """A CSV file that only grows, by whole lines."""
+
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self.path, self.columns = path, columns
+        header = ",".join(columns) + "\n"
+        found = path.read_bytes() if path.exists() else b""
+        whole = found[: found.rfind(b"\n") + 1]
+        if whole and not whole.startswith(header.encode()):
+            raise TraceError(f"{path} begins with other columns than {header.strip()}; it is not this collection's")
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.ftruncate(self._file, len(whole))  # a line cut short by a kill
+        if not whole:
+            os.write(self._file, header.encode())
+
+    def append(self, row: dict[str, Any]) -> None:
+        cells = [_cell(row[name]) for name in self.columns]
+        os.write(self._file, (",".join(cells) + "\n").encode())
+
+    def read(self) -> list[dict[str, str]]:
+        with self.path.open(newline="") as lines:
+            return list(csv.DictReader(lines))
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return '"' + " ".join(value.split()).replace('"', "'") + '"'
+    number = float(value)  # type: ignore[arg-type]
+    return str(int(number)) if number.is_integer() else repr(round(number, 6))
+
+
+def collect(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    rows: int | None = None,
+    seed: int = 0,
+    lanes: int = 1,
+    make_mesh: MeshFactory | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Run a plan, or the rest of it, and return the path of ``rows.csv``.
+
+    Args:
+        scenario: what is collected.
+        folder: where; a folder begun earlier with the same arguments is gone on with.
+        rows: runs in the plan; default the scenario's.
+        seed: of the plan.
+        lanes: meshes that measure side by side, 1..64.
+        make_mesh: another mesh than the embedded Envoy (picklable, no arguments).
+        progress: called after every run.
+
+    Raises:
+        FolderError, TraceError: see :class:`Collection`.
+        MeshGymError: the mesh does not come up, or fails run after run; what was collected is kept.
+    """
+    if not 1 <= lanes <= 64:
+        raise InvalidValueError("lanes", lanes, "a whole number 1..64")
+    with Collection(folder, scenario, rows or scenario.rows, seed) as collection:
+        done = collection.done()
+        waiting = [run for run in range(len(collection.plan)) if run not in done]
+        progress(len(done), len(collection.plan))
+        if waiting:
+            with Lanes(make_mesh or partial(EmbeddedMesh, scenario), lanes) as pool:
+                _work_off(collection, pool, waiting, progress)
+        return folder / "rows.csv"
+
+
+def _work_off(collection: Collection, pool: Lanes, waiting: list[int], progress: Progress) -> None:
+    """Run what waits; retry what fails, at the end of the queue."""
+    total = len(collection.plan)
+    attempts = dict.fromkeys(waiting, 0)
+    left = failures = len(waiting)
+    failures = 0
+    queue = iter(waiting)
+    again: list[int] = []
+    while left:
+        while pool.free and (run := next(queue, again.pop() if again else None)) is not None:
+            attempts[run] += 1
+            pool.submit(run, Setting.from_row(collection.plan.settings[run]))
+        for outcome in pool.completed():
+            if isinstance(outcome.result, Response):
+                collection.add(outcome, outcome.result, attempts[outcome.run])
+                failures = 0
+            elif attempts[outcome.run] < _ATTEMPTS:
+                again.append(outcome.run)
+                continue
+            else:
+                collection.give_up(outcome.run, str(outcome.result))
+                failures += 1
+                if failures == _GIVE_UP:
+                    raise MeshError(f"{failures} runs in a row failed, the last with: {outcome.result}")
+            left -= 1
+            progress(total - left, total)

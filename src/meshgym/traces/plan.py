@@ -1,0 +1,68 @@
+"""The plan of a collection: which settings are run, in which order, and which are repeated."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshgym.errors import InvalidValueError
+from meshgym.scenarios import Scenario
+
+#: One setting in ten is run twice, to know the noise.
+_REPEATED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings in the order they are run.
+
+    Attributes:
+        settings: shape (rows, 9), columns ``SETTING_NAMES``.
+        repeat: shape (rows,), 0 for the first run of a setting, 1 for its repeat.
+    """
+
+    settings: NDArray[np.float64]
+    repeat: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.settings)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of settings and order."""
+        return hashlib.sha256(self.settings.tobytes() + self.repeat.tobytes()).hexdigest()
+
+
+def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
+    """A shuffled Latin hypercube over the scenario's grid, a tenth of its settings repeated.
+
+    Each value of each rule and load setting occurs equally often (give or take one) among the first
+    runs; the shuffle keeps what the machine does over time apart from what the settings do.
+
+    Args:
+        scenario: its ranges are covered.
+        rows: runs in total, repeats included, at least 1.
+        seed: of the draw and the shuffle.
+
+    Raises:
+        InvalidValueError: rows below 1.
+    """
+    if rows < 1:
+        raise InvalidValueError("rows", rows, "a whole number, at least 1")
+    generator = np.random.default_rng(seed)
+    distinct = rows - int(rows * _REPEATED_SHARE / (1 + _REPEATED_SHARE))
+    columns = [generator.permutation(np.resize(span.values, distinct)) for span in scenario.ranges.values()]
+    first = np.column_stack(columns)
+    again = generator.choice(distinct, size=rows - distinct, replace=False)
+    settings = np.concatenate([first, first[again]])
+    repeat = np.repeat([0, 1], [distinct, rows - distinct])
+    order = generator.permutation(rows)
+    # The run that comes first is the first run: the number says which, not how it was drawn.
+    place = np.argsort(order)
+    for original, copy in zip(again, range(distinct, rows), strict=True):
+        if place[copy] < place[original]:
+            repeat[[original, copy]] = [1, 0]
+    return Plan(settings[order], repeat[order].astype(np.int64))
