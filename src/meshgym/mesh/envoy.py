@@ -84,17 +84,16 @@ class EmbeddedMesh(Mesh):
         """As :meth:`measure`, for a DestinationRule's ``trafficPolicy`` as it stands."""
         self._envoys.check()
         started = time.perf_counter()
-        ejected_before = self._apply(policy)
-        stamp = f"{RUN_HEADER}: {self._run}\r\n"
         try:
+            ejected_before = self._apply(policy)
+            stamp = f"{RUN_HEADER}: {self._run}\r\n"
             answers = self._client.run(load, {RUN_HEADER: str(self._run)}, stamp.encode())
+            if answers.broken == load.calls:
+                raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
             ejections = int(self._stats()["ejections_enforced_total"]) - ejected_before
-        except MeshError as error:
-            self._envoys.check()  # a dead Envoy explains more than what it caused
-            raise error
-        if answers.broken == load.calls:
-            self._envoys.check()
-            raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
+        except MeshError:
+            self._envoys.check(wait_s=0.2)  # an Envoy that died explains more than what that caused
+            raise
         response = _response(answers, load)
         assert isinstance(response.details, dict)
         response.details["ejections"] = ejections
@@ -120,7 +119,6 @@ class EmbeddedMesh(Mesh):
             if stats["cds.update_rejected"] != rejected:
                 raise RulesRefusedError(f"Envoy refused the rules: {self._refusal()}")
             time.sleep(0.0005)
-        self._envoys.check()
         raise MeshError(f"Envoy did not take the rules within {_APPLY_S:g} s")
 
     def _stats(self) -> dict[str, str]:

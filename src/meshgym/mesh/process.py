@@ -66,6 +66,10 @@ class Admin:
             self._connection.close()
             raise MeshError(f"the {self.name}'s Envoy does not answer on its admin port: {error}") from error
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def stats(self, pattern: str) -> dict[str, str]:
         """Statistics whose names match the regular expression ``pattern``, values as text."""
         lines = self.get("/stats", filter=pattern).splitlines()
@@ -86,6 +90,8 @@ class EnvoyGroup:
         except OSError as error:
             raise FolderError(f"no temporary folder can be made ({error}); set TMPDIR to a writable one") from error
         self._guard: subprocess.Popen[bytes] | None = None
+        self._admins: list[Admin] = []
+        self._news = ""  # which Envoy ended first, as the guard told it
 
     def start(self, bootstraps: dict[str, dict[str, Any]], workers: dict[str, int]) -> dict[str, Admin]:
         """Start one Envoy for each bootstrap and wait until all are ready.
@@ -118,17 +124,22 @@ class EnvoyGroup:
 
     def _wait_ready(self, name: str, deadline: float) -> Admin:
         path = self.folder / f"{name}.admin"
+        admin: Admin | None = None
         while time.monotonic() < deadline:
             self.check()
-            if path.exists() and (address := path.read_text().strip()):
+            if admin is None and path.exists() and (address := path.read_text().strip()):
                 admin = Admin(name, address)
-                if admin.get("/ready").startswith("LIVE"):
-                    return admin
+                self._admins.append(admin)
+            if admin is not None and admin.get("/ready").startswith("LIVE"):
+                return admin
             time.sleep(0.005)
         raise MeshStartError(f"the {name}'s Envoy was not ready after {_START_S:g} s: {self._log(name)}")
 
-    def check(self) -> None:
+    def check(self, wait_s: float = 0.0) -> None:
         """Raise if an Envoy has ended.
+
+        Args:
+            wait_s: seconds to wait for such news.
 
         Raises:
             MeshStartError: with the end of its log.
@@ -136,8 +147,10 @@ class EnvoyGroup:
         if self._guard is None:
             raise MeshError("the mesh is closed; make a new one")
         assert self._guard.stdout is not None
-        if select.select([self._guard.stdout], [], [], 0)[0]:
-            name, _, status = self._guard.stdout.readline().decode().strip().partition(" ")
+        if not self._news and select.select([self._guard.stdout], [], [], wait_s)[0]:
+            self._news = self._guard.stdout.readline().decode().strip() or "guard (none)"
+        if self._news:
+            name, _, status = self._news.partition(" ")
             raise MeshStartError(f"the {name}'s Envoy ended with status {status}: {self._log(name)}")
 
     def _log(self, name: str) -> str:
@@ -146,6 +159,8 @@ class EnvoyGroup:
 
     def close(self) -> None:
         """End the Envoys and remove the folder."""
+        for admin in self._admins:
+            admin.close()
         if self._guard is not None:
             self._guard.communicate()  # closes its standard input: the sign to end
             self._guard = None

