@@ -63,7 +63,7 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
     ) -> None:
-        if sorted(order) != sorted(LOAD_NAMES):
+        if not isinstance(order, list | tuple) or tuple(order) not in (LOAD_NAMES, LOAD_NAMES[::-1]):
             raise InvalidValueError("order", order, "('threads', 'calls') or ('calls', 'threads')")
         self._services = Services(services, "both", simulators, reward, contexts, beta, max_episode_steps, render_mode)
         self.render_mode = render_mode

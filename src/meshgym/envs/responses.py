@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.envs.contexts import rule_grid
-from meshgym.envs.spaces import Choice
+from meshgym.envs.spaces import Choice, IntArray
 from meshgym.errors import InvalidValueError, LoadError, MeshError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
@@ -33,7 +33,8 @@ class Responses(Protocol):
 class TableResponses:
     """Reads a simulator's response table.
 
-    A table too large to be filled at once is filled row by row, as rows are met.
+    A table too large to be filled at once is filled as it is read: for many environments the entries asked
+    for, for one the whole row of actions, since a call for many entries costs hardly more than one for one.
 
     Args:
         simulator: what answers.
@@ -46,25 +47,28 @@ class TableResponses:
         self.rules = self._table.rules
         self._columns = self._table.columns
         self._n_threads, self._n_calls = len(self._table.threads), len(self._table.calls)
-        self._ready = np.full(len(self.rules), self._table.dense)
+        self._ready = np.full(len(self._columns["qps"]), self._table.dense)
 
     def __call__(self, row: Choice, threads: Choice, calls: Choice) -> Measurements:
         """See :class:`Responses`."""
-        if not self._table.dense:
-            self._prepare(row)
-        flat = (row * self._n_threads + threads) * self._n_calls + calls
+        flat: Any = (row * self._n_threads + threads) * self._n_calls + calls
         if isinstance(flat, int):
+            if not self._ready[flat]:
+                self._fill_row(row)
             return {name: column.item(flat) for name, column in self._columns.items()}
+        if not self._table.dense:
+            self._fill(*(index[~self._ready.take(flat)] for index in np.broadcast_arrays(row, threads, calls)))
         taken = {name: column.take(flat) for name, column in self._columns.items()}
         return {name: values if name == "outside" else values.astype(np.float64) for name, values in taken.items()}
 
-    def _prepare(self, row: Choice) -> None:
-        """Have every action of these rows answered."""
-        missing = np.unique(np.asarray(row)[~self._ready[row]])
-        if len(missing):
-            rows, threads, calls = np.meshgrid(missing, range(self._n_threads), range(self._n_calls), indexing="ij")
-            self._table.lookup(rows.ravel(), threads.ravel(), calls.ravel())
-            self._ready[missing] = True
+    def _fill_row(self, row: Choice) -> None:
+        threads, calls = np.indices((self._n_threads, self._n_calls)).reshape(2, -1)
+        self._fill(np.full_like(threads, row), threads, calls)
+
+    def _fill(self, rows: IntArray, threads: IntArray, calls: IntArray) -> None:
+        if len(rows):
+            self._table.lookup(rows, threads, calls)
+            self._ready[self._table.index(rows, threads, calls)] = True
 
     def __reduce__(self) -> tuple[type[TableResponses], tuple[Simulator, Scenario]]:
         return type(self), (self._simulator, self._scenario)  # the table is made again where it is needed

@@ -13,7 +13,7 @@ from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES
 
-IntArray = NDArray[np.integer[Any]]
+IntArray = NDArray[Any]  # of any integer type
 #: Index into a scenario's action values; an array of them where environments are stepped together.
 Choice = int | IntArray
 
