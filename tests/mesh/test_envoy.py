@@ -99,7 +99,7 @@ def test_mutual_tls_is_real():
 def test_refused_rules_are_an_error_and_the_mesh_goes_on(plenty):
     policy = traffic_policy(WIDE)
     policy["outlierDetection"]["maxEjectionPercent"] = 101  # the types would not let this pass
-    with pytest.raises(RulesRefusedError, match="max_ejection_percent|MaxEjectionPercent|refused"):
+    with pytest.raises(RulesRefusedError, match="MaxEjectionPercent"):
         plenty.measure_policy(policy, Load(1, 10))
     assert plenty.measure(WIDE, Load(1, 10)).p200 == 1
 
@@ -120,8 +120,7 @@ def test_a_killed_envoy_is_named_and_nothing_is_left(victim):
     folder = mesh._envoys.folder
     os.kill(_envoys(folder)[victim], signal.SIGKILL)
     with pytest.raises(MeshStartError, match=rf"the {victim}'s Envoy ended with status -9"):
-        for _ in range(50):
-            mesh.measure(WIDE, Load(2, 20))
+        _measure_until_refused(mesh)
     mesh.close()
     mesh.close()  # twice does no harm
     assert not _envoys(folder)
@@ -144,6 +143,11 @@ def test_nothing_outlives_a_kill_9(victim, tmp_path):
         parent.kill()
     if victim == "parent":
         _wait(lambda: not Path(folder).exists())
+
+
+def _measure_until_refused(mesh):
+    for _ in range(50):  # the first answers may still be read from a dying Envoy
+        mesh.measure(WIDE, Load(2, 20))
 
 
 def _envoys(folder):
@@ -174,7 +178,7 @@ def test_a_port_in_use_is_told_with_envoys_log(tmp_path):
         address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
         envoys = process.EnvoyGroup()
         try:
-            with pytest.raises(MeshStartError, match="one's Envoy ended with status 1: .*[Aa]ddress already in use"):
+            with pytest.raises(MeshStartError, match=r"one's Envoy ended with status 1: .*[Aa]ddress already in use"):
                 envoys.start({"one": {"admin": {"address": address}}}, {"one": 1})
         finally:
             envoys.close()

@@ -108,7 +108,8 @@ class EnvoyGroup:
         for name, bootstrap in bootstraps.items():
             config = self.folder / f"{name}.json"
             config.write_text(json.dumps(bootstrap))
-            options = ["--disable-hot-restart", "--log-level", "error", "--concurrency", str(workers[name])]
+            levels = ["--log-level", "error", "--component-log-level", "config:warn"]  # refused rules are warnings
+            options = ["--disable-hot-restart", *levels, "--concurrency", str(workers[name])]
             paths = ["-c", str(config), "--admin-address-path", str(self.folder / f"{name}.admin")]
             commands.append([name, binary, *options, *paths])
         self._guard = subprocess.Popen(
@@ -133,7 +134,7 @@ class EnvoyGroup:
             if admin is not None and admin.get("/ready").startswith("LIVE"):
                 return admin
             time.sleep(0.005)
-        raise MeshStartError(f"the {name}'s Envoy was not ready after {_START_S:g} s: {self._log(name)}")
+        raise MeshStartError(f"the {name}'s Envoy was not ready after {_START_S:g} s: {self.log(name)}")
 
     def check(self, wait_s: float = 0.0) -> None:
         """Raise if an Envoy has ended.
@@ -151,9 +152,10 @@ class EnvoyGroup:
             self._news = self._guard.stdout.readline().decode().strip() or "guard (none)"
         if self._news:
             name, _, status = self._news.partition(" ")
-            raise MeshStartError(f"the {name}'s Envoy ended with status {status}: {self._log(name)}")
+            raise MeshStartError(f"the {name}'s Envoy ended with status {status}: {self.log(name)}")
 
-    def _log(self, name: str) -> str:
+    def log(self, name: str) -> str:
+        """The end of an Envoy's log."""
         log = self.folder / f"{name}.log"
         return log.read_text(errors="replace")[-2000:].strip() if log.exists() else "no log"
 

@@ -13,7 +13,9 @@ import fcntl
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -46,7 +48,7 @@ class Collection:
         rows: runs in the plan.
         seed: of the plan.
 
-    Raises:
+    Raises (on entering):
         FolderError: the folder cannot be written.
         TraceError: the folder holds another plan, is in use, or was damaged.
     """
@@ -61,25 +63,27 @@ class Collection:
             "plan_sha256": self.plan.sha256,
             "service": asdict(scenario.service) if scenario.service else None,
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / "lock").open("w")
-        except OSError as error:
-            raise FolderError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise TraceError(f"another collector is writing to {folder}; wait for it or choose another") from None
-        self._check_identity()
-        self._rows = _AppendedCsv(folder / "rows.csv", list(COLUMNS))
-        self._failed = _AppendedCsv(folder / "failed.csv", ["run", "reason"])
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:  # closes what was opened if a later step fails
+            opening.enter_context(_lock(self.folder))
+            self._check_identity()
+            self._rows = opening.enter_context(_AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
+            self._failed = opening.enter_context(_AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def _check_identity(self) -> None:
         path = self.folder / "collection.json"
         if not path.exists():
             versions = {"meshgym": version("meshgym"), "envoy": envoy_version(), "python": platform.python_version()}
-            path.write_text(json.dumps({**self.identity, "versions": versions}, indent=2) + "\n")
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps({**self.identity, "versions": versions}, indent=2) + "\n")
+            partial.replace(path)
             return
         found = json.loads(path.read_text())
         for name, value in self.identity.items():
@@ -112,13 +116,22 @@ class Collection:
         """Append one run that failed every time."""
         self._failed.append({"run": run, "reason": reason})
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._rows.close()
-        self._failed.close()
-        self._lock.close()
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Only one collector writes to a folder; the system frees the lock of one that was killed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise FolderError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            busy = f"another collector is writing to {folder}; wait for it or choose another folder"
+            raise TraceError(busy) from None
+        yield
 
 
 class _AppendedCsv:
@@ -137,14 +150,24 @@ class _AppendedCsv:
             os.write(self._file, header.encode())
 
     def append(self, row: dict[str, Any]) -> None:
-        cells = [_cell(row[name]) for name in self.columns]
-        os.write(self._file, (",".join(cells) + "\n").encode())
+        line = ",".join(_cell(row[name]) for name in self.columns) + "\n"
+        try:
+            written = os.write(self._file, line.encode())
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.path} ({error.strerror}); its complete lines are kept") from error
+        if written < len(line):
+            raise FolderError(
+                f"cannot write all of a line to {self.path}: the disk is full; its complete lines are kept"
+            )
 
     def read(self) -> list[dict[str, str]]:
         with self.path.open(newline="") as lines:
             return list(csv.DictReader(lines))
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
 
@@ -193,28 +216,28 @@ def collect(
 
 
 def _work_off(collection: Collection, pool: Lanes, waiting: list[int], progress: Progress) -> None:
-    """Run what waits; retry what fails, at the end of the queue."""
+    """Run what waits; what fails goes to the end of the queue, until its attempts are used up."""
     total = len(collection.plan)
+    left = len(waiting)
+    queue = deque(waiting)
     attempts = dict.fromkeys(waiting, 0)
-    left = failures = len(waiting)
-    failures = 0
-    queue = iter(waiting)
-    again: list[int] = []
+    given_up_in_a_row = 0
     while left:
-        while pool.free and (run := next(queue, again.pop() if again else None)) is not None:
+        while queue and pool.free:
+            run = queue.popleft()
             attempts[run] += 1
             pool.submit(run, Setting.from_row(collection.plan.settings[run]))
         for outcome in pool.completed():
             if isinstance(outcome.result, Response):
                 collection.add(outcome, outcome.result, attempts[outcome.run])
-                failures = 0
+                given_up_in_a_row = 0
             elif attempts[outcome.run] < _ATTEMPTS:
-                again.append(outcome.run)
+                queue.append(outcome.run)
                 continue
             else:
                 collection.give_up(outcome.run, str(outcome.result))
-                failures += 1
-                if failures == _GIVE_UP:
-                    raise MeshError(f"{failures} runs in a row failed, the last with: {outcome.result}")
+                given_up_in_a_row += 1
             left -= 1
             progress(total - left, total)
+            if given_up_in_a_row == _GIVE_UP:
+                raise MeshError(f"{_GIVE_UP} runs in a row failed, the last with: {outcome.result}")
