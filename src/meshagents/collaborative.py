@@ -53,6 +53,7 @@ class CollaborativeLearner(QLearner):
             self.task.low.shape[-1],
             self.task.observed,
             self.config.width,
+            self.config.frequencies,
             self.task.actions.tolist(),
             self.config.shared,
             generator,

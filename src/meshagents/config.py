@@ -22,8 +22,11 @@ class Config:
         batch_size: transitions of a gradient step, at least 1.
         replay_size: transitions kept, at least ``batch_size``.
         width: units of each hidden layer (paper: 512).
+        frequencies: sines and cosines of each input that the networks get beside it, 0..8 (paper: none).
         learning_rate: of Adam, at the first interaction (paper: 5e-5 single, 1e-5 collaborative).
         final_learning_rate: at the last one, on a cosine; equal to ``learning_rate`` for a constant one.
+        adam_beta2: decay of Adam's mean of squared gradients; below the usual 0.999 where the targets are
+            free of noise, 0..0.9999.
         epsilon: share of random actions at the first interaction, 0..1.
         final_epsilon: share of random actions once exploration is over, 0..1.
         exploration: share of the run over which ``epsilon`` falls to ``final_epsilon``, 0..1.
@@ -51,11 +54,13 @@ class Config:
     interactions: int = 1000
     num_envs: int = 125
     updates: int = 1
-    batch_size: int = 256
+    batch_size: int = 128
     replay_size: int = 20_000
     width: int = 512
-    learning_rate: float = 1e-3
+    frequencies: int = 3
+    learning_rate: float = 3e-3
     final_learning_rate: float = 1e-5
+    adam_beta2: float = 0.95
     epsilon: float = 1.0
     final_epsilon: float = 0.01
     exploration: float = 0.6
@@ -71,9 +76,10 @@ class Config:
     prediction_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "interactions", "num_envs", "updates", "batch_size", "replay_size", "width"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise InvalidValueError(name, getattr(self, name), "a whole number, at least 1")
+        for name, (least, most) in _WHOLE_RANGES.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise InvalidValueError(name, value, f"a whole number {least}..{most}")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -81,8 +87,6 @@ class Config:
         for name in ("within_round", "control_variate", "shared"):
             if type(getattr(self, name)) is not bool:
                 raise InvalidValueError(name, getattr(self, name), "true or false")
-        if self.first not in (0, 1):
-            raise InvalidValueError("first", self.first, "0 (threads) or 1 (calls)")
         if self.interactions % self.num_envs:
             raise InvalidValueError("interactions", self.interactions, f"a multiple of num_envs ({self.num_envs})")
         if self.replay_size < self.batch_size:
@@ -124,9 +128,22 @@ class Config:
         return self.learning_rate + done * (self.final_learning_rate - self.learning_rate)
 
 
+_WHOLE_RANGES: dict[str, tuple[int, int]] = {
+    "epochs": (1, 10**9),
+    "interactions": (1, 10**9),
+    "num_envs": (1, 10**6),
+    "updates": (1, 10**6),
+    "batch_size": (1, 10**6),
+    "replay_size": (1, 10**8),
+    "width": (1, 2**16),
+    "frequencies": (0, 8),
+    "first": (0, 1),
+}
+
 _RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-9, 1),
     "final_learning_rate": (0, 1),
+    "adam_beta2": (0, 0.9999),
     "epsilon": (0, 1),
     "final_epsilon": (0, 1),
     "exploration": (0, 1),
@@ -143,8 +160,10 @@ _PAPER: dict[str, Any] = {
     "num_envs": 1,
     "batch_size": 1,
     "replay_size": 1,
+    "frequencies": 0,
     "learning_rate": 5e-5,
     "final_learning_rate": 5e-5,
+    "adam_beta2": 0.999,
     "leniency": 1.0,
     "within_round": False,
     "control_variate": False,

@@ -19,6 +19,24 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
+class Encoding(nn.Module):
+    """Inputs of -1..1 and their sines and cosines, a half, one, two, .. periods of them over that range.
+
+    A rule's neighbouring values can have very different answers, and a network learns steep functions of its
+    inputs slowly. Waves are steep (Tancik et al. 2020, Fourier features).
+
+    Maps shape (..., inputs) to (..., inputs * (1 + 2 * frequencies)).
+    """
+
+    def __init__(self, frequencies: int) -> None:
+        super().__init__()
+        self.rates = math.pi / 2 * 2.0 ** torch.arange(frequencies)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        waves = (inputs[..., None] * self.rates).flatten(-2)
+        return torch.cat([inputs, waves.sin(), waves.cos()], dim=-1)
+
+
 class QNet(nn.Sequential):
     """Q-factors of all actions: two hidden layers.
 
@@ -26,14 +44,16 @@ class QNet(nn.Sequential):
         inputs: length of an observation.
         actions: how many there are to choose from.
         width: units of a hidden layer.
+        frequencies: see :class:`Encoding`.
         generator: of the starting weights.
 
     Maps shape (..., inputs) to (..., actions).
     """
 
-    def __init__(self, inputs: int, actions: int, width: int, generator: torch.Generator) -> None:
+    def __init__(self, inputs: int, actions: int, width: int, frequencies: int, generator: torch.Generator) -> None:
         super().__init__(
-            _linear(inputs, width, generator),
+            Encoding(frequencies),
+            _linear(inputs * (1 + 2 * frequencies), width, generator),
             nn.ReLU(),
             _linear(width, width, generator),
             nn.ReLU(),
@@ -48,15 +68,20 @@ class SNet(nn.Module):
         inputs: length of an observation, the first agent's action included where it is seen.
         observed: length of what the environment shows of it, which is what can be predicted.
         width: units of a hidden layer.
+        frequencies: see :class:`Encoding`.
         generator: of the starting weights.
 
     Maps shape (..., inputs) to (..., width).
     """
 
-    def __init__(self, inputs: int, observed: int, width: int, generator: torch.Generator) -> None:
+    def __init__(self, inputs: int, observed: int, width: int, frequencies: int, generator: torch.Generator) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _linear(inputs, width, generator), nn.ReLU(), _linear(width, width, generator), nn.ReLU()
+            Encoding(frequencies),
+            _linear(inputs * (1 + 2 * frequencies), width, generator),
+            nn.ReLU(),
+            _linear(width, width, generator),
+            nn.ReLU(),
         )
         self.predictor = _linear(inputs + width, observed, generator)
 
@@ -96,7 +121,7 @@ class CollaborativeQNet(nn.Module):
     """SNet for all services, then a PNet for each.
 
     Args:
-        inputs, observed, width: as :class:`SNet`, the same for all services.
+        inputs, observed, width, frequencies: as :class:`SNet`, the same for all services.
         actions: how many each of the n services has.
         shared: whether the services share one SNet.
         generator: of the starting weights.
@@ -109,13 +134,14 @@ class CollaborativeQNet(nn.Module):
         inputs: int,
         observed: int,
         width: int,
+        frequencies: int,
         actions: Sequence[int],
         shared: bool,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.most = max(actions)
-        sizes = (inputs, observed, width, generator)
+        sizes = (inputs, observed, width, frequencies, generator)
         self.snet: SNet | SeparateSNets = SNet(*sizes) if shared else SeparateSNets(SNet(*sizes) for _ in actions)
         self.pnets = nn.ModuleList(PNet(count, width, generator) for count in actions)
 

@@ -42,10 +42,13 @@ class QLearner:
         self._half = torch.from_numpy(np.where(bounded & (half > 0), half, 1).astype(np.float32))
         self.network = self._make_network(generator)
         self.target = copy.deepcopy(self.network) if config.gamma else self.network
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, fused=True)
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=config.learning_rate, betas=(0.9, config.adam_beta2), fused=True
+        )
 
     def _make_network(self, generator: torch.Generator) -> nn.Module:
-        return QNet(self.task.low.shape[-1], int(self.task.actions), self.config.width, generator)
+        config = self.config
+        return QNet(self.task.low.shape[-1], int(self.task.actions), config.width, config.frequencies, generator)
 
     def _network_of(self, service: int | None) -> nn.Module:
         """The network that acts for one service; None for all of them."""
