@@ -1,29 +1,112 @@
-"""Single, vector and parallel environments are the same environment."""
+"""Single, vector and parallel environments, and the dependent one, are the same environment."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import SyncVectorEnv
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-import meshgym  # noqa: F401 (registers the ids)
+from meshgym import aec_env, parallel_env
+from meshgym.envs.contexts import CONTEXT_NAMES
 from meshgym.envs.spaces import CONTROLS
+from meshgym.rewards import REWARDS, share_between_services
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+
+Arguments = dict[str, Any]
+some_arguments = st.fixed_dictionaries(
+    {
+        "control": st.sampled_from(sorted(CONTROLS)),
+        "reward": st.sampled_from(sorted(REWARDS)),
+        "contexts": st.sampled_from([name for name in CONTEXT_NAMES if name != "traces"]),
+    }
+)
+seeds = st.integers(0, 2**31)
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-@pytest.mark.parametrize("contexts", ["uniform", "walk"])
-def test_vector_equals_single_environments_seeded_alike(shop: Any, simulator: Any, control: str, contexts: str) -> None:
-    arguments = {"scenario": shop, "simulator": simulator, "control": control, "contexts": contexts}
-    single = lambda: gym.make("MeshResilience-v0", max_episode_steps=700, **arguments)  # noqa: E731
-    slow = SyncVectorEnv([single] * 3)
-    fast = gym.make_vec("MeshResilience-v0", num_envs=3, max_episode_steps=700, **arguments)
+def test_vector_equals_single_environments_seeded_alike(shop: Scenario, simulator: Simulator, control: str) -> None:
+    arguments = {"scenario": shop, "simulator": simulator, "control": control, "max_episode_steps": 500}
+    slow = SyncVectorEnv([lambda: gym.make("MeshResilience-v0", **arguments)] * 2)
+    fast = gym.make_vec("MeshResilience-v0", num_envs=2, **arguments)
     assert fast.observation_space == slow.observation_space
     assert fast.action_space == slow.action_space
     assert data_equivalence(fast.reset(seed=5), slow.reset(seed=5), exact=True)
     fast.action_space.seed(0)
-    for _ in range(2200):  # over three ends of an episode and two blocks of contexts
+    for _ in range(1100):  # over two ends of an episode and one of a block of contexts
         actions = fast.action_space.sample()
         assert data_equivalence(fast.step(actions), slow.step(actions), exact=True)
+    assert data_equivalence(fast.reset(), slow.reset(), exact=True)
+    assert data_equivalence(fast.reset(seed=[3, 9]), slow.reset(seed=[3, 9]), exact=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(arguments=some_arguments, seed=seeds, data=st.data())
+def test_single_vector_and_parallel_agree_under_the_same_joint_action(
+    shop: Scenario, simulator: Simulator, arguments: Arguments, seed: int, data: st.DataObject
+) -> None:
+    single = gym.make("MeshResilience-v0", scenario=shop, simulator=simulator, **arguments)
+    vector = gym.make_vec("MeshResilience-v0", num_envs=3, scenario=shop, simulator=simulator, **arguments)
+    parallel = parallel_env([shop], simulators=[simulator], **arguments)
+    actions = single.unwrapped.actions
+    starts = [single.reset(seed=seed)[0], vector.reset(seed=seed)[0][0], *parallel.reset(seed=seed)[0].values()]
+    assert all(data_equivalence(start, starts[0], exact=True) for start in starts)
+    for _ in range(data.draw(st.integers(1, 6))):
+        joint = {agent: data.draw(st.integers(0, int(parallel.action_space(agent).n) - 1)) for agent in parallel.agents}
+        action = list(joint.values()) if len(joint) > 1 else next(iter(joint.values()))
+        observation, reward, _, _, info = single.step(action)
+        observations, rewards, _, _, infos = vector.step(np.array([action] * 3))
+        seen, shared, _, _, told = parallel.step(joint)
+        assert data_equivalence(observations[0], observation, exact=True)
+        assert rewards[0] == reward
+        assert all(data_equivalence(infos[name][0].tolist(), np.asarray(info[name]).tolist()) for name in info)
+        for agent in joint:
+            assert data_equivalence((seen[agent], shared[agent], told[agent]), (observation, reward, info), exact=True)
+        assert actions.decode(action).items() <= info.items()
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, first=st.sampled_from(["threads", "calls"]), beta=st.sampled_from([0.0, 0.5, 2.0]), data=st.data())
+def test_dependent_agents_get_what_parallel_ones_get(
+    shop: Scenario, simulator: Simulator, seed: int, first: str, beta: float, data: st.DataObject
+) -> None:
+    second = "calls" if first == "threads" else "threads"
+    arguments: Arguments = {"services": [shop, shop], "simulators": [simulator] * 2, "beta": beta}
+    parallel = parallel_env(**arguments)
+    aec = aec_env(order=(first, second), **arguments)
+    rules, _ = parallel.reset(seed=seed)
+    aec.reset(seed=seed)
+    for _ in range(3):
+        joint = {agent: data.draw(st.integers(0, int(aec.action_space(agent).n) - 1)) for agent in aec.agents}
+        for i in range(2):
+            leader, follower = f"{first}_{i}", f"{second}_{i}"
+            values = shop.actions[first]
+            assert aec.agent_selection == leader
+            assert aec.observe(leader).tolist() == [*rules[leader], 0]
+            assert aec.observe(follower).tolist() == [*rules[follower], 0]
+            aec.step(joint[leader])
+            assert aec.agent_selection == follower
+            assert aec.last()[0].tolist() == [*rules[follower], values[joint[leader]]]
+            aec.step(joint[follower])
+        rules, rewards, _, _, infos = parallel.step(joint)
+        assert aec.rewards == {agent: rewards[agent] for agent in aec.agents}
+        assert data_equivalence(aec.infos, {agent: infos[agent] for agent in aec.agents}, exact=True)
+
+
+def test_services_share_rewards_as_equation_8(shop: Scenario, simulator: Simulator) -> None:
+    single = [gym.make("MeshResilience-v0", scenario=shop, simulator=simulator, control="both") for _ in range(3)]
+    for i, env in enumerate(single):
+        env.reset(seed=11 + i)
+    own = np.array([env.step([1, 2])[1] for env in single])
+    parallel = parallel_env([shop] * 3, simulators=[simulator] * 3, beta=0.25)
+    parallel.reset(seed=11)
+    _, rewards, *_ = parallel.step({agent: 1 if agent.startswith("threads") else 2 for agent in parallel.agents})
+    shared = share_between_services(own, 0.25)
+    assert rewards == {f"{name}_{i}": shared[i] for i in range(3) for name in ("threads", "calls")}
+    assert len(set(own)) == 3

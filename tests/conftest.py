@@ -38,6 +38,11 @@ mtls = false
 
 
 @pytest.fixture(scope="session")
+def shop_text() -> str:
+    return SHOP
+
+
+@pytest.fixture(scope="session")
 def shop() -> Scenario:
     """108 combinations of rules, three threads, four calls."""
     return parse_scenario("shop", SHOP)

@@ -1,0 +1,169 @@
+"""The environment over a mesh: the same spaces, info and reward, and never more load than allowed."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from meshgym import LiveIstioEnv
+from meshgym.envs.spaces import CONTROLS
+from meshgym.errors import InvalidValueError, LoadError, MeshError
+from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.scenarios import Scenario
+from meshgym.simulator import SimulatedMesh, Simulator
+from meshgym.testing import FakeMesh
+from meshgym.types import RULE_NAMES, Load, Response, TrafficRules
+
+RULES = [1, 1, 2, 180, 10, 0.1, 1]  # one connection, one caller may wait
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_passes_gymnasiums_checker(shop: Scenario, control: str) -> None:
+    env = gym.make("LiveIstio-v0", scenario=shop, control=control, mesh=FakeMesh(), render_mode="ansi")
+    check_env(env.unwrapped)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_live_and_simulated_environments_differ_only_in_what_answers(
+    shop: Scenario, simulator: Simulator, control: str
+) -> None:
+    mesh = SimulatedMesh(simulator)
+    live = gym.make("LiveIstio-v0", scenario=shop, control=control, mesh=mesh)
+    simulated = gym.make("MeshResilience-v0", scenario=shop, control=control, simulator=simulator)
+    assert live.observation_space == simulated.observation_space
+    assert live.action_space == simulated.action_space
+    assert np.array_equal(live.reset(seed=2)[0], simulated.reset(seed=2)[0])
+    live.action_space.seed(2)
+    for _ in range(20):
+        action = live.action_space.sample()
+        seen, reward, *_, info = live.step(action)
+        expected, expected_reward, *_, expected_info = simulated.step(action)
+        assert np.array_equal(seen, expected)
+        assert reward == expected_reward
+        assert list(info) == list(expected_info)
+        assert {name: type(value) for name, value in info.items()} == {
+            name: type(value) for name, value in expected_info.items()
+        }
+        assert np.array_equal(info["rules"], expected_info["rules"])
+        assert [info[name] for name in ("threads", "calls", "qps", "p200", "p503")] == [
+            expected_info[name] for name in ("threads", "calls", "qps", "p200", "p503")
+        ]
+        assert math.isnan(info["qps_std"])
+        assert math.isnan(info["p503_std"])
+        assert info["outside"] is False
+
+
+def test_a_step_worked_out_by_hand(shop: Scenario) -> None:
+    """Four callers on one connection with one waiting: two of four overflow; 100 answers a second get out."""
+    mesh = FakeMesh(answers_per_s=100)
+    env = LiveIstioEnv(shop, control="both", mesh=mesh, contexts=[RULES])
+    observation, _ = env.reset(seed=0)
+    assert observation.tolist() == np.array(RULES, dtype=np.float32).tolist()
+    _, reward, terminated, truncated, info = env.step([2, 3])
+    assert mesh.measured == [(TrafficRules(*RULES), Load(threads=4, calls=60))]
+    assert info["rules"].tolist() == RULES
+    assert (info["threads"], info["calls"]) == (4, 60)
+    assert (info["qps"], info["p200"], info["p503"]) == (200, 0.5, 0.5)
+    assert reward == 100
+    assert not terminated
+    assert not truncated
+    best = LiveIstioEnv(shop, control="both", mesh=mesh, contexts=[RULES], reward=lambda qps, p200, p503: 3 * p200)
+    best.reset(seed=0)
+    assert best.step([0, 0])[1] == 3
+
+
+def test_limits_on_load(shop: Scenario) -> None:
+    with pytest.raises(InvalidValueError, match="largest number of calls in scenario shop is 60; allowed: at most"):
+        LiveIstioEnv(shop, mesh=FakeMesh(), max_calls_per_step=59)
+    mesh = FakeMesh()
+    env = LiveIstioEnv(shop, mesh=mesh, control="both", max_calls_per_step=60, max_calls=100)
+    env.reset(seed=0)
+    env.step([0, 3])
+    env.step([0, 2])
+    with pytest.raises(LoadError, match="20 calls more would exceed max_calls=100: 100 are sent already"):
+        env.step([0, 0])
+    assert sum(load.calls for _, load in mesh.measured) == 100
+
+
+class _Stubborn(FakeMesh):
+    """Fails every other time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def measure(self, rules: TrafficRules, load: Load) -> Response:
+        self.asked += 1
+        if self.asked % 2:
+            raise MeshError("not this time")
+        return super().measure(rules, load)
+
+
+def test_a_failed_step_can_be_repeated(shop: Scenario) -> None:
+    env = LiveIstioEnv(shop, mesh=_Stubborn())
+    twin = LiveIstioEnv(shop, mesh=FakeMesh())
+    assert np.array_equal(env.reset(seed=1)[0], twin.reset(seed=1)[0])
+    for _ in range(3):
+        with pytest.raises(MeshError, match="not this time"):
+            env.step(1)
+        assert np.array_equal(env.step(1)[0], twin.step(1)[0])
+
+
+def test_a_mesh_that_was_given_stays_open(shop: Scenario) -> None:
+    mesh = FakeMesh()
+    with LiveIstioEnv(shop, mesh=mesh) as env:
+        env.reset(seed=0)
+        env.step(0)
+    mesh.measure(TrafficRules(*RULES), Load(1, 20))
+
+
+def test_pickles_start_over(shop: Scenario) -> None:
+    env = LiveIstioEnv(shop, mesh=FakeMesh(), control="both")
+    start, _ = env.reset(seed=4)
+    thawed: Any = pickle.loads(pickle.dumps(env))
+    assert np.array_equal(thawed.reset(seed=4)[0], start)
+    assert thawed.action_space == env.action_space
+
+
+def test_text(shop: Scenario) -> None:
+    env = LiveIstioEnv(shop, mesh=FakeMesh(), control="both", contexts=[RULES], render_mode="ansi")
+    env.reset(seed=0)
+    rules = "shop: " + ", ".join(f"{name} {value:g}" for name, value in zip(RULE_NAMES, RULES, strict=True))
+    assert env.render() == rules
+    env.step([2, 3])
+    assert env.render() == f"{rules}\nthreads 4, calls 60, qps 200, p200 0.5, p503 0.5, reward 100"
+    assert LiveIstioEnv(shop, mesh=FakeMesh()).render() is None
+
+
+@pytest.mark.envoy
+def test_over_the_embedded_mesh(shop: Scenario) -> None:
+    with gym.make("LiveIstio-v0", scenario=shop, control="both") as env:
+        env.reset(seed=0)
+        _, reward, *_, info = env.step([2, 3])
+        assert 0 <= info["p503"] <= 1
+        assert info["qps"] > 0
+        assert reward == pytest.approx(info["qps"] * info["p503"])
+        env.close()
+        with pytest.raises(MeshError, match="Call reset"):
+            env.step([0, 0])
+        env.reset()
+        env.step([0, 0])
+
+
+def test_the_embedded_mesh_is_only_started_by_a_reset(shop: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(EmbeddedMesh, "__init__", lambda self, scenario: started.append(scenario))
+    monkeypatch.setattr(EmbeddedMesh, "close", lambda self: started.append("closed"))
+    env = LiveIstioEnv(shop)
+    assert started == []
+    env.reset(seed=0)
+    env.reset(seed=0)
+    env.close()
+    env.close()
+    assert started == [shop, "closed"]
