@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
-import numpy as np
 import pytest
 
 from meshgym.scenarios import Scenario, parse_scenario
-from meshgym.simulator import Identity, Simulator
-from meshgym.simulator.artefact import Scaling
-from meshgym.simulator.features import FEATURE_NAMES
-from meshgym.simulator.network import Ensemble, quantise
+from meshgym.simulator import Simulator
+from meshgym.testing import untrained_simulator
 
 SHOP = """
 [rules]
@@ -50,22 +45,5 @@ def shop() -> Scenario:
 
 @pytest.fixture(scope="session")
 def simulator(shop: Scenario) -> Simulator:
-    """Over the shop's ranges; what it answers means nothing, but differs everywhere."""
-    generator = np.random.default_rng(7)
-    sizes = list(itertools.pairwise([len(FEATURE_NAMES), 16, 4]))
-    ranges = shop.ranges.values()
-    scaling = Scaling(
-        low=np.array([span.low for span in ranges]),
-        high=np.array([span.high for span in ranges]),
-        input_mean=generator.uniform(1, 5, len(FEATURE_NAMES)),
-        input_scale=generator.uniform(5, 20, len(FEATURE_NAMES)),
-        output_mean=np.array([400.0, 0.4]),
-        output_scale=np.array([100.0, 0.1]),
-        spread=np.ones(2),
-        correlation=np.array(0.5),
-    )
-    ensemble = Ensemble(
-        weights=tuple(quantise(generator.normal(0, i**-0.5, (2, i, o))) for i, o in sizes),
-        biases=tuple(quantise(generator.normal(0, 0.3, (2, 1, o))) for _, o in sizes),
-    )
-    return Simulator(ensemble, scaling, Identity(scenario="shop", traces="0" * 64, seed=7))
+    """Over the shop's ranges."""
+    return untrained_simulator(shop)

@@ -1,4 +1,4 @@
-"""The contract of a mesh, to be checked on one's own, and a mesh to test with.
+"""The contract of a mesh, to be checked on one's own; a mesh and a simulator to test with.
 
 from meshgym.testing import check_mesh
 check_mesh(lambda: MyMesh(...), scenario="S1")
@@ -10,9 +10,15 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from meshgym.errors import MeshError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario, load_scenario
+from meshgym.simulator import Identity, Simulator
+from meshgym.simulator.artefact import Scaling
+from meshgym.simulator.features import FEATURE_NAMES, derive
+from meshgym.simulator.network import Ensemble, quantise
 from meshgym.traces.schema import COLUMNS
 from meshgym.types import LOAD_NAMES, RESPONSE_NAMES, Load, Response, TrafficRules
 
@@ -52,6 +58,36 @@ class FakeMesh(Mesh):
 
     def close(self) -> None:
         self._closed = True
+
+
+def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -> Simulator:
+    """A simulator with drawn weights: what it answers means nothing, but differs from setting to setting.
+
+    Args:
+        scenario: whose ranges it claims to know.
+        seed: of the weights.
+    """
+    scenario = load_scenario(scenario)
+    generator = np.random.default_rng(seed)
+    features, width, outputs = len(FEATURE_NAMES), 16, 4
+    low, high = (np.array([getattr(span, end) for span in scenario.ranges.values()], float) for end in ("low", "high"))
+    middle = derive((low + high)[None] / 2)[0]
+    scaling = Scaling(
+        low=low,
+        high=high,
+        input_mean=middle,
+        input_scale=np.abs(derive(high[None])[0] - middle) + 1,
+        output_mean=np.array([400.0, 0.4]),
+        output_scale=np.array([100.0, 0.1]),
+        spread=np.ones(2),
+        correlation=np.array(0.5),
+    )
+    shapes = [(features, width), (width, outputs)]
+    ensemble = Ensemble(
+        weights=tuple(quantise(generator.normal(0, i**-0.5, (2, i, o))) for i, o in shapes),
+        biases=tuple(quantise(generator.normal(0, 0.3, (2, 1, o))) for _, o in shapes),
+    )
+    return Simulator(ensemble, scaling, Identity(scenario=scenario.name, traces="0" * 64, seed=seed))
 
 
 def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = "S1") -> None:
