@@ -20,7 +20,7 @@ INTERRUPTED = 130
 def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     """Parse, call the chosen command's ``function``, and turn errors into one line and an exit code."""
     chosen = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as orderly as after Ctrl-C
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as orderly as after Ctrl-C
     try:
         chosen.function(chosen)
     except MeshGymError as error:
@@ -30,6 +30,8 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
         kept = "what was measured is kept, and the same command goes on from it"
         print(f"{parser.prog}: stopped; {kept}", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

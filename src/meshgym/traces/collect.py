@@ -205,7 +205,7 @@ def collect(
     """
     if not 1 <= lanes <= 64:
         raise InvalidValueError("lanes", lanes, "a whole number 1..64")
-    with Collection(folder, scenario, rows or scenario.rows, seed) as collection:
+    with Collection(folder, scenario, scenario.rows if rows is None else rows, seed) as collection:
         done = collection.done()
         waiting = [run for run in range(len(collection.plan)) if run not in done]
         progress(len(done), len(collection.plan))
