@@ -58,7 +58,7 @@ class Config:
     replay_size: int = 20_000
     width: int = 512
     frequencies: int = 3
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     final_learning_rate: float = 1e-5
     adam_beta2: float = 0.95
     epsilon: float = 1.0

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
 import meshgym  # noqa: F401 (registers the environments)
 from meshagents.agent import Agent
+from meshagents.statistics import mean_interval, ratio_interval
 from meshgym.mesh.base import Mesh
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.types import SETTING_NAMES
 
-FloatArray = NDArray[np.float64]
 #: ``progress(done, total)`` after every run.
 Progress = Callable[[int, int], None]
 
 _MEASURED = ("qps", "p200", "p503", "reward")
-_RESAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.estimate:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
 def replay(
@@ -107,42 +91,6 @@ def _row(said: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
     settings = dict(zip(SETTING_NAMES, [*found["rules"], found["threads"], found["calls"]], strict=True))
     outcomes = {f"{name}_{side}": info[name] for name in _MEASURED for side, info in (("sim", said), ("live", found))}
     return {**settings, **outcomes}
-
-
-def mean_interval(values: Any) -> Interval:
-    """Mean with its 95 % t-interval.
-
-    Args:
-        values: shape (n,), n at least 2.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
-
-
-def ratio_interval(above: Any, below: Any, seed: int = 0) -> Interval:
-    """Ratio of two means over the same contexts, with its 95 % bootstrap interval (pairs resampled).
-
-    Args:
-        above, below: shape (n,).
-        seed: of the resampling.
-    """
-
-    def ratio(numerator: FloatArray, denominator: FloatArray, axis: int) -> FloatArray:
-        quotient: FloatArray = np.mean(numerator, axis=axis) / np.mean(denominator, axis=axis)
-        return quotient
-
-    result = stats.bootstrap(
-        (above, below),
-        ratio,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=_RESAMPLES,
-        rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Interval(float(np.mean(above) / np.mean(below)), float(low), float(high))
 
 
 def summary(replayed: pd.DataFrame, baseline: str = "random") -> pd.DataFrame:

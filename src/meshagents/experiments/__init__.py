@@ -1,0 +1,1 @@
+"""The paper's experiments: constants, ``run()`` and ``score(frame)`` for each."""
