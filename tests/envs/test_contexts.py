@@ -16,7 +16,7 @@ from meshgym.types import RULE_NAMES
 
 
 def _drawn(scenario: Scenario, contexts: Any, n_free: int, size: int = 20_000, seed: int = 0) -> Any:
-    return load_contexts(contexts, scenario, n_free).draw(np.random.default_rng(seed), None, size)
+    return load_contexts(contexts, scenario, n_free).draw([np.random.default_rng(seed)], None, size)[0]
 
 
 def test_the_grid_is_the_one_the_table_is_indexed_by(shop: Scenario, simulator: Simulator) -> None:
@@ -56,7 +56,7 @@ def test_a_walk_goes_on_from_one_block_to_the_next(shop: Scenario) -> None:
     steps = np.array([span.step for span in shop.rules.values()])
     last = None
     for _ in range(200):
-        block = source.draw(generator, last, 2)
+        block = source.draw([generator], None if last is None else np.array([last]), 2)[0]
         if last is not None:
             move = (rule_grid(shop)[block[0] // 3] - rule_grid(shop)[last // 3]) / steps
             assert np.abs(move).max() < 1.001

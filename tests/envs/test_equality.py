@@ -30,9 +30,12 @@ some_arguments = st.fixed_dictionaries(
 seeds = st.integers(0, 2**31)
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-def test_vector_equals_single_environments_seeded_alike(shop: Scenario, simulator: Simulator, control: str) -> None:
-    arguments = {"scenario": shop, "simulator": simulator, "control": control, "max_episode_steps": 500}
+@pytest.mark.parametrize(("control", "contexts"), [("threads", "uniform"), ("calls", "walk"), ("both", "uniform")])
+def test_vector_equals_single_environments_seeded_alike(
+    shop: Scenario, simulator: Simulator, control: str, contexts: str
+) -> None:
+    arguments: Arguments = {"scenario": shop, "simulator": simulator, "control": control, "contexts": contexts}
+    arguments["max_episode_steps"] = 500
     slow = SyncVectorEnv([lambda: gym.make("MeshResilience-v0", **arguments)] * 2)
     fast = gym.make_vec("MeshResilience-v0", num_envs=2, **arguments)
     assert fast.observation_space == slow.observation_space

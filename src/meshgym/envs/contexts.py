@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,17 +32,29 @@ def rule_grid(scenario: Scenario) -> FloatArray:
 
 
 class ContextSource(ABC):
-    """Draws contexts from a generator that it is handed."""
+    """Draws contexts from generators that it is handed."""
 
     @abstractmethod
-    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
-        """``size`` contexts in a row.
+    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
+        """``size`` contexts in a row for each generator, shape (len(generators), size).
 
         Args:
-            generator: what to draw from.
-            previous: the context before them; None at the start.
+            generators: each draws its own row, whatever the others do.
+            previous: the contexts before them, shape (len(generators),); None at the start.
             size: how many.
         """
+
+
+def _below(count: int, generators: Sequence[np.random.Generator], size: int) -> Contexts:
+    """Whole numbers 0..count-1, equally likely, a row for each generator.
+
+    Twice as fast as ``Generator.integers`` with thousands of generators; of 53 random bits, the few that
+    remain when ``count`` is divided out make no number noticeably likelier.
+    """
+    drawn = np.empty((len(generators), size))
+    for generator, row in zip(generators, drawn, strict=True):
+        generator.random(out=row)
+    return (drawn * count).astype(np.int32)
 
 
 class UniformContexts(ContextSource):
@@ -54,8 +67,9 @@ class UniformContexts(ContextSource):
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
-        return generator.integers(self._count, size=size, dtype=np.int32)
+    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
+        """See :meth:`ContextSource.draw`."""
+        return _below(self._count, generators, size)
 
 
 class RowContexts(ContextSource):
@@ -70,9 +84,9 @@ class RowContexts(ContextSource):
         free = np.arange(n_free, dtype=np.int32)
         self._contexts = (rows.astype(np.int32)[:, None] * n_free + free).ravel()
 
-    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
-        drawn: Contexts = self._contexts[generator.integers(len(self._contexts), size=size)]
-        return drawn
+    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
+        """See :meth:`ContextSource.draw`."""
+        return self._contexts[_below(len(self._contexts), generators, size)]
 
 
 class WalkContexts(ContextSource):
@@ -89,17 +103,24 @@ class WalkContexts(ContextSource):
         self._shape = shape
         self._n_free = n_free
 
-    def draw(self, generator: np.random.Generator, previous: int | None, size: int) -> Contexts:
+    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
+        """See :meth:`ContextSource.draw`."""
+        starts = [None] * len(generators) if previous is None else (previous // self._n_free).tolist()
+        rows = np.array([self._walk(*pair, size) for pair in zip(generators, starts, strict=True)], dtype=np.int32)
+        return rows * np.int32(self._n_free) + _below(self._n_free, generators, size)
+
+    def _walk(self, generator: np.random.Generator, start: int | None, size: int) -> NDArray[np.int64]:
+        """Rows of the rules grid, beginning one step after row ``start``, shape (size,)."""
         last = np.array(self._shape) - 1
         steps = generator.integers(-1, 2, size=(size, len(last)))
-        if previous is None:
+        if start is None:
             steps[0] = generator.integers(0, last + 1)
         else:
-            steps[0] += np.unravel_index(previous // self._n_free, self._shape)
+            steps[0] += np.unravel_index(start, self._shape)
         unfolded = steps.cumsum(axis=0) % np.maximum(2 * last, 1)
         position = last - np.abs(unfolded - last)  # the walk on a line, folded at 0 and at the last value
-        rows: Contexts = np.ravel_multi_index(tuple(position.T), self._shape).astype(np.int32)
-        return rows * np.int32(self._n_free) + generator.integers(self._n_free, size=size, dtype=np.int32)
+        rows: NDArray[np.int64] = np.ravel_multi_index(tuple(position.T), self._shape)
+        return rows
 
 
 def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) -> ContextSource:

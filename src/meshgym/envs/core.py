@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.contexts import load_contexts
+from meshgym.envs.contexts import Contexts, load_contexts
 from meshgym.envs.responses import Responses, TableResponses
 from meshgym.envs.spaces import Actions, Choice, observation_space
 from meshgym.errors import InvalidValueError
@@ -94,7 +93,7 @@ class Core:
         """
         if generators is not None:
             self.generators = generators
-            self._draw([None] * len(generators))
+            self._draw(None)
         self.played = None
         return self._advance()
 
@@ -134,13 +133,14 @@ class Core:
         rewards: NDArray[np.float64] = self.reward(measured["qps"], measured["p200"], measured["p503"])
         return rewards
 
-    def _draw(self, previous: Sequence[int | None]) -> None:
+    def _draw(self, previous: Contexts | None) -> None:
         """Draw the next block of contexts, each copy from its own generator."""
-        draws = [partial(self._contexts.draw, *pair) for pair in zip(self.generators, previous, strict=True)]
-        block = np.empty((_BLOCK, len(draws)), dtype=np.int32)
-        for start in range(0, len(draws), _TILE):
-            block[:, start : start + _TILE] = np.array([draw(_BLOCK) for draw in draws[start : start + _TILE]]).T
-        self._last = block[-1].tolist()
+        block = np.empty((_BLOCK, len(self.generators)), dtype=np.int32)
+        for start in range(0, len(self.generators), _TILE):
+            tile = slice(start, start + _TILE)
+            last = None if previous is None else previous[tile]
+            block[:, tile] = self._contexts.draw(self.generators[tile], last, _BLOCK).T
+        self._last = block[-1]
         rows = block // self._n_free
         free = block - rows * self._n_free
         if self.copies is None:

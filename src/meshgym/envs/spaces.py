@@ -85,11 +85,11 @@ class Actions:
         Raises:
             InvalidValueError: another shape, no whole numbers, or one out of range.
         """
-        actions = np.array(actions)  # a copy: the caller may go on writing into theirs
+        actions = np.asarray(actions)
         shape = (count, *self.space.shape) if self.space.shape else (count,)
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
-        columns = actions[None] if len(self.names) == 1 else np.ascontiguousarray(actions.T)
+        columns = np.array(actions.T, order="C", ndmin=2)  # a copy: the caller may go on writing into theirs
         for name, column in zip(self.names, columns, strict=True):
             if column.min() < 0 or column.max() >= len(self.values[name]):
                 wrong = column[(column < 0) | (column >= len(self.values[name]))][0]
