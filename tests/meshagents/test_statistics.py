@@ -1,0 +1,56 @@
+"""Intervals and effects."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshagents.statistics import mean_interval, paired_effect, ratio_interval
+
+
+def test_interval_of_three_values_by_hand():
+    found = mean_interval([1.0, 2.0, 3.0])
+    half = 4.302652729911275 * 1 / math.sqrt(3)  # Student's t for two degrees of freedom, 97.5 %
+    assert (found.estimate, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half))
+
+
+def test_one_value_says_nothing_of_the_spread():
+    found = mean_interval([4.0])
+    assert (found.estimate, found.low, found.high) == (4, -math.inf, math.inf)
+
+
+def test_intervals_hold_the_true_mean_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    found = [mean_interval(rng.normal(5, 2, 3)) for _ in range(2000)]
+    assert np.mean([interval.low <= 5 <= interval.high for interval in found]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_ratio_of_means():
+    rng = np.random.default_rng(0)
+    below = rng.uniform(1, 2, 200)
+    found = ratio_interval(3 * below + rng.normal(0, 0.1, 200), below)
+    assert found.low < 3 < found.high
+    assert found.high - found.low < 0.1
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=20), st.floats(0.5, 5))
+def test_effects_turn_with_their_samples(values, gap):
+    values = np.array(values)
+    noise = np.linspace(-0.1, 0.1, len(values))
+    there, back = paired_effect(values + gap + noise, values), paired_effect(values, values + gap + noise)
+    assert there.difference.estimate == pytest.approx(gap)
+    assert there.size == pytest.approx(-back.size)
+    assert {there.verdict, back.verdict} in ({"above", "below"}, {"undecided"})
+
+
+@pytest.mark.parametrize(
+    ("gaps", "size", "verdict"),
+    [([1.0, 1.0, 1.0], math.inf, "above"), ([0.0, 0.0], 0.0, "undecided"), ([1.0, -1.0], 0.0, "undecided")],
+)
+def test_effects_at_their_edges(gaps, size, verdict):
+    found = paired_effect(gaps, np.zeros(len(gaps)))
+    assert (found.size, found.verdict, found.pairs) == (size, verdict, len(gaps))
