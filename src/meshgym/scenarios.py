@@ -61,15 +61,20 @@ class ServiceProfile:
     refills by ``rate_per_s``; a call that finds the bucket empty is answered 503. The buckets are full
     at the start of every run.
 
+    A weak replica has a twentieth of both: the outlier the mesh is there to eject. Standby replicas get
+    calls only as ejections take away from the others (Istio's locality failover); they count among the
+    replicas of which ``maxEjectionPercent`` is a share.
+
     Attributes:
-        replicas: 1..64.
+        replicas: those in use, 1..64.
         service_time_ms: whole milliseconds, 0..1000.
         burst: calls a replica answers at once, 1..1000000.
-        rate_per_s: calls a second it can go on answering, 1..20 or a multiple of 20 (Envoy refills
-            at most every 50 ms).
+        rate_per_s: calls a second it can go on answering, 1..1000000.
         mtls: mutual TLS between the client's sidecar and the replicas, as Istio's default.
         network_delay_ms: whole milliseconds each call spends on its way to the sidecar, 0..1000.
         proxy_workers: worker threads of the client's sidecar, 1..16 (Istio's default is 2).
+        weak_replicas: how many of the replicas in use are weak, 0..replicas.
+        standby_replicas: replicas besides those in use, 0..64.
     """
 
     replicas: int
@@ -79,6 +84,8 @@ class ServiceProfile:
     mtls: bool = True
     network_delay_ms: int = 0
     proxy_workers: int = 2
+    weak_replicas: int = 0
+    standby_replicas: int = 0
 
     def __post_init__(self) -> None:
         limits = {
@@ -88,6 +95,8 @@ class ServiceProfile:
             "rate_per_s": (1, 10**6),
             "network_delay_ms": (0, 1000),
             "proxy_workers": (1, 16),
+            "weak_replicas": (0, self.replicas),
+            "standby_replicas": (0, 64),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)

@@ -20,6 +20,7 @@ from meshgym.mesh.service import (
     CLUSTER,
     FLAGS_HEADER,
     RUN_HEADER,
+    replica_names,
     service_bootstrap,
     service_cluster,
     sidecar_bootstrap,
@@ -72,7 +73,8 @@ class EmbeddedMesh(Mesh):
             },
             {"service": 1, "sidecar": profile.proxy_workers},
         )
-        self._replicas = list(admins["service"].ports().values())
+        ports = admins["service"].ports()
+        self._replicas = [ports[name] for name in replica_names(profile)]
         self._sidecar = admins["sidecar"]
         self._client = ClosedLoop(("127.0.0.1", self._sidecar.ports()["outbound"]))
 
@@ -103,7 +105,9 @@ class EmbeddedMesh(Mesh):
     def _apply(self, policy: dict[str, Any]) -> int:
         """Put the rules in force and wait until Envoy says so; return the ejections counted so far."""
         self._run += 1
-        cluster = service_cluster(envoy_cluster(policy, CLUSTER), self._replicas, self._run, self._certificates)
+        cluster = service_cluster(
+            envoy_cluster(policy, CLUSTER), self._replicas, self.profile.replicas, self._run, self._certificates
+        )
         version = str(self._run)
         rejected = self._stats()["cds.update_rejected"]
         new = self._cds.with_suffix(".new")

@@ -18,6 +18,8 @@ CLUSTER = "outbound|8000||service.default.svc.cluster.local"
 RUN_HEADER = "x-meshgym-run"
 FLAGS_HEADER = "x-meshgym-flags"
 METADATA = "meshgym"
+#: A weak replica has this part of a replica's capacity.
+_WEAKNESS = 20
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -59,9 +61,9 @@ def _delay(milliseconds: int) -> list[dict[str, Any]]:
     return [{"name": "delay", "typed_config": fault}]
 
 
-def _capacity(profile: ServiceProfile) -> dict[str, Any]:
+def _capacity(burst: int, rate_per_s: int) -> dict[str, Any]:
     """A token bucket for each run: a dynamic descriptor on the run header, so every run starts full."""
-    bucket = {"max_tokens": profile.burst, "tokens_per_fill": profile.rate_per_s, "fill_interval": "1s"}
+    bucket = {"max_tokens": burst, "tokens_per_fill": rate_per_s, "fill_interval": "1s"}
     limit = {
         "@type": f"{_TYPE}.filters.http.local_ratelimit.v3.LocalRateLimit",
         "stat_prefix": "capacity",
@@ -86,15 +88,23 @@ def _bootstrap(name: str, listeners: list[dict[str, Any]], **more: Any) -> dict[
     }
 
 
+def replica_names(profile: ServiceProfile) -> list[str]:
+    """The weak ones first, those on standby last."""
+    return [f"replica-{number}" for number in range(profile.replicas + profile.standby_replicas)]
+
+
 def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None) -> dict[str, Any]:
     """The service: one listener a replica, each with its own capacity."""
-    filters = [*_delay(profile.service_time_ms), _capacity(profile)]
     answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
-    chain: dict[str, Any] = {"filters": [_connection_manager("replica", answer, filters)]}
-    if certificates is not None:
-        chain["transport_socket"] = certificates.server_socket()
-    names = [f"replica-{number}" for number in range(profile.replicas)]
-    listeners = [{"name": name, "address": _loopback(), "filter_chains": [chain]} for name in names]
+    listeners = []
+    for number, name in enumerate(replica_names(profile)):
+        share = _WEAKNESS if number < profile.weak_replicas else 1
+        capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1))
+        filters = [*_delay(profile.service_time_ms), capacity]
+        chain: dict[str, Any] = {"filters": [_connection_manager("replica", answer, filters)]}
+        if certificates is not None:
+            chain["transport_socket"] = certificates.server_socket()
+        listeners.append({"name": name, "address": _loopback(), "filter_chains": [chain]})
     return _bootstrap("service", listeners)
 
 
@@ -129,9 +139,9 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
 
 
 def service_cluster(
-    cluster: dict[str, Any], ports: list[int], run: int, certificates: Certificates | None
+    cluster: dict[str, Any], ports: list[int], in_use: int, run: int, certificates: Certificates | None
 ) -> dict[str, Any]:
-    """``cluster`` with the replicas as endpoints and ``run`` in its metadata.
+    """``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` in its metadata.
 
     The run's number makes each configuration a new one: Envoy then rebuilds the cluster with fresh
     hosts, which is what clears ejections and open connections.
@@ -140,10 +150,14 @@ def service_cluster(
     (1 s) after the last one, building the cluster included. In a mesh that runs for days the first
     ejection acts at once; with a cluster built for each run it would come after the run.
     """
-    endpoints = [{"endpoint": {"address": _loopback(port)}} for port in ports]
+    endpoints = [
+        {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _loopback(port)}} for port in part]}
+        for priority, part in enumerate((ports[:in_use], ports[in_use:]))
+        if part
+    ]
     whole = {
         **cluster,
-        "load_assignment": {"cluster_name": cluster["name"], "endpoints": [{"lb_endpoints": endpoints}]},
+        "load_assignment": {"cluster_name": cluster["name"], "endpoints": endpoints},
         "common_lb_config": {**cluster.get("common_lb_config", {}), "update_merge_window": "0s"},
         "metadata": {"filter_metadata": {METADATA: {"run": str(run)}}},
     }
