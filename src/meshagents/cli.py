@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import fields
-from importlib.metadata import version
 from pathlib import Path
 
-from meshgym.console import make_folder, progress_bar, run
+from meshgym.console import make_folder, make_parser, progress_bar, run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,9 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meshagents", description=__doc__)
-    parser.add_argument("--version", action="version", version=version("meshgym"))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser, commands = make_parser("meshagents", __doc__)
 
     command = commands.add_parser("quickstart", help="collect, fit, train and validate for one scenario")
     command.add_argument("--scenario", default="S1", help="S1..S5 or a .toml file (default: S1)")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import version
 from pathlib import Path
 
-from meshgym.console import make_folder, progress_bar, run
+from meshgym.console import make_folder, make_parser, progress_bar, run
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 
 
@@ -16,9 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meshgym", description=__doc__)
-    parser.add_argument("--version", action="version", version=version("meshgym"))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser, commands = make_parser("meshgym", __doc__)
 
     command = commands.add_parser("collect", help="run a plan of rules and loads on the embedded Envoy")
     _add_scenario(command)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from meshgym.errors import FolderError, MeshGymError, MissingDependencyError
 #: Exit codes: what was asked cannot be done; stopped by Ctrl-C or SIGTERM (as shells report it).
 FAILED = 1
 INTERRUPTED = 130
+
+
+def make_parser(program: str, description: str | None) -> tuple[argparse.ArgumentParser, Any]:
+    """A parser with ``--version``, and what its commands are added to."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--version", action="version", version=version("meshgym"))
+    return parser, parser.add_subparsers(required=True, metavar="COMMAND")
 
 
 def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
