@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import FolderError, InvalidValueError, SimulatorError
-from meshgym.simulator.features import FEATURE_NAMES, derive
+from meshgym.simulator.features import FEATURE_NAMES, derive, encode
 from meshgym.simulator.network import Ensemble
 from meshgym.types import SETTING_NAMES
 
@@ -82,10 +82,11 @@ class Scaling:
 
     Attributes:
         low, high: ranges of the settings in the traces, shape (9,).
-        input_mean, input_scale: of the features, shape (features,).
+        input_mean, input_scale: of the features, the encoded ones behind the derived, shape (features + k,).
         output_mean, output_scale: of the targets in units, shape (targets,).
         spread: factor on the predicted standard deviations that makes them fit, shape (targets,).
         correlation: of the deviations of qps and p503 from their predictions, shape ().
+        knots: intervals the settings are encoded in (see ``features.encode``), shape (k, 3).
 
     The targets are qps, p503 and, where a 200 is not simply what is no 503, p200.
     """
@@ -98,6 +99,13 @@ class Scaling:
     output_scale: FloatArray
     spread: FloatArray
     correlation: FloatArray
+    knots: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
+
+    def inputs(self, settings: FloatArray) -> FloatArray:
+        """Standardised inputs of the network, shape (n, features + k), from settings, shape (n, 9)."""
+        features = np.hstack([derive(settings), encode(settings, self.knots)])
+        standard: FloatArray = (features - self.input_mean) / self.input_scale
+        return standard
 
 
 class Simulator:
@@ -128,7 +136,7 @@ class Simulator:
         """
         settings = _checked(settings)
         scale = self.scaling
-        outputs = self.ensemble((derive(settings) - scale.input_mean) / scale.input_scale)
+        outputs = self.ensemble(scale.inputs(settings))
         targets = len(scale.output_mean)
         members, deviations = outputs[..., :targets], outputs[..., targets:]
         mean = members.mean(axis=0) * scale.output_scale + scale.output_mean

@@ -5,6 +5,7 @@ Nothing here knows a service: only the rules and the load themselves are combine
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -46,3 +47,39 @@ def derive(settings: Any) -> FloatArray:
         errors * percent / calls,
     )
     return np.column_stack([settings, *derived])
+
+
+def place_knots(settings: FloatArray, bins: int) -> FloatArray:
+    """Intervals between quantiles of each setting, for :func:`encode`.
+
+    Args:
+        settings: shape (n, 9).
+        bins: intervals a setting gets at most; one that never changes gets none.
+
+    Returns:
+        Shape (k, 3): the setting's column, where the interval starts and where it ends.
+    """
+    knots: list[tuple[float, float, float]] = []
+    for column, values in enumerate(settings.T):
+        levels = np.unique(values)
+        if len(levels) > bins + 1:
+            levels = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
+        knots += [(column, low, high) for low, high in itertools.pairwise(levels)]
+    return np.array(knots, dtype=np.float64).reshape(-1, 3)
+
+
+def encode(settings: FloatArray, knots: FloatArray) -> FloatArray:
+    """How far each setting has come through each interval, 0..1 (piecewise linear encoding, arXiv:2203.05556).
+
+    A network can then bend at every level of a rule, where from the plain number it has to learn how.
+
+    Args:
+        settings: shape (n, 9).
+        knots: of :func:`place_knots`, shape (k, 3).
+
+    Returns:
+        Shape (n, k).
+    """
+    column, low, high = knots.T
+    share: FloatArray = np.clip((settings[:, column.astype(int)] - low) / (high - low), 0, 1)
+    return share

@@ -1,0 +1,216 @@
+"""Training of perceptron ensembles: all members at once, in torch, on one thread.
+
+One thread makes the order of every sum the same, so one seed gives the same weights to the last bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshgym.errors import MissingDependencyError
+from meshgym.simulator.artefact import Scaling
+from meshgym.simulator.features import derive, encode, place_knots
+from meshgym.simulator.network import Ensemble, quantise
+
+try:
+    import torch
+except ImportError as error:
+    raise MissingDependencyError("torch", "training a simulator", "simulator") from error
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A perceptron ensemble and how it is trained: AdamW on mean squared error, one-cycle learning rate.
+
+    Attributes:
+        widths: of the hidden layers.
+        members: networks whose mean is the prediction.
+        bins: intervals each setting is encoded in; 0 for the plain numbers alone.
+        learning_rate: at its highest.
+        weight_decay: of the weights, not of the biases.
+        batch: rows a step, at most an eighth of all.
+        epochs: passes over the rows; more where that makes fewer than ``least_steps``, fewer where it
+            makes more than ``most_steps``.
+        derived: whether the features derived from the settings are used.
+    """
+
+    widths: tuple[int, ...]
+    members: int = 8
+    bins: int = 0
+    learning_rate: float = 1e-2
+    weight_decay: float = 0.3
+    batch: int = 256
+    epochs: int = 60
+    least_steps: int = 600
+    most_steps: int = 2400
+    derived: bool = True
+
+    def steps(self, rows: int) -> int:
+        """Steps of training on so many rows."""
+        return min(max(self.epochs * rows // self.batch, self.least_steps), self.most_steps)
+
+
+#: The paper's network (Sec. 4.2) on the nine plain settings; it names Adam and no more.
+PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, weight_decay=0.0, derived=False)
+#: Ours: for measurements that change smoothly, and for those that jump between levels.
+SMOOTH = Recipe(widths=(64, 64, 64))
+STEPPED = Recipe(widths=(64, 64), bins=16)
+
+
+class PerceptronEnsemble:
+    """An estimator as scikit-learn's: ``fit`` and ``predict`` in units, fitted attributes end in ``_``.
+
+    Args:
+        recipe: network and training.
+        seed: of weights and order of the rows.
+        progress: told the steps done and their total.
+
+    Attributes:
+        ensemble_: the trained networks. Beside each target they give its expected absolute deviation.
+        scaling_: between settings, networks and units, not calibrated.
+    """
+
+    def __init__(self, recipe: Recipe = SMOOTH, seed: int = 0, progress: Progress | None = None) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.progress = progress
+
+    def fit(self, settings: FloatArray, targets: FloatArray, member_rows: Sequence[Rows] | None = None) -> Self:
+        """Train.
+
+        Args:
+            settings: shape (n, 9).
+            targets: in units, shape (n, targets).
+            member_rows: rows each member learns from, one array a member; all rows where None.
+        """
+        rows = member_rows or [np.arange(len(settings))] * self.recipe.members
+        self.scaling_ = _scaling(settings, targets, self.recipe)
+        inputs = self.scaling_.inputs(settings)
+        standard = (targets - self.scaling_.output_mean) / self.scaling_.output_scale
+        with _one_thread():
+            self.ensemble_ = _train(inputs, standard, rows, self.recipe, self.seed, self.progress)
+        return self
+
+    def predict(self, settings: FloatArray) -> FloatArray:
+        """Expected measurements, shape (n, targets), from settings, shape (n, 9)."""
+        mean: FloatArray = self.predict_members(settings).mean(axis=0)
+        return mean
+
+    def predict_members(self, settings: FloatArray) -> FloatArray:
+        """Each member's prediction, shape (members, n, targets)."""
+        targets = len(self.scaling_.output_mean)
+        outputs = self.ensemble_(self.scaling_.inputs(settings))[..., :targets]
+        return outputs * self.scaling_.output_scale + self.scaling_.output_mean
+
+
+def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scaling:
+    knots = place_knots(settings, recipe.bins) if recipe.bins else np.empty((0, 3))
+    features = np.hstack([derive(settings), encode(settings, knots)])
+    scale = _spread(features)
+    if not recipe.derived:
+        scale[settings.shape[1] :] = np.inf  # a feature divided by infinity is no input
+    return Scaling(
+        low=settings.min(axis=0),
+        high=settings.max(axis=0),
+        input_mean=features.mean(axis=0),
+        input_scale=scale,
+        output_mean=targets.mean(axis=0),
+        output_scale=_spread(targets),
+        spread=np.ones(targets.shape[1]),
+        correlation=np.zeros(()),
+        knots=knots,
+    )
+
+
+def _spread(columns: FloatArray) -> FloatArray:
+    """Standard deviations; 1 for a column that never changes, which then is 0 throughout."""
+    spread: FloatArray = columns.std(axis=0)
+    return np.where(spread > 1e-9 * (1 + np.abs(columns).max(axis=0)), spread, 1.0)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(
+    inputs: FloatArray,
+    targets: FloatArray,
+    member_rows: Sequence[Rows],
+    recipe: Recipe,
+    seed: int,
+    progress: Progress | None,
+) -> Ensemble:
+    generator = torch.Generator().manual_seed(seed)
+    members = len(member_rows)
+    outputs = targets.shape[1]
+    x, y = torch.tensor(inputs, dtype=torch.float32), torch.tensor(targets, dtype=torch.float32)
+    hidden = [_layer(members, i, o, generator) for i, o in itertools.pairwise([x.shape[1], *recipe.widths])]
+    mean, deviation = (_layer(members, recipe.widths[-1], outputs, generator, gain=0.1) for _ in range(2))
+    layers = [*hidden, mean, deviation]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [weight for weight, _ in layers], "weight_decay": recipe.weight_decay},
+            {"params": [bias for _, bias in layers], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+    )
+    steps = recipe.steps(len(member_rows[0]))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps)
+    for step, rows in enumerate(_batches(member_rows, recipe.batch, steps, generator), start=1):
+        h = x[rows]
+        for weight, bias in hidden:
+            h = torch.relu(torch.baddbmm(bias, h, weight))
+        error = torch.baddbmm(mean[1], h, mean[0]) - y[rows]
+        # The deviations look at what the means have learned, and do not change it.
+        size = torch.baddbmm(deviation[1], h.detach(), deviation[0]) - error.detach().abs()
+        loss = (error.square().mean(dim=(1, 2)) + size.square().mean(dim=(1, 2))).sum()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if progress is not None:
+            progress(step, steps)
+    last = tuple(torch.cat(both, dim=2) for both in zip(mean, deviation, strict=True))
+    weights, biases = zip(*hidden, last, strict=True)
+    return Ensemble(tuple(map(_quantised, weights)), tuple(map(_quantised, biases)))
+
+
+def _layer(members: int, inputs: int, outputs: int, generator: torch.Generator, gain: float = 1.0) -> Any:
+    """Weights (members, inputs, outputs) as He et al. draw them, and biases (members, 1, outputs) of zero."""
+    weight = torch.randn(members, inputs, outputs, generator=generator) * (gain * (2 / inputs) ** 0.5)
+    return weight.requires_grad_(), torch.zeros(members, 1, outputs, requires_grad=True)
+
+
+def _batches(member_rows: Sequence[Rows], batch: int, steps: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Rows of each step, shape (members, batch): every member goes through its rows in an order of its own."""
+    shortest = min(map(len, member_rows))
+    rows = torch.stack([torch.from_numpy(own[:shortest]) for own in member_rows])
+    batch = max(min(batch, shortest // 8), 1)
+    while True:
+        order = torch.rand(rows.shape, generator=generator).argsort(dim=1)
+        for start in range(0, shortest - batch + 1, batch):
+            if steps == 0:
+                return
+            steps -= 1
+            yield rows.gather(1, order[:, start : start + batch])
+
+
+def _quantised(values: torch.Tensor) -> NDArray[np.int16]:
+    return quantise(values.detach().numpy())
