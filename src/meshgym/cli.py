@@ -25,6 +25,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, help="folder (default: collections/SCENARIO); goes on if begun")
     command.set_defaults(function=_collect)
 
+    command = commands.add_parser("traces", help="assess trace sets: balance, noise, effects, order")
+    command.add_argument("sets", nargs="*", default=SCENARIO_NAMES, help="names or files (default: the bundled sets)")
+    command.set_defaults(function=_traces)
+
     command = commands.add_parser("fit", help="train a simulator on traces")
     _add_scenario(command)
     command.add_argument("--traces", default=None, help="CSV or Parquet file (default: the bundled set)")
@@ -54,6 +58,14 @@ def _collect(chosen: argparse.Namespace) -> None:
     with progress_bar(f"collect {scenario.name}", "runs") as progress:
         rows = collect(scenario, folder, rows=chosen.rows, seed=chosen.seed, lanes=chosen.lanes, progress=progress)
     print(rows)
+
+
+def _traces(chosen: argparse.Namespace) -> None:
+    from meshgym.traces.quality import assess
+    from meshgym.traces.store import load_traces
+
+    for name in chosen.sets:
+        print(f"{name}\n{assess(load_traces(name))}")
 
 
 def _fit(chosen: argparse.Namespace) -> None:
