@@ -30,7 +30,7 @@ EPISODE_STEPS = 1000
 #: Contexts drawn at once. Part of what a seed means, so the same for one environment and for many.
 _BLOCK = 1024
 #: Copies whose blocks are turned from one row a copy into one row a step while they are in the cache.
-_TILE = 64
+_TILE = 16
 
 
 class Core:

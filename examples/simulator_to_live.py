@@ -1,0 +1,57 @@
+"""A policy learned on the simulator meets the real Envoy: the only change is the environment's id.
+
+python examples/simulator_to_live.py
+"""
+
+from collections.abc import Callable
+
+import gymnasium as gym
+import numpy as np
+
+import meshgym  # noqa: F401 (registers the ids)
+
+
+def learn(env: gym.Env, steps: int) -> Callable[[np.ndarray], int]:
+    """Fit a linear value of every action to random play, and return the greedy policy."""
+    low, width = env.observation_space.low, env.observation_space.high - env.observation_space.low
+    observation, _ = env.reset(seed=0)
+    env.action_space.seed(0)
+    inputs, actions, rewards = [], [], []
+    for _ in range(steps):
+        action = env.action_space.sample()
+        inputs.append(np.append((observation - low) / width, 1))
+        actions.append(action)
+        observation, reward, _, truncated, _ = env.step(action)
+        rewards.append(reward)
+        if truncated:
+            observation, _ = env.reset()
+    played, received = np.array(actions), np.array(rewards)
+    weights = np.zeros((env.action_space.n, len(low) + 1))
+    for action in set(actions):
+        chosen = played == action
+        weights[action] = np.linalg.lstsq(np.array(inputs)[chosen], received[chosen])[0]
+    return lambda seen: int((weights @ np.append((seen - low) / width, 1)).argmax())
+
+
+def play(env: gym.Env, policy: Callable[[np.ndarray], int], steps: int) -> float:
+    """The mean reward of a policy."""
+    observation, _ = env.reset(seed=1)
+    rewards = []
+    for _ in range(steps):
+        observation, reward, *_ = env.step(policy(observation))
+        rewards.append(reward)
+    env.close()
+    return float(np.mean(rewards))
+
+
+def main(steps: int = 5_000, live_steps: int = 20, simulator=None, **arguments) -> tuple[float, float]:
+    """Return what the policy gets on the simulator and on the real mesh; ``arguments`` go to the environments."""
+    env = gym.make("MeshResilience-S2-v0", control="calls", simulator=simulator, **arguments)
+    policy = learn(env, steps)
+    simulated = play(env, policy, live_steps)
+    env = gym.make("LiveIstio-S2-v0", control="calls", **arguments)
+    return simulated, play(env, policy, live_steps)
+
+
+if __name__ == "__main__":
+    print("503s a second: simulated {:.1f}, on the Envoy {:.1f}".format(*main()))
