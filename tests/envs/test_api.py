@@ -163,6 +163,15 @@ def test_dependent_environments_pass_pettingzoos_checkers(
     seed_test(make, num_cycles=60)
 
 
+def test_batches_go_on_where_they_were_after_pickling(shop: Scenario, simulator: Simulator) -> None:
+    env = gym.make_vec("MeshResilience-v0", num_envs=3, scenario=shop, simulator=simulator, contexts="walk")
+    actions = _sampled(env.action_space, 40)
+    _rollout(env, actions[:20])
+    thawed = pickle.loads(pickle.dumps(env))
+    later = [[one.step(action) for action in actions[20:]] for one in (env, thawed)]
+    assert data_equivalence(*later, exact=True)
+
+
 @pytest.mark.parametrize("make", [parallel_env, aec_env])
 def test_multi_agent_environments_survive_pickling(shop: Scenario, simulator: Simulator, make: Any) -> None:
     env = make([shop, shop], simulators=[simulator] * 2)

@@ -114,6 +114,13 @@ def test_numbers_of_the_vector_environment(arguments: dict[str, Any], argument: 
         gym.make_vec("MeshResilience-v0", **{**arguments, argument: value})
 
 
+def test_a_reward_that_is_not_batched(arguments: dict[str, Any]) -> None:
+    env = gym.make_vec("MeshResilience-v0", num_envs=3, reward=lambda qps, p200, p503: 1.0, **arguments)
+    env.reset(seed=0)
+    with pytest.raises(InvalidValueError, match=r"shape of the reward is \(\); allowed: \(3,\)"):
+        env.step([0, 0, 0])
+
+
 def test_seeds_of_the_vector_environment(arguments: dict[str, Any]) -> None:
     env = gym.make_vec("MeshResilience-v0", num_envs=3, **arguments)
     with pytest.raises(InvalidValueError, match="number of seeds is 2; allowed: num_envs=3"):
@@ -131,6 +138,7 @@ def test_a_scenario_without_a_simulator(shop: Scenario) -> None:
     [
         ({"services": []}, "services is []; allowed: a list of at least one scenario"),
         ({"services": "S1"}, "services is 'S1'"),
+        ({"services": None}, "services is None"),
         ({"simulators": []}, "number of simulators is 0; allowed: one a service: 1"),
         ({"beta": -0.1}, "beta is -0.1; allowed: a finite number, 0 and above"),
         ({"beta": float("nan")}, "beta is nan"),

@@ -25,7 +25,7 @@ Info = dict[str, Any]
 DEFAULT_CONTROL = "calls"
 DEFAULT_REWARD = "worst_case"
 DEFAULT_CONTEXTS = "uniform"
-#: Steps of an episode (paper, Sec. 6: 1000 interactions an epoch).
+#: Steps of an episode (paper, Sec. 8.2: 1000 interactions an epoch).
 EPISODE_STEPS = 1000
 #: Contexts drawn at once. Part of what a seed means, so the same for one environment and for many.
 _BLOCK = 1024
@@ -180,4 +180,4 @@ def refuse_options(options: Mapping[str, Any] | None, ignored: frozenset[str] = 
         InvalidValueError: an option is given that is not among ``ignored``.
     """
     if options and not set(options) <= ignored:
-        raise InvalidValueError("reset options", sorted(options), "none", "Arguments go to the constructor.")
+        raise InvalidValueError("reset options", list(options), "none", "Arguments go to the constructor.")

@@ -102,7 +102,7 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         """
         refuse_step_outside_episode(self.agents)
         if set(actions) != set(self.agents):
-            raise InvalidValueError("agents with actions", sorted(actions), f"exactly {', '.join(self.agents)}")
+            raise InvalidValueError("agents with actions", list(actions), f"exactly {', '.join(self.agents)}")
         choices: list[dict[str, int]] = [{} for _ in self._services.cores]
         for agent, (name, i) in self._seats.items():
             choices[i][name] = self._services.cores[i].actions.choice(name, actions[agent])

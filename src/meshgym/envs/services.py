@@ -55,7 +55,7 @@ class Services:
         max_episode_steps: int,
         render_mode: str | None,
     ) -> None:
-        if isinstance(services, str | Path) or not len(services):
+        if isinstance(services, str) or not isinstance(services, Sequence) or not services:
             raise InvalidValueError("services", services, "a list of at least one scenario")
         if simulators is not None and len(simulators) != len(services):
             raise InvalidValueError("number of simulators", len(simulators), f"one a service: {len(services)}")

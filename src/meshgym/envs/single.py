@@ -45,7 +45,7 @@ class CoreEnv(gym.Env[Any, Any]):
             InvalidValueError: an option is given.
         """
         refuse_options(options)
-        new = seed is not None or self._np_random is None
+        new = seed is not None or not self._core.generators
         super().reset(seed=seed)
         return self._core.reset([self.np_random] if new else None), {}
 
@@ -69,7 +69,7 @@ class MeshResilienceEnv(CoreEnv):
     ## Description
     Each step shows the seven traffic rules in force; the agent chooses how many threads send how many calls;
     the simulator answers with the rate of answers and the shares of 200s and 503s. The rules of the next
-    step do not depend on the action, so this is a contextual bandit (paper, Sec. 4).
+    step do not depend on the action, so this is a contextual bandit.
 
     ## Action space
     | control     | space                               | chosen                     |

@@ -107,12 +107,20 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
             ``_name`` for every ``name``, as in Gymnasium's vector environments.
 
         Raises:
-            InvalidValueError: actions outside the space, or no reset before.
+            InvalidValueError: actions outside the space, no reset before, or a reward that is not batched.
         """
         if self._steps == self.max_episode_steps:
             observations, _ = self.reset()
             return observations, np.zeros(self.num_envs), self._flags(False), self._flags(False), {}
         observations, rewards, info = self._core.step(**self.actions.batch_choices(actions, self.num_envs))
+        rewards = np.array(rewards, dtype=np.float64)
+        if rewards.shape != (self.num_envs,):
+            raise InvalidValueError(
+                "shape of the reward",
+                rewards.shape,
+                f"({self.num_envs},)",
+                "It is called with arrays, one entry a copy.",
+            )
         self._steps += 1
         info.update(dict.fromkeys([f"_{name}" for name in info], self._flags(True)))
         truncated = self._steps == self.max_episode_steps
