@@ -25,8 +25,8 @@ class Config:
         frequencies: sines and cosines of each input that the networks get beside it, 0..8 (paper: none).
         learning_rate: of Adam, at the first interaction (paper: 5e-5 single, 1e-5 collaborative).
         final_learning_rate: at the last one, on a cosine; equal to ``learning_rate`` for a constant one.
-        adam_beta2: decay of Adam's mean of squared gradients; below the usual 0.999 where the targets are
-            free of noise, 0..0.9999.
+        adam_beta1, adam_beta2: decays of Adam's means of gradients and of their squares, 0..0.9999; the targets
+            of a simulator are free of noise, so shorter memories than the usual 0.9 and 0.999 do.
         epsilon: share of random actions at the first interaction, 0..1.
         final_epsilon: share of random actions once exploration is over, 0..1.
         exploration: share of the run over which ``epsilon`` falls to ``final_epsilon``, 0..1.
@@ -50,7 +50,7 @@ class Config:
         InvalidValueError: a value outside its range.
     """
 
-    epochs: int = 150
+    epochs: int = 120
     interactions: int = 1000
     num_envs: int = 125
     updates: int = 1
@@ -58,8 +58,9 @@ class Config:
     replay_size: int = 20_000
     width: int = 512
     frequencies: int = 3
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     final_learning_rate: float = 1e-5
+    adam_beta1: float = 0.7
     adam_beta2: float = 0.95
     epsilon: float = 1.0
     final_epsilon: float = 0.01
@@ -143,6 +144,7 @@ _WHOLE_RANGES: dict[str, tuple[int, int]] = {
 _RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-9, 1),
     "final_learning_rate": (0, 1),
+    "adam_beta1": (0, 0.9999),
     "adam_beta2": (0, 0.9999),
     "epsilon": (0, 1),
     "final_epsilon": (0, 1),
@@ -163,6 +165,7 @@ _PAPER: dict[str, Any] = {
     "frequencies": 0,
     "learning_rate": 5e-5,
     "final_learning_rate": 5e-5,
+    "adam_beta1": 0.9,
     "adam_beta2": 0.999,
     "leniency": 1.0,
     "within_round": False,

@@ -42,9 +42,8 @@ class QLearner:
         self._half = torch.from_numpy(np.where(bounded & (half > 0), half, 1).astype(np.float32))
         self.network = self._make_network(generator)
         self.target = copy.deepcopy(self.network) if config.gamma else self.network
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=config.learning_rate, betas=(0.9, config.adam_beta2), fused=True
-        )
+        betas = (config.adam_beta1, config.adam_beta2)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate, betas, fused=True)
 
     def _make_network(self, generator: torch.Generator) -> nn.Module:
         config = self.config

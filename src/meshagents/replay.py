@@ -28,11 +28,12 @@ class Transition(NamedTuple):
 
 
 class Replay:
-    """The last ``size`` transitions, drawn from uniformly with replacement."""
+    """The last ``size`` transitions, of which the newest are never missed."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.added = 0
+        self.newest = 0
         self.columns: list[NDArray[Any]] = []
 
     def __len__(self) -> int:
@@ -45,9 +46,11 @@ class Replay:
         where = np.arange(self.added, self.added + len(batch.reward)) % self.size
         for column, values in zip(self.columns, batch, strict=True):
             column[where] = values
+        self.newest = min(len(batch.reward), self.size)
         self.added += len(batch.reward)
 
     def sample(self, count: int, generator: np.random.Generator) -> Transition:
-        """``count`` of them."""
-        rows = generator.integers(len(self), size=count)
+        """``count`` of them: the batch added last, then others uniformly (Zhang and Sutton 2017)."""
+        newest = np.arange(self.added - self.newest, self.added)[:count] % self.size
+        rows = np.concatenate([newest, generator.integers(len(self), size=count - len(newest))])
         return Transition(*(column[rows] for column in self.columns))

@@ -48,6 +48,7 @@ def save_agent(path: str | Path, agent: LearningAgent, history: History | None =
         "observed": agent.task.observed,
         "rng": agent.rng.bit_generator.state,
         "added": agent.replay.added,
+        "newest": agent.replay.newest,
         "rewards": agent.scale.count,
     }
     arrays: Arrays = {"about": np.array(json.dumps(about))}
@@ -94,7 +95,7 @@ def _restore(arrays: Arrays, about: dict[str, Any]) -> tuple[LearningAgent, Hist
     task = Task(**{name: arrays[f"task.{name}"] for name in _TASK}, observed=about["observed"])
     agent = AGENTS[about["agent"]](task, Config.from_dict(about["config"]), about["seed"])
     agent.rng.bit_generator.state = about["rng"]
-    agent.replay.added = about["added"]
+    agent.replay.added, agent.replay.newest = about["added"], about["newest"]
     agent.replay.columns = [arrays[f"replay.{i}"] for i in range(len(Transition._fields))] if about["added"] else []
     agent.scale.count = about["rewards"]
     agent.scale.mean, agent.scale.squares = arrays["scale.mean"], arrays["scale.squares"]

@@ -141,6 +141,8 @@ def test_replay_keeps_the_newest():
         numbers = np.arange(start, start + 3)
         replay.add(Transition(*[numbers] * 5))
     assert len(replay) == 5
+    np.testing.assert_array_equal(replay.sample(2, np.random.default_rng(0)).reward, [6, 7])
+    np.testing.assert_array_equal(replay.sample(4, np.random.default_rng(0)).reward[:3], [6, 7, 8])
     assert set(replay.sample(500, np.random.default_rng(0)).reward) == {4, 5, 6, 7, 8}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from meshagents.config import Config
 from meshagents.configurations import Service, load_configuration, make_agent, make_environment
 from meshagents.evaluation import RewardGrid, evaluate
 from meshagents.training import train
+from meshgym.console import make_folder
 from meshgym.errors import FolderError, MissingDependencyError, UnknownNameError
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import Simulator, load_simulator, response_table
@@ -59,7 +61,8 @@ class Job:
         """Where its result is kept."""
         label = self.label.replace("&", "+").replace("*", "x")
         scenarios = [load_scenario(service.scenario).name for service in self.services]
-        return "_".join(filter(None, [label, *scenarios, self.variant.replace(" ", "-"), str(self.seed)])) + ".json"
+        parts = [label, *scenarios, re.sub(r"\W+", "-", self.variant), str(self.seed)]
+        return "_".join(filter(None, parts)) + ".json"
 
     def identity(self) -> dict[str, Any]:
         """All the result depends on."""
@@ -161,11 +164,11 @@ def run_jobs(
     Raises:
         UnknownNameError: no such backend.
         MissingDependencyError: the backend's package is not installed.
-        FolderError: a result cannot be written.
+        FolderError: ``folder`` cannot be written.
     """
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     left = [job for job in jobs if _kept(job, folder) is None]
     progress(len(jobs) - len(left), len(jobs))
     with _backend(backend):

@@ -59,7 +59,7 @@ class Table5:
     def jobs(self) -> list[Job]:
         """All runs, the longest first so that no core waits at the end."""
         together = [self.services] if len(self.services) > 1 else []
-        groups = [*together, *((service,) for service in self.services)]
+        groups = [*together, *((service,) for service in dict.fromkeys(self.services))]
         names = [configuration.name for configuration in reversed(CONFIGURATIONS)]
         return [Job(name, group, seed, self.config) for group in groups for name in names for seed in range(self.seeds)]
 
