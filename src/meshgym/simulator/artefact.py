@@ -64,6 +64,7 @@ class Identity:
         traces: sha256 of the trace set it learned from (see ``meshgym.traces.store.trace_hash``).
         seed: of the split and of the training.
         versions: of meshgym and of the libraries that trained it.
+        recipe: name of the network and training that cross-validation chose.
         metrics: on the held-out part, e.g. ``mse``, ``mse_qps``, ``mse_p503``, ``coverage_90``.
         schema: version of the file's layout.
     """
@@ -71,6 +72,7 @@ class Identity:
     scenario: str
     traces: str
     seed: int
+    recipe: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA

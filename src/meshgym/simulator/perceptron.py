@@ -63,7 +63,8 @@ class Recipe:
 
 #: The paper's network (Sec. 4.2) on the nine plain settings; it names Adam and no more.
 PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, weight_decay=0.0, derived=False)
-#: Ours: for measurements that change smoothly, and for those that jump between levels.
+#: Ours: for little or noisy data, for measurements that change smoothly, and for those that jump between levels.
+SMALL = Recipe(widths=(32, 32), weight_decay=1.0)
 SMOOTH = Recipe(widths=(64, 64, 64))
 STEPPED = Recipe(widths=(64, 64), bins=16)
 

@@ -1,0 +1,129 @@
+"""Training on synthetic traces: what is learned, what is said about it, and that it can be repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshgym.errors import TraceError
+from meshgym.scenarios import load_scenario
+from meshgym.simulator import Simulator
+from meshgym.simulator.training import RECIPES, Measurements, fit_simulator, folds, noise_floor, split
+from meshgym.traces.store import check_traces, trace_hash
+
+NOISE = {"qps": 20.0, "p503": 0.03}
+
+
+def synthetic_traces(rows: int, seed: int = 0, other: float = 0.0) -> pd.DataFrame:
+    """A mesh of arithmetic over S2's ranges with known noise; ``other`` is a share neither 200 nor 503."""
+    generator = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {name: generator.choice(span.values, rows) for name, span in load_scenario("S2").ranges.items()}
+    )
+    share = 0.1 * frame["threads"] - 0.04 * frame["max_connections"] + 0.0003 * frame["calls"]
+    frame["p503"] = (share + generator.normal(0, NOISE["p503"], rows)).clip(0, 1 - other)
+    frame["p200"] = 1 - other - frame["p503"]
+    frame["qps"] = 100 * frame["threads"] * (1 + share) + generator.normal(0, NOISE["qps"], rows)
+    return check_traces(frame, "synthetic")
+
+
+@pytest.fixture(scope="module")
+def traces() -> pd.DataFrame:
+    return synthetic_traces(1500)
+
+
+@pytest.fixture(scope="module")
+def simulator(traces: pd.DataFrame) -> Simulator:
+    return fit_simulator(traces, load_scenario("S2"), seed=3)
+
+
+def test_it_learns_all_but_the_noise(simulator: Simulator) -> None:
+    metrics = simulator.identity.metrics
+    assert metrics["rmse_qps"] < 1.2 * NOISE["qps"]
+    assert metrics["rmse_p503"] < 1.2 * NOISE["p503"]
+    assert metrics["mse"] == pytest.approx((metrics["mse_qps"] + metrics["mse_p503"]) / 2)
+
+
+def test_the_spread_is_calibrated(simulator: Simulator) -> None:
+    fresh = synthetic_traces(4000, seed=9)
+    answer = simulator.predict(Measurements.of(fresh).settings)
+    for name in ("qps", "p503"):
+        inside = np.abs(fresh[name] - getattr(answer, name)) <= 1.645 * getattr(answer, f"{name}_std")
+        assert 0.84 < inside.mean() < 0.95
+        assert 0.8 < simulator.identity.metrics[f"coverage_90_{name}"] < 0.98
+
+
+def test_it_knows_where_it_comes_from(simulator: Simulator, traces: pd.DataFrame) -> None:
+    identity = simulator.identity
+    assert (identity.scenario, identity.seed, identity.traces) == ("S2", 3, trace_hash(traces))
+    assert identity.recipe in RECIPES
+    assert {"meshgym", "numpy", "torch"} <= set(identity.versions)
+
+
+def test_one_seed_gives_the_same_file(tmp_path: Path) -> None:
+    frame, scenario = synthetic_traces(120), load_scenario("S2")
+    first, second, other = (
+        fit_simulator(frame, scenario, seed).save(tmp_path / f"{number}.npz").read_bytes()
+        for number, seed in enumerate((1, 1, 2))
+    )
+    assert first == second
+    assert first != other
+
+
+def test_other_answers_are_a_target_of_their_own() -> None:
+    fitted = fit_simulator(synthetic_traces(400, other=0.1), load_scenario("S2"), seed=0)
+    inner = synthetic_traces(50, seed=4)
+    answer = fitted.predict(Measurements.of(inner).settings)
+    np.testing.assert_allclose(np.mean(1 - answer.p200 - answer.p503), 0.1, atol=0.02)
+
+
+def test_measurements_that_never_change() -> None:
+    frame = synthetic_traces(100).assign(p503=0.0, p200=1.0)
+    fitted = fit_simulator(frame, load_scenario("S2"), seed=0)
+    answer = fitted.predict(Measurements.of(frame).settings)
+    np.testing.assert_allclose(answer.p503, 0, atol=1e-3)
+    assert np.isfinite(answer.p503_std).all()
+
+
+def test_progress_ends_at_the_total() -> None:
+    told: list[tuple[int, int]] = []
+    fit_simulator(synthetic_traces(60), load_scenario("S2"), 0, progress=lambda *step: told.append(step))
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(TraceError, match="49 rows; a simulator needs 50"):
+        fit_simulator(synthetic_traces(49), load_scenario("S2"))
+
+
+@given(groups=st.lists(st.integers(0, 30), min_size=40, max_size=80), seed=st.integers(0, 9))
+def test_repeats_stay_on_one_side(groups: list[int], seed: int) -> None:
+    numbers = np.array(groups)
+    train, test = split(numbers, seed)
+    assert sorted([*train, *test]) == list(range(len(numbers)))
+    assert not set(numbers[train]) & set(numbers[test])
+
+
+@given(rows=st.integers(8, 200), count=st.integers(2, 8))
+def test_folds_are_of_equal_size(rows: int, count: int) -> None:
+    sizes = np.bincount(folds(np.arange(rows), count, seed=0), minlength=count)
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_the_noise_floor_is_the_noise() -> None:
+    once = synthetic_traces(3000)
+    assert np.isnan(noise_floor(Measurements.of(once.drop_duplicates(list(once)[:9])))).all()
+    settings = Measurements.of(synthetic_traces(1, seed=5)).settings
+    generator = np.random.default_rng(0)
+    levels = np.repeat(np.arange(500.0), 2)
+    repeated = np.repeat(settings, 1000, axis=0)
+    repeated[:, 8] = levels
+    targets = np.column_stack([levels + generator.normal(0, 30, 1000), generator.normal(0, 1, 1000)])
+    floor = noise_floor(Measurements(repeated, targets))
+    np.testing.assert_allclose(floor, [30**2 / targets[:, 0].var(), 1], rtol=0.15)
