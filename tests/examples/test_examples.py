@@ -44,6 +44,14 @@ def test_from_the_simulator_to_the_envoy(shop: Scenario, simulator: Simulator) -
     assert live >= 0
 
 
+@pytest.mark.envoy
+@pytest.mark.learning
+def test_own_service(tmp_path: Path) -> None:
+    info = _run("own_service", 60, tmp_path)
+    assert info["threads"] in (1, 2, 4, 8)
+    assert 0 <= info["p503"] <= 1
+
+
 @pytest.mark.learning
 @pytest.mark.parametrize("name", ["vector_dqn"])
 def test_on_a_bundled_simulator(name: str) -> None:
