@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,3 +65,18 @@ def simulator() -> Simulator:
 @pytest.fixture
 def settings() -> NDArray[np.float64]:
     return _settings(1000)
+
+
+@contextmanager
+def _quick_recipe() -> Iterator[None]:
+    from meshgym.simulator import training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "RECIPES", {"small": replace(training.RECIPES["small"], members=4, least_steps=150)})
+        yield
+
+
+@pytest.fixture(scope="session")
+def quick_recipe() -> Callable[[], AbstractContextManager[None]]:
+    """One small recipe, trained for a moment: for where it does not matter how well is learned."""
+    return _quick_recipe

@@ -1,7 +1,9 @@
-"""The table equals the model, filled at once or where it is read."""
+"""The table equals the model, and asks it once for each entry."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Range, Scenario, load_scenario
-from meshgym.simulator import ResponseTable, Simulator, response_table, table
+from meshgym.simulator import ResponseTable, Simulator, response_table
 from meshgym.simulator.artefact import PREDICTION_NAMES
 
 
@@ -22,14 +24,8 @@ def scenario() -> Scenario:
     return replace(own, name="own", rules=rules, actions={"threads": (2, 9), "calls": (60, 100, 1000)})
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_the_table_equals_the_model(
-    simulator: Simulator, scenario: Scenario, dense: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not dense:
-        monkeypatch.setattr(table, "DENSE_ENTRIES", 0)
+def test_the_table_equals_the_model(simulator: Simulator, scenario: Scenario) -> None:
     answers = ResponseTable(simulator, scenario)
-    assert answers.dense == dense
     assert answers.rules.shape == (5 * 3 * 5 * 3, 7)
     generator = np.random.default_rng(0)
     chosen = [generator.integers(0, size, 500) for size in (len(answers.rules), 2, 3)]
@@ -45,7 +41,7 @@ def test_the_table_equals_the_model(
         expected = simulator.predict(settings)
         for name in PREDICTION_NAMES:
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-            np.testing.assert_array_equal(answers.columns[name][answers.index(*chosen)], getattr(expected, name))
+            np.testing.assert_array_equal(answers.entries[name][answers.index(*chosen)], getattr(expected, name))
 
 
 def test_rules_are_in_c_order(simulator: Simulator, scenario: Scenario) -> None:
@@ -55,10 +51,7 @@ def test_rules_are_in_c_order(simulator: Simulator, scenario: Scenario) -> None:
     assert len(np.unique(rules, axis=0)) == len(rules)
 
 
-def test_a_lazy_table_answers_each_entry_once(
-    simulator: Simulator, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(table, "DENSE_ENTRIES", 0)
+def test_each_entry_is_answered_once(simulator: Simulator, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     predict = simulator.predict
 
@@ -83,3 +76,11 @@ def test_a_grid_that_fits_nowhere_is_refused(simulator: Simulator, scenario: Sce
 def test_tables_are_shared(simulator: Simulator, scenario: Scenario) -> None:
     assert response_table(simulator, scenario) is response_table(simulator, scenario)
     assert response_table(simulator, scenario) is not response_table(simulator, load_scenario("S2"))
+
+
+def test_copies_and_pickles_leave_the_tables_behind(simulator: Simulator, scenario: Scenario) -> None:
+    response_table(simulator, scenario).lookup(*np.zeros((3, 1), dtype=int))
+    for twin in (copy.deepcopy(simulator), pickle.loads(pickle.dumps(simulator))):
+        assert twin.tables == {}
+        settings = [span.low for span in scenario.ranges.values()]
+        assert twin.predict([settings]).qps == simulator.predict([settings]).qps

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,12 @@ def simulator(traces: pd.DataFrame) -> Simulator:
     return fit_simulator(traces, load_scenario("S2"), seed=3)
 
 
+@pytest.fixture
+def quick(quick_recipe: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with quick_recipe():
+        yield
+
+
 def test_it_learns_all_but_the_noise(simulator: Simulator) -> None:
     metrics = simulator.identity.metrics
     assert metrics["rmse_qps"] < 1.2 * NOISE["qps"]
@@ -66,31 +74,34 @@ def test_it_knows_where_it_comes_from(simulator: Simulator, traces: pd.DataFrame
 
 
 def test_one_seed_gives_the_same_file(tmp_path: Path) -> None:
-    frame, scenario = synthetic_traces(120), load_scenario("S2")
-    first, second, other = (
-        fit_simulator(frame, scenario, seed).save(tmp_path / f"{number}.npz").read_bytes()
-        for number, seed in enumerate((1, 1, 2))
-    )
+    frame, scenario = synthetic_traces(60), load_scenario("S2")
+    first, second = (fit_simulator(frame, scenario, seed=1).save(tmp_path / name).read_bytes() for name in "ab")
     assert first == second
-    assert first != other
 
 
-def test_other_answers_are_a_target_of_their_own() -> None:
+def test_another_seed_gives_other_weights(quick: None) -> None:
+    frame, scenario = synthetic_traces(60), load_scenario("S2")
+    first, second = (fit_simulator(frame, scenario, seed).ensemble.weights[0] for seed in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+def test_other_answers_are_a_target_of_their_own(quick: None) -> None:
     fitted = fit_simulator(synthetic_traces(400, other=0.1), load_scenario("S2"), seed=0)
     inner = synthetic_traces(50, seed=4)
     answer = fitted.predict(Measurements.of(inner).settings)
     np.testing.assert_allclose(np.mean(1 - answer.p200 - answer.p503), 0.1, atol=0.02)
 
 
-def test_measurements_that_never_change() -> None:
+def test_measurements_that_never_change(quick: None) -> None:
     frame = synthetic_traces(100).assign(p503=0.0, p200=1.0)
     fitted = fit_simulator(frame, load_scenario("S2"), seed=0)
     answer = fitted.predict(Measurements.of(frame).settings)
-    np.testing.assert_allclose(answer.p503, 0, atol=1e-3)
-    assert np.isfinite(answer.p503_std).all()
+    assert not answer.p503.any()
+    assert not answer.p503_std.any()
+    assert answer.qps_std.min() > 0
 
 
-def test_progress_ends_at_the_total() -> None:
+def test_progress_ends_at_the_total(quick: None) -> None:
     told: list[tuple[int, int]] = []
     fit_simulator(synthetic_traces(60), load_scenario("S2"), 0, progress=lambda *step: told.append(step))
     assert told == sorted(told)
@@ -125,5 +136,5 @@ def test_the_noise_floor_is_the_noise() -> None:
     repeated = np.repeat(settings, 1000, axis=0)
     repeated[:, 8] = levels
     targets = np.column_stack([levels + generator.normal(0, 30, 1000), generator.normal(0, 1, 1000)])
-    floor = noise_floor(Measurements(repeated, targets))
+    floor = noise_floor(Measurements(repeated, targets, groups=levels.astype(int)))
     np.testing.assert_allclose(floor, [30**2 / targets[:, 0].var(), 1], rtol=0.15)

@@ -125,6 +125,9 @@ class Simulator:
         self.identity = identity
         self.tables: dict[str, Any] = {}  # see meshgym.simulator.table.response_table
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "tables": {}}  # copies and pickles make their own tables again
+
     def predict(self, settings: Any) -> Prediction:
         """Expected measurements and their spread.
 

@@ -98,7 +98,8 @@ class PerceptronEnsemble:
         rows = member_rows or [np.arange(len(settings))] * self.recipe.members
         self.scaling_ = _scaling(settings, targets, self.recipe)
         inputs = self.scaling_.inputs(settings)
-        standard = (targets - self.scaling_.output_mean) / self.scaling_.output_scale
+        scale = self.scaling_.output_scale
+        standard = (targets - self.scaling_.output_mean) / np.where(scale > 0, scale, 1.0)
         with _one_thread():
             self.ensemble_ = _train(inputs, standard, rows, self.recipe, self.seed, self.progress)
         return self
@@ -119,6 +120,7 @@ def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scali
     knots = place_knots(settings, recipe.bins) if recipe.bins else np.empty((0, 3))
     features = np.hstack([derive(settings), encode(settings, knots)])
     scale = _spread(features)
+    scale[scale == 0] = 1.0  # a constant is 0 once its mean is taken off
     if not recipe.derived:
         scale[settings.shape[1] :] = np.inf  # a feature divided by infinity is no input
     return Scaling(
@@ -135,9 +137,9 @@ def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scali
 
 
 def _spread(columns: FloatArray) -> FloatArray:
-    """Standard deviations; 1 for a column that never changes, which then is 0 throughout."""
+    """Standard deviations; exactly 0 for a column that never changes."""
     spread: FloatArray = columns.std(axis=0)
-    return np.where(spread > 1e-9 * (1 + np.abs(columns).max(axis=0)), spread, 1.0)
+    return np.where(np.ptp(columns, axis=0) > 0, spread, 0.0)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""A scenario's finite grid of rules and actions, answered once by a simulator and then read like a table."""
+"""A scenario's finite grid of rules and actions: each entry is answered once by a simulator, then read."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +14,22 @@ from meshgym.simulator.artefact import PREDICTION_NAMES, Prediction, Simulator
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: Entries up to which a table is filled at once; a larger one is filled where it is read.
-DENSE_ENTRIES = 4_000_000
-#: Entries that fit into memory: 21 bytes each.
+#: Entries that fit into memory: 33 bytes each.
 MAX_ENTRIES = 100_000_000
 _BATCH = 65_536
+#: An entry's fields lie together, in 32 bytes: a random read costs one cache miss, and NumPy copies it fastest.
+_ENTRY = np.dtype(
+    {
+        "names": list(PREDICTION_NAMES),
+        "formats": [np.bool_ if name == "outside" else np.float32 for name in PREDICTION_NAMES],
+        "offsets": [4 * i for i in range(len(PREDICTION_NAMES))],
+        "itemsize": 32,
+    }
+)
 
 
 class ResponseTable:
-    """Predictions for every combination of a scenario's rules and actions.
+    """Predictions for every combination of a scenario's rules and actions, each made when it is first read.
 
     Args:
         simulator: what answers; an entry equals its prediction to the last bit.
@@ -30,10 +39,10 @@ class ResponseTable:
         rules: all combinations of rules, shape (rows, 7), in C order of the ranges (the last rule
             changes fastest).
         threads, calls: the actions, shape (n_threads,) and (n_calls,).
-        dense: whether every entry is filled from the start.
-        columns: the predictions by name, each of shape (rows * n_threads * n_calls,), flat index
-            ``(rule_row * n_threads + thread_choice) * n_calls + call_choice``. Where not ``dense``,
-            only entries that :meth:`lookup` was asked for are filled.
+        entries: the predictions, records with the fields of :class:`Prediction`, shape
+            (rows * n_threads * n_calls,), flat index ``(rule_row * n_threads + thread_choice) * n_calls +
+            call_choice``.
+        filled: which entries are made already, the same shape.
 
     Raises:
         InvalidValueError: the grid is too large.
@@ -41,10 +50,9 @@ class ResponseTable:
 
     def __init__(self, simulator: Simulator, scenario: Scenario) -> None:
         self.simulator = simulator
-        axes = [span.values for span in scenario.rules.values()]
         self.threads = np.array(scenario.actions["threads"], dtype=np.float64)
         self.calls = np.array(scenario.actions["calls"], dtype=np.float64)
-        size = int(np.prod([len(axis) for axis in axes])) * len(self.threads) * len(self.calls)
+        size = math.prod(len(span.values) for span in scenario.rules.values()) * len(self.threads) * len(self.calls)
         if size > MAX_ENTRIES:
             raise InvalidValueError(
                 f"number of rules and actions of scenario {scenario.name}",
@@ -52,17 +60,13 @@ class ResponseTable:
                 f"at most {MAX_ENTRIES}",
                 "Give its ranges larger steps: [low, high, step].",
             )
-        self.rules: FloatArray = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-        self.columns: dict[str, NDArray[np.float32] | NDArray[np.bool_]] = {
-            name: np.zeros(size, dtype=bool if name == "outside" else np.float32) for name in PREDICTION_NAMES
-        }
-        self.dense = size <= DENSE_ENTRIES
-        self._filled = np.zeros(size, dtype=bool)
-        if self.dense:
-            self._fill(np.arange(size))
+        self.rules = scenario.rule_grid()
+        self.entries = np.zeros(size, dtype=_ENTRY)
+        self.filled = np.zeros(size, dtype=bool)
+        self._left = size
 
     def index(self, rule_rows: IntArray, thread_choice: IntArray, call_choice: IntArray) -> IntArray:
-        """Flat indices into :attr:`columns`; the arguments are those of :meth:`lookup`."""
+        """Flat indices into :attr:`entries`; the arguments are those of :meth:`lookup`."""
         rows = np.asarray(rule_rows) * len(self.threads) + thread_choice
         return rows * len(self.calls) + call_choice
 
@@ -77,18 +81,31 @@ class ResponseTable:
         Returns:
             n predictions.
         """
-        flat = self.index(rule_rows, thread_choice, call_choice)
-        if not self.dense:
-            self._fill(np.unique(flat[~self._filled[flat]]))
-        return Prediction(**{name: column[flat] for name, column in self.columns.items()})  # type: ignore[arg-type]
+        found = self.read(self.index(rule_rows, thread_choice, call_choice))
+        return Prediction(**{name: found[name] for name in PREDICTION_NAMES})
+
+    def read(self, flat: IntArray) -> NDArray[np.void]:
+        """Entries by flat index; those not made yet are made.
+
+        Args:
+            flat: see :attr:`entries`, any shape.
+
+        Returns:
+            Copies of the entries, the same shape.
+        """
+        if self._left:
+            self._fill(np.unique(flat[~self.filled.take(flat)]))
+        found: NDArray[np.void] = self.entries.take(flat)
+        return found
 
     def _fill(self, flat: IntArray) -> None:
         for start in range(0, len(flat), _BATCH):
             batch = flat[start : start + _BATCH]
             answer = self.simulator.predict(self._settings(batch))
-            for name, column in self.columns.items():
-                column[batch] = getattr(answer, name)
-        self._filled[flat] = True
+            for name in PREDICTION_NAMES:
+                self.entries[name][batch] = getattr(answer, name)
+        self.filled[flat] = True
+        self._left -= len(flat)
 
     def _settings(self, flat: IntArray) -> FloatArray:
         shape = (len(self.rules), len(self.threads), len(self.calls))

@@ -37,27 +37,37 @@ class Measurements:
     Attributes:
         settings: shape (n, 9), columns as ``SETTING_NAMES``.
         targets: qps, p503 and, where 200s are not simply what is no 503, p200; shape (n, 2 or 3).
+        groups: number of the group each row belongs to, shape (n,); groups are never split.
     """
 
     settings: FloatArray
     targets: FloatArray
+    groups: Rows
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Measurements:
-        """From a trace set."""
+    def of(cls, frame: pd.DataFrame, blocks: int | None = None) -> Measurements:
+        """From a trace set.
+
+        Args:
+            frame: a checked trace set.
+            blocks: cut the set into so many blocks of successive rows and make these the groups;
+                None: the repeats of a setting are a group.
+        """
         names = ["qps", "p503"]
         if not np.allclose(frame["p200"] + frame["p503"], 1, atol=1e-6):
             names.append("p200")
-        return cls(frame[list(SETTING_NAMES)].to_numpy(np.float64), frame[names].to_numpy(np.float64))
+        settings = frame[list(SETTING_NAMES)].to_numpy(np.float64)
+        groups = _same_setting(settings) if blocks is None else np.arange(len(frame)) * blocks // len(frame)
+        return cls(settings, frame[names].to_numpy(np.float64), groups)
 
     def part(self, rows: Any) -> Measurements:
         """Some of the rows."""
-        return Measurements(self.settings[rows], self.targets[rows])
+        return Measurements(self.settings[rows], self.targets[rows], self.groups[rows])
 
-    def groups(self) -> Rows:
-        """For each row the number of its setting, shape (n,): repeats share one."""
-        inverse: Rows = np.unique(self.settings, axis=0, return_inverse=True)[1]
-        return inverse
+
+def _same_setting(settings: FloatArray) -> Rows:
+    inverse: Rows = np.unique(settings, axis=0, return_inverse=True)[1].reshape(-1)
+    return inverse
 
 
 def split(groups: Rows, seed: int) -> tuple[Rows, Rows]:
@@ -101,7 +111,7 @@ def fit_simulator(
     if len(frame) < LEAST_ROWS:
         raise TraceError(f"the traces of {scenario.name} have {len(frame)} rows; a simulator needs {LEAST_ROWS}")
     whole = Measurements.of(frame)
-    train, test = (whole.part(rows) for rows in split(whole.groups(), seed))
+    train, test = (whole.part(rows) for rows in split(whole.groups, seed))
     name, model, unseen = select(train, seed, progress)
     identity = Identity(
         scenario=scenario.name,
@@ -125,7 +135,7 @@ def select(
     """
     candidates = []
     for number, (name, recipe) in enumerate(RECIPES.items()):
-        fold = folds(train.groups(), recipe.members, seed)
+        fold = folds(train.groups, recipe.members, seed)
         member_rows = [np.flatnonzero(fold != member) for member in range(recipe.members)]
         model = PerceptronEnsemble(recipe, seed, _part_of(progress, number, len(RECIPES)))
         model.fit(train.settings, train.targets, member_rows)
@@ -159,7 +169,8 @@ def score(simulator: Simulator, test: Measurements) -> dict[str, float]:
     scores = {"mse": 0.0}
     for number, name in enumerate(("qps", "p503")):
         error = test.targets[:, number] - getattr(answer, name)
-        mse = float(np.square(error / simulator.scaling.output_scale[number]).mean())
+        scale = simulator.scaling.output_scale[number]
+        mse = float(np.square(error / scale if scale > 0 else error).mean())
         scores["mse"] += mse / 2
         scores[f"mse_{name}"] = mse
         scores[f"rmse_{name}"] = float(np.sqrt(np.square(error).mean()))
@@ -173,7 +184,7 @@ def noise_floor(measured: Measurements) -> FloatArray:
     Returns:
         Shape (targets,); NaN where no setting was run twice.
     """
-    names, group, runs = np.unique(measured.groups(), return_inverse=True, return_counts=True)
+    names, group, runs = np.unique(_same_setting(measured.settings), return_inverse=True, return_counts=True)
     free = len(group) - len(names)
     if free == 0:
         return np.full(measured.targets.shape[1], np.nan)

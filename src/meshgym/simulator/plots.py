@@ -1,0 +1,63 @@
+"""Figures of how well a simulator predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from meshgym.errors import MissingDependencyError
+from meshgym.types import SETTING_NAMES
+
+try:
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise MissingDependencyError("matplotlib", "drawing figures", "agents") from error
+
+_UNITS = {"qps": "answers a second", "p503": "share of 503s"}
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG."""
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    return path
+
+
+def predicted_against_measured(test: pd.DataFrame, title: str) -> Figure:
+    """Each held-out run as a point; on the diagonal where it was predicted exactly."""
+    figure = Figure(figsize=(9, 4))
+    for axes, (name, unit) in zip(figure.subplots(1, len(_UNITS)), _UNITS.items(), strict=True):
+        axes.scatter(test[f"{name}_predicted"], test[f"{name}_measured"], s=4, alpha=0.3, linewidths=0)
+        top = test[[f"{name}_predicted", f"{name}_measured"]].to_numpy().max()
+        axes.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=":")
+        axes.set(xlabel=f"predicted ({unit})", ylabel=f"measured ({unit})", title=f"{title}: {name}")
+    figure.tight_layout()
+    return figure
+
+
+def residuals_by_setting(test: pd.DataFrame, title: str) -> Figure:
+    """Quartiles of what was measured less what was predicted, over each setting that varies."""
+    varying = [name for name in SETTING_NAMES if test[name].nunique() > 1]
+    figure = Figure(figsize=(3 * len(varying), 5))
+    for row, (name, unit) in zip(
+        figure.subplots(len(_UNITS), len(varying), squeeze=False), _UNITS.items(), strict=True
+    ):
+        residual = test[f"{name}_measured"] - test[f"{name}_predicted"]
+        for axes, setting in zip(row, varying, strict=True):
+            levels = test[setting] if test[setting].nunique() <= 20 else _tenths(test[setting])
+            low, middle, high = (residual.groupby(levels).quantile(share) for share in (0.25, 0.5, 0.75))
+            axes.fill_between(middle.index, low, high, alpha=0.3, linewidth=0)
+            axes.plot(middle.index, middle, marker=".")
+            axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
+            axes.set(xlabel=setting, ylabel=f"residual ({unit})" if setting == varying[0] else "")
+    figure.suptitle(f"{title}: measured less predicted, median and quartiles")
+    figure.tight_layout()
+    return figure
+
+
+def _tenths(values: pd.Series[float]) -> pd.Series[float]:
+    """Each value replaced by the middle of its tenth of the range."""
+    edges = np.linspace(values.min(), values.max(), 11)
+    middles = (edges[:-1] + edges[1:]) / 2
+    return pd.Series(middles[np.clip(np.digitize(values, edges) - 1, 0, 9)], index=values.index)

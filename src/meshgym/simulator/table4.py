@@ -1,0 +1,191 @@
+"""The paper's Table 4: how well each model predicts held-out measurements of each trace set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from meshgym.errors import FolderError, UnknownNameError
+from meshgym.simulator.models import RIVALS
+from meshgym.simulator.perceptron import Progress
+from meshgym.simulator.training import Measurements, noise_floor, select, split
+from meshgym.types import SETTING_NAMES
+
+#: The simulator's own model, and the row that no model can get below.
+OURS, FLOOR = "MLP ensemble (meshgym)", "noise floor"
+MODELS: tuple[str, ...] = (OURS, *RIVALS)
+#: Mean squared errors in the paper's Table 4.
+PAPER_MSE: dict[str, dict[str, float]] = {
+    "MLP, paper's preset": {"S1": 0.13, "S2": 0.17, "S3": 0.52, "S4": 0.63, "S5": 0.38},
+    "support vectors": {"S1": 1.3, "S2": 0.78, "S3": 1.05, "S4": 1.33, "S5": 1.24},
+    "logistic": {"S1": 0.93, "S2": 0.81, "S3": 0.99, "S4": 1.00, "S5": 1.00},
+    "ridge": {"S1": 0.85, "S2": 0.84, "S3": 0.98, "S4": 1.01, "S5": 0.96},
+}
+#: How the test part is drawn: by setting, or by blocks of successive rows, which shows how much of the
+#: score is owed to what neighbouring runs of an unshuffled collection share.
+SPLITS: dict[str, int | None] = {"settings": None, "blocks": 50}
+_OUTPUTS = ("qps", "p503")
+
+
+@dataclass(frozen=True)
+class Table4:
+    """What was measured.
+
+    Attributes:
+        scores: a row for each set, split, model and seed, with ``mse`` (mean over both standardised
+            outputs), ``mse_qps``, ``mse_p503``, ``rmse_qps`` (1/s), ``rmse_p503`` (share) and ``seconds``
+            of training. The noise floor is a model with no seconds.
+        tests: for each set the test part of the first split and seed: settings, and each output
+            as measured and as predicted by the simulator's own model.
+    """
+
+    scores: pd.DataFrame
+    tests: dict[str, pd.DataFrame]
+
+
+def run(
+    traces: Mapping[str, pd.DataFrame],
+    *,
+    models: Sequence[str] = MODELS,
+    seeds: Sequence[int] = (0, 1, 2),
+    splits: Sequence[str] = ("settings",),
+    jobs: int = 2,
+    progress: Progress | None = None,
+) -> Table4:
+    """Fit every model to every set.
+
+    Args:
+        traces: checked trace sets by scenario name.
+        models: names in :data:`MODELS`.
+        seeds: of split and training.
+        splits: names in :data:`SPLITS`.
+        jobs: processes side by side.
+        progress: told the fits done and their total.
+
+    Raises:
+        UnknownNameError: no such model or split.
+    """
+    for what, names, known in (("model", models, MODELS), ("split", splits, SPLITS)):
+        for name in names:
+            if name not in known:
+                raise UnknownNameError(what, name, known)
+    tasks = [(set_, way, model, seed) for set_ in traces for way in splits for model in models for seed in seeds]
+    fits = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(_fit)(Measurements.of(traces[set_], SPLITS[way]), model, seed)
+        for set_, way, model, seed in tasks
+    )
+    rows: list[dict[str, Any]] = []
+    tests: dict[str, pd.DataFrame] = {}
+    for number, (task, (scores, test)) in enumerate(zip(tasks, fits, strict=True), start=1):
+        rows.append(dict(zip(("set", "split", "model", "seed"), task, strict=True)) | scores)
+        if task[2] == OURS:
+            tests.setdefault(task[0], test)
+        if progress is not None:
+            progress(number, len(tasks))
+    rows += [
+        {"set": set_, "split": way, "model": FLOOR, "seed": seed} | _floor(Measurements.of(frame))
+        for set_, frame in traces.items()
+        for way in splits
+        for seed in seeds[:1]
+    ]
+    return Table4(pd.DataFrame(rows), tests)
+
+
+def _fit(measured: Measurements, model: str, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
+    train, test = (measured.part(rows) for rows in split(measured.groups, seed))
+    start = time.perf_counter()
+    if model == OURS:
+        fitted: Any = select(train, seed)[1]
+    else:
+        fitted = RIVALS[model](seed).fit(train.settings, train.targets[:, :2])
+    seconds = time.perf_counter() - start
+    predicted = fitted.predict(test.settings)[:, :2]
+    predicted = np.clip(predicted, 0, [np.inf, 1])  # as the simulator does
+    columns = {f"{name}_measured": test.targets[:, i] for i, name in enumerate(_OUTPUTS)}
+    columns |= {f"{name}_predicted": predicted[:, i] for i, name in enumerate(_OUTPUTS)}
+    frame = pd.DataFrame(test.settings, columns=list(SETTING_NAMES)).assign(**columns)
+    mean_square = np.square(predicted - test.targets[:, :2]).mean(axis=0)
+    return _scores(mean_square, train.targets[:, :2].var(axis=0)) | {"seconds": seconds}, frame
+
+
+def _floor(measured: Measurements) -> dict[str, float]:
+    variance = measured.targets[:, :2].var(axis=0)
+    return _scores(noise_floor(measured)[:2] * variance, variance)
+
+
+def _scores(mean_square: Any, variance: Any) -> dict[str, float]:
+    standard = mean_square / np.where(variance > 0, variance, 1.0)
+    scores = {"mse": float(standard.mean())}
+    for name, own, square in zip(_OUTPUTS, standard, mean_square, strict=True):
+        scores |= {f"mse_{name}": float(own), f"rmse_{name}": float(np.sqrt(square))}
+    return scores
+
+
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the seeds, half width of its 95 % interval (Student's t), and the paper's value.
+
+    Returns:
+        A row for each split, set and model, with ``mse``, ``interval``, ``paper``, and the means of the rest.
+    """
+    groups = scores.groupby(["split", "set", "model"], sort=False)
+    table = groups[[name for name in scores if name not in ("split", "set", "model", "seed")]].mean()
+    count = groups["mse"].count()
+    half = stats.t.ppf(0.975, np.maximum(count - 1, 1)) * groups["mse"].std() / np.sqrt(np.maximum(count, 1))
+    paper = [PAPER_MSE.get(model, {}).get(set_, np.nan) for _, set_, model in table.index]
+    table.insert(1, "interval", half)
+    table.insert(2, "paper", paper)
+    return table.reset_index()
+
+
+def to_markdown(scores: pd.DataFrame) -> str:
+    """The table as Markdown, one for each split: mean squared error ± interval, the paper's in brackets."""
+    tables = summary(scores)
+    parts = []
+    for way, table in tables.groupby("split", sort=False):
+        sets = list(table["set"].unique())
+        lines = [f"Mean squared error, test part drawn by: {way!s}.", ""]
+        lines += ["| model | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
+        for model, rows in table.groupby("model", sort=False):
+            cells = {row["set"]: _cell(row) for _, row in rows.iterrows()}
+            lines.append(f"| {model!s} | " + " | ".join(cells.get(name, "") for name in sets) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(row: pd.Series[Any]) -> str:
+    if np.isnan(row["mse"]):
+        return "no repeats"
+    interval = "" if np.isnan(row["interval"]) else f" ± {row['interval']:.3f}"
+    paper = "" if np.isnan(row["paper"]) else f" ({row['paper']:g})"
+    return f"{row['mse']:.3f}{interval}{paper}"
+
+
+def save(table: Table4, folder: str | Path) -> list[Path]:
+    """Write ``table4.csv`` (every fit), ``table4.md``, and two figures a set.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        MissingDependencyError: the package ``matplotlib`` is not installed.
+    """
+    from meshgym.simulator.plots import predicted_against_measured, residuals_by_setting, save_figure
+
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "table4.csv", folder / "table4.md"]
+        table.scores.to_csv(written[0], index=False)
+        written[1].write_text(to_markdown(table.scores), "utf-8")
+        for name, test in table.tests.items():
+            for kind, draw in {"predicted": predicted_against_measured, "residuals": residuals_by_setting}.items():
+                written.append(save_figure(draw(test, name), folder / f"table4_{name}_{kind}.png"))
+    except OSError as error:
+        raise FolderError(f"cannot write Table 4 to {folder}: {error}") from error
+    return written
