@@ -19,7 +19,6 @@ import gymnasium as gym
 import numpy as np
 
 import meshgym
-from meshgym.envs.contexts import rule_grid
 from meshgym.envs.spaces import CONTROLS
 from meshgym.errors import SimulatorError
 from meshgym.scenarios import load_scenario
@@ -71,7 +70,7 @@ def batched(envs: Any) -> Callable[[int], None]:
 def gather(name: str, simulator: Simulator, count: int) -> Callable[[int], None]:
     """The limit: nothing but the next rules and the response read for each environment."""
     scenario = load_scenario(name)
-    rules = rule_grid(scenario).astype(np.float32)
+    rules = scenario.rule_grid().astype(np.float32)
     table = response_table(simulator, scenario)
     rows, entries = len(rules), len(table.rules) * len(table.threads) * len(table.calls)
     responses = np.zeros((entries, 3), dtype=np.float32)

@@ -138,6 +138,11 @@ class Scenario:
         """All nine ranges, in the order of ``SETTING_NAMES``."""
         return {**self.rules, **self.load}
 
+    def rule_grid(self) -> NDArray[np.float64]:
+        """All combinations of rules, shape (rows, 7), in C order of the ranges (the last rule changes fastest)."""
+        axes = [span.values for span in self.rules.values()]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
 
 def _section(document: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     """A TOML table that has exactly ``keys``."""

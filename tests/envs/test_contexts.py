@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshgym.envs.contexts import load_contexts, rule_grid
+from meshgym.envs.contexts import load_contexts
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 from meshgym.simulator import Simulator, response_table
@@ -20,13 +20,13 @@ def _drawn(scenario: Scenario, contexts: Any, n_free: int, size: int = 20_000, s
 
 
 def test_the_grid_is_the_one_the_table_is_indexed_by(shop: Scenario, simulator: Simulator) -> None:
-    assert np.array_equal(rule_grid(shop), response_table(simulator, shop).rules)
+    assert np.array_equal(shop.rule_grid(), response_table(simulator, shop).rules)
 
 
 @pytest.mark.parametrize("name", SCENARIO_NAMES[:4])
 def test_the_grid_holds_each_combination_once(name: str) -> None:
     scenario = load_scenario(name)
-    grid = rule_grid(scenario)
+    grid = scenario.rule_grid()
     assert len(np.unique(grid, axis=0)) == len(grid) == np.prod([len(span.values) for span in scenario.rules.values()])
 
 
@@ -39,7 +39,7 @@ def test_uniform_contexts_are_uniform(shop: Scenario) -> None:
 
 def test_a_walk_takes_small_steps_and_reaches_everything(shop: Scenario) -> None:
     contexts = _drawn(shop, "walk", 3)
-    rules = rule_grid(shop)[contexts // 3]
+    rules = shop.rule_grid()[contexts // 3]
     steps = np.array([span.step for span in shop.rules.values()])
     moves = np.diff(rules, axis=0) / steps
     assert np.allclose(moves, np.rint(moves))
@@ -58,13 +58,13 @@ def test_a_walk_goes_on_from_one_block_to_the_next(shop: Scenario) -> None:
     for _ in range(200):
         block = source.draw([generator], None if last is None else np.array([last]), 2)[0]
         if last is not None:
-            move = (rule_grid(shop)[block[0] // 3] - rule_grid(shop)[last // 3]) / steps
+            move = (shop.rule_grid()[block[0] // 3] - shop.rule_grid()[last // 3]) / steps
             assert np.abs(move).max() < 1.001
         last = int(block[-1])
 
 
 def test_contexts_from_traces_are_as_frequent_as_there(shop: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = rule_grid(shop)
+    grid = shop.rule_grid()
     traces = pd.DataFrame(grid[[5, 70, 70, 70]], columns=list(RULE_NAMES))
     asked = []
     monkeypatch.setattr("meshgym.traces.store.load_traces", lambda name: (asked.append(name), traces)[1])
@@ -75,13 +75,13 @@ def test_contexts_from_traces_are_as_frequent_as_there(shop: Scenario, monkeypat
 
 
 def test_own_rules_are_drawn_with_every_free_value(shop: Scenario) -> None:
-    contexts = _drawn(shop, rule_grid(shop)[[8, 2]], 4)
+    contexts = _drawn(shop, shop.rule_grid()[[8, 2]], 4)
     assert set(contexts // 4) == {2, 8}
     assert set(contexts % 4) == {0, 1, 2, 3}
 
 
 def test_own_rules_have_to_lie_on_the_grid(shop: Scenario) -> None:
-    rules = rule_grid(shop)[:3]
+    rules = shop.rule_grid()[:3]
     rules[1, 4] = 20
     with pytest.raises(InvalidValueError, match=r"max_ejection_percent in contexts is 20\.0; allowed: 10, 30, 50"):
         _drawn(shop, rules, 1)

@@ -1,4 +1,4 @@
-"""A table that is filled as it is read answers as one that was filled at once."""
+"""Tables answer as their simulators do."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ import pytest
 from meshgym.envs.responses import TableResponses
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
+from meshgym.testing import untrained_simulator
 from meshgym.types import SETTING_NAMES
 
 
-@pytest.fixture(params=[0, 10**9], ids=["sparse", "dense"])
-def responses(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, shop: Scenario, simulator: Simulator
-) -> Any:
-    monkeypatch.setattr("meshgym.simulator.table.DENSE_ENTRIES", request.param)
-    monkeypatch.setattr(simulator, "tables", {})
-    return TableResponses(simulator, shop)
+@pytest.fixture
+def responses(shop: Scenario) -> TableResponses:
+    return TableResponses(untrained_simulator(shop), shop)
 
 
 def _predicted(responses: TableResponses, simulator: Simulator, shop: Scenario, index: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshgym.envs.contexts import rule_grid
 from meshgym.envs.spaces import CONTROLS, Actions, observation_space
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
@@ -55,7 +54,7 @@ def test_only_actions_can_be_encoded(shop: Scenario, load: dict[str, int], named
 def test_bounds_are_tight(name: str, shown: str | None) -> None:
     scenario = load_scenario(name)
     space = observation_space(scenario, shown)
-    grid = rule_grid(scenario).astype(np.float32)
+    grid = scenario.rule_grid().astype(np.float32)
     ends: Any = [grid.min(axis=0), grid.max(axis=0)]
     if shown:
         values = scenario.actions[shown]

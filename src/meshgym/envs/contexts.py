@@ -1,7 +1,7 @@
 """Contexts: which rules, and which uncontrolled load setting, an agent meets next.
 
 They do not depend on the agent's actions (the rules are exogenous), so they are drawn in blocks. A context
-is one whole number, ``rule_row * n_free + free_choice``: a row of :func:`rule_grid`, and the index of the
+is one whole number, ``rule_row * n_free + free_choice``: a row of :meth:`Scenario.rule_grid`, and the index of the
 uncontrolled load setting's action value (``n_free`` is 1 where both settings are controlled).
 """
 
@@ -23,12 +23,6 @@ FloatArray = NDArray[np.float64]
 Contexts = NDArray[np.int32]
 
 CONTEXT_NAMES: tuple[str, ...] = ("uniform", "traces", "walk")
-
-
-def rule_grid(scenario: Scenario) -> FloatArray:
-    """All combinations of a scenario's rules, shape (rows, 7), in C order (the last rule changes fastest)."""
-    axes = [span.values for span in scenario.rules.values()]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
 class ContextSource(ABC):

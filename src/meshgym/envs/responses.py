@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.envs.contexts import rule_grid
-from meshgym.envs.spaces import Choice, IntArray
+from meshgym.envs.spaces import Choice
 from meshgym.errors import InvalidValueError, LoadError, MeshError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator, response_table
+from meshgym.simulator.artefact import PREDICTION_NAMES
 from meshgym.types import LOAD_NAMES, Load, TrafficRules
 
 #: ``qps``, ``p200``, ``p503`` and how far to trust them: ``qps_std``, ``p503_std``, ``outside``.
@@ -23,7 +23,7 @@ Measurements = dict[str, Any]
 class Responses(Protocol):
     """Answers the question "these rules, this load: what happens?" by index."""
 
-    #: Row of the rules grid, threads and calls of an index; see :func:`meshgym.envs.contexts.rule_grid`.
+    #: Row of the rules grid, threads and calls of an index; see :meth:`meshgym.scenarios.Scenario.rule_grid`.
     rules: NDArray[np.float64]
 
     def __call__(self, row: Choice, threads: Choice, calls: Choice) -> Measurements:
@@ -32,9 +32,6 @@ class Responses(Protocol):
 
 class TableResponses:
     """Reads a simulator's response table.
-
-    A table too large to be filled at once is filled as it is read: for many environments the entries asked
-    for, for one the whole row of actions, since a call for many entries costs hardly more than one for one.
 
     Args:
         simulator: what answers.
@@ -45,30 +42,18 @@ class TableResponses:
         self._simulator, self._scenario = simulator, scenario
         self._table = response_table(simulator, scenario)
         self.rules = self._table.rules
-        self._columns = self._table.columns
         self._n_threads, self._n_calls = len(self._table.threads), len(self._table.calls)
-        self._ready = np.full(len(self._columns["qps"]), self._table.dense)
 
     def __call__(self, row: Choice, threads: Choice, calls: Choice) -> Measurements:
         """See :class:`Responses`."""
         flat: Any = (row * self._n_threads + threads) * self._n_calls + calls
         if isinstance(flat, int):
-            if not self._ready[flat]:
-                self._fill_row(row)
-            return {name: column.item(flat) for name, column in self._columns.items()}
-        if not self._table.dense:
-            self._fill(*(index[~self._ready.take(flat)] for index in np.broadcast_arrays(row, threads, calls)))
-        taken = {name: column.take(flat) for name, column in self._columns.items()}
-        return {name: values if name == "outside" else values.astype(np.float64) for name, values in taken.items()}
-
-    def _fill_row(self, row: Choice) -> None:
-        threads, calls = np.indices((self._n_threads, self._n_calls)).reshape(2, -1)
-        self._fill(np.full_like(threads, row), threads, calls)
-
-    def _fill(self, rows: IntArray, threads: IntArray, calls: IntArray) -> None:
-        if len(rows):
-            self._table.lookup(rows, threads, calls)
-            self._ready[self._table.index(rows, threads, calls)] = True
+            if not self._table.filled[flat]:  # all actions under these rules: hardly dearer than this one
+                actions = self._n_threads * self._n_calls
+                self._table.read(np.arange(actions) + row * actions)
+            return dict(zip(PREDICTION_NAMES, self._table.entries.item(flat), strict=True))
+        found = self._table.read(flat)
+        return {name: found[name].astype(bool if name == "outside" else np.float64) for name in PREDICTION_NAMES}
 
     def __reduce__(self) -> tuple[type[TableResponses], tuple[Simulator, Scenario]]:
         return type(self), (self._simulator, self._scenario)  # the table is made again where it is needed
@@ -96,7 +81,7 @@ class MeshResponses:
                 f"at most max_calls_per_step={max_calls_per_step}",
                 "Raise max_calls_per_step if the service can take it.",
             )
-        self.rules = rule_grid(scenario)
+        self.rules = scenario.rule_grid()
         self.mesh = mesh
         self.sent = 0
         self._max_calls = max_calls
