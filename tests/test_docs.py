@@ -23,7 +23,7 @@ def blocks(path, language):
 def workplace(tmp_path_factory):
     """A folder in which a small quickstart has been run."""
     folder = tmp_path_factory.mktemp("workplace")
-    command = [sys.executable, "-m", "meshagents.cli", "quickstart", "--rows", "40", "--contexts", "4", "--epochs", "5"]
+    command = [sys.executable, "-m", "meshagents.cli", "quickstart", "--rows", "60", "--contexts", "4", "--epochs", "5"]
     subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL, timeout=280)
     return folder
 

@@ -127,7 +127,7 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
         )
     decisions = replayed[replayed["policy"] == "agent"]
     strongest = decisions.iloc[int(decisions["reward_live"].argmax())]
-    findings = Findings(summary(replayed), evaluation, in_words(strongest), replayed)
+    findings = Findings(summary(replayed).loc[list(policies)], evaluation, in_words(strongest), replayed)
     _write(folder, settings, findings, history)
     plots.save(_surface(grid, strongest, scenario), folder / "reward_surface.png")
     return findings
