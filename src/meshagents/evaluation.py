@@ -15,8 +15,8 @@ from meshgym.simulator import ResponseTable
 
 FloatArray = NDArray[np.float64]
 CONTROLS = ("threads", "calls", "both")
-#: Rows of the rules grid up to which all are evaluated by default; of more, that many are drawn.
-MAX_RULES = 30_000
+#: Rows of the rules grid up to which all are evaluated by default, and how many are drawn of more.
+ALL_RULES, DRAWN_RULES = 30_000, 10_000
 _BATCH = 8192
 
 
@@ -39,21 +39,22 @@ class RewardGrid:
 
     @classmethod
     def of_table(
-        cls, table: ResponseTable, reward: str | Reward = "worst_case", max_rules: int | None = MAX_RULES, seed: int = 0
+        cls, table: ResponseTable, reward: str | Reward = "worst_case", rules: int | None = None, seed: int = 0
     ) -> Self:
         """The grid of a simulator's table.
 
         Args:
             table: the answers.
             reward: see :func:`meshgym.rewards.load_reward`.
-            max_rules: how many rows to evaluate at most, drawn without replacement; None for all of them.
+            rules: how many rows to draw, without replacement; None for all of them, where these are not more
+                than ``ALL_RULES``, else ``DRAWN_RULES``.
             seed: of that draw.
         """
-        count = len(table.rules)
-        complete = max_rules is None or count <= max_rules
-        rows = np.arange(count)
+        rows = np.arange(len(table.rules))
+        drawn = rules or (len(rows) if len(rows) <= ALL_RULES else DRAWN_RULES)
+        complete = drawn >= len(rows)
         if not complete:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, max_rules, replace=False))
+            rows = np.sort(np.random.default_rng(seed).choice(rows, drawn, replace=False))
         shape = (len(rows), len(table.threads), len(table.calls))
         row, thread, call = (index.ravel() for index in np.indices(shape))
         answer = table.lookup(rows[row], thread, call)

@@ -9,13 +9,8 @@ import pytest
 import meshgym
 from meshagents import AgentError, Application, Config, Dependent, Independent, RandomAgent, Task, train
 from meshagents.application import ParallelApplication, TurnsApplication
-from meshagents.configurations import (
-    CONFIGURATIONS,
-    Service,
-    load_configuration,
-    make_agent,
-    make_environment,
-)
+from meshagents.configurations import CONFIGURATIONS, load_configuration
+from meshagents.runs import Service, make_agent, make_environment
 from meshgym.errors import InvalidValueError, UnknownNameError
 
 SMALL = Config(epochs=2, interactions=20, num_envs=1, batch_size=8, replay_size=20, width=8)

@@ -62,7 +62,7 @@ def test_views_show_rules_and_the_free_setting(grid):
 
 def test_large_grids_are_drawn_from(shop, simulator):
     table = response_table(simulator, shop)
-    part, again = (RewardGrid.of_table(table, max_rules=10, seed=1) for _ in range(2))
+    part, again = (RewardGrid.of_table(table, rules=10, seed=1) for _ in range(2))
     np.testing.assert_array_equal(part.rules, again.rules)
     assert len(np.unique(part.rules, axis=0)) == 10
     assert not part.complete

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from meshagents import Config
-from meshagents.configurations import Service
 from meshagents.experiments import comparisons, figure7, table5
 from meshagents.experiments.jobs import Job, run_job, run_jobs
 from meshagents.experiments.table5 import PAPER, Table5
+from meshagents.runs import Service
 from meshgym.errors import FolderError, InvalidValueError, UnknownNameError
 
 TINY = Config(epochs=3, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,10 @@ import pandas as pd
 import torch
 
 from meshagents.config import Config
-from meshagents.configurations import Service, load_configuration, make_agent, make_environment
-from meshagents.evaluation import RewardGrid, evaluate
-from meshagents.training import train
+from meshagents.configurations import load_configuration
+from meshagents.runs import Service, evaluate_agent, train_agent
 from meshgym.console import make_folder
 from meshgym.errors import FolderError, MissingDependencyError, UnknownNameError
-from meshgym.scenarios import load_scenario
-from meshgym.simulator import Simulator, load_simulator, response_table
 
 #: ``progress(done, total)`` after every run.
 Progress = Callable[[int, int], None]
@@ -60,33 +56,22 @@ class Job:
     def filename(self) -> str:
         """Where its result is kept."""
         label = self.label.replace("&", "+").replace("*", "x")
-        scenarios = [load_scenario(service.scenario).name for service in self.services]
+        scenarios = [service.name for service in self.services]
         parts = [label, *scenarios, re.sub(r"\W+", "-", self.variant), str(self.seed)]
         return "_".join(filter(None, parts)) + ".json"
 
     def identity(self) -> dict[str, Any]:
         """All the result depends on."""
-        simulators = [asdict(_simulator(service).identity) for service in self.services]
+        simulators = [asdict(service.load_simulator().identity) for service in self.services]
         return {
             "label": self.label,
-            "scenarios": [load_scenario(service.scenario).name for service in self.services],
+            "scenarios": [service.name for service in self.services],
             "simulators": json.loads(json.dumps(simulators)),
             "seed": self.seed,
             "config": self.config.to_dict(),
             "contexts": self.contexts,
             "variant": self.variant,
         }
-
-
-@cache
-def _simulator(service: Service) -> Simulator:
-    """Read once in a process; its response table is filled once, too."""
-    return load_simulator(load_scenario(service.scenario).name if service.simulator is None else service.simulator)
-
-
-@cache
-def _grid(service: Service) -> RewardGrid:
-    return RewardGrid.of_table(response_table(_simulator(service), load_scenario(service.scenario)))
 
 
 @contextmanager
@@ -110,33 +95,27 @@ def run_job(job: Job) -> list[dict[str, Any]]:
     training, shared equally among the services.
     """
     configuration = load_configuration(job.configuration)
-    services = [Service(service.scenario, _simulator(service)) for service in job.services]
-    grids = [_grid(service) for service in job.services]
+    grids = [service.grid() for service in job.services]
     with _one_thread():
-        envs = make_environment(configuration, services, job.config, contexts=job.contexts)
-        agent = make_agent(configuration, envs, job.config, job.seed)
         started = time.process_time()
-        history = train(agent, envs)
+        agent, history = train_agent(configuration, job.services, job.config, job.seed, contexts=job.contexts)
         seconds = time.process_time() - started
-        alone = len(services) == 1
-        evaluations = [
-            evaluate(agent, grid, configuration.control, None if alone else i) for i, grid in enumerate(grids)
-        ]
+        evaluations = evaluate_agent(agent, configuration, job.services)
     curves = history.ratio.reshape(len(history), -1)
     return [
         {
             "label": job.label,
-            "scenario": load_scenario(service.scenario).name,
+            "scenario": service.name,
             "service": i,
             "seed": job.seed,
             "variant": job.variant,
             "paper_ratio": float(np.atleast_1d(history.paper_ratio)[i]),
             **asdict(evaluations[i]),
             "joint_oracle": float(grids[i].rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
-            "cpu_s": seconds / len(services),
+            "cpu_s": seconds / len(job.services),
             "curve": curves[:, i].tolist(),
         }
-        for i, service in enumerate(services)
+        for i, service in enumerate(job.services)
     ]
 
 

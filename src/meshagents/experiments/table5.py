@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from meshagents.config import Config
-from meshagents.configurations import CONFIGURATIONS, Service
+from meshagents.configurations import CONFIGURATIONS
 from meshagents.experiments.jobs import Job, Progress, run_jobs
+from meshagents.runs import Service
 from meshagents.statistics import Interval, mean_interval
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import SCENARIO_NAMES

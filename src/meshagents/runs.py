@@ -1,0 +1,171 @@
+"""A run from beginning to end: a configuration, services and a seed in, a trained and evaluated agent out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+import meshgym  # noqa: F401 (registers the environments)
+from meshagents.agent import LearningAgent
+from meshagents.application import Application
+from meshagents.config import Config
+from meshagents.configurations import Configuration
+from meshagents.evaluation import Evaluation, RewardGrid, evaluate
+from meshagents.storage import load_agent, save_agent
+from meshagents.task import Task
+from meshagents.training import History, Progress, train
+from meshgym.errors import InvalidValueError
+from meshgym.rewards import Reward
+from meshgym.scenarios import Scenario, load_scenario
+from meshgym.simulator import Simulator, load_simulator, response_table
+
+#: Epochs between two saves of a run that is kept in a file.
+SAVE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service to train on.
+
+    Attributes:
+        scenario: see :func:`meshgym.scenarios.load_scenario`.
+        simulator: see :func:`meshgym.simulator.load_simulator`; None for the scenario's bundled one.
+    """
+
+    scenario: str | Path | Scenario
+    simulator: str | Path | Simulator | None = None
+
+    @property
+    def name(self) -> str:
+        """The scenario's."""
+        return load_scenario(self.scenario).name
+
+    def load_simulator(self) -> Simulator:
+        """The simulator; a file is read once in a process, so its response table is filled once, too.
+
+        Raises:
+            SimulatorError: missing or damaged.
+        """
+        if isinstance(self.simulator, Simulator):
+            return self.simulator
+        return _read(str(self.simulator or self.name))
+
+    def grid(self, reward: str | Reward = "worst_case") -> RewardGrid:
+        """Rewards over the scenario's grid, see :meth:`RewardGrid.of_table`."""
+        return RewardGrid.of_table(response_table(self.load_simulator(), load_scenario(self.scenario)), reward)
+
+
+@cache
+def _read(simulator: str) -> Simulator:
+    return load_simulator(simulator)
+
+
+def make_environment(
+    configuration: Configuration,
+    services: Sequence[Service],
+    config: Config,
+    reward: str | Reward = "worst_case",
+    contexts: str = "uniform",
+) -> VectorEnv[Any, Any, Any]:
+    """``config.num_envs`` environments of one service, or an :class:`Application` of several.
+
+    Raises:
+        MeshGymError: an unknown scenario, reward or contexts, no usable simulator.
+    """
+    batches = [
+        gym.make_vec(
+            "MeshResilience-v0",
+            num_envs=config.num_envs,
+            scenario=service.scenario,
+            simulator=service.load_simulator(),
+            control=configuration.control,
+            reward=reward,
+            contexts=contexts,
+        )
+        for service in services
+    ]
+    return batches[0] if len(batches) == 1 else Application(batches)
+
+
+def make_agent(
+    configuration: Configuration, envs: VectorEnv[Any, Any, Any], config: Config, seed: int
+) -> LearningAgent:
+    """An untrained agent for these environments.
+
+    Raises:
+        AgentError: the environments have another control.
+    """
+    task = Task.of_spaces(envs.single_observation_space, envs.single_action_space)
+    return configuration.learner(task, replace(config, first=configuration.first), seed)
+
+
+def train_agent(
+    configuration: Configuration,
+    services: Sequence[Service],
+    config: Config,
+    seed: int,
+    *,
+    reward: str | Reward = "worst_case",
+    contexts: str = "uniform",
+    path: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[LearningAgent, History]:
+    """Train on simulators; with ``path``, go on from what is kept there, and keep it there.
+
+    Args:
+        configuration: who decides what.
+        services: one, or several that collaborate.
+        config: of the learner.
+        seed: of everything.
+        reward, contexts: of the environments, see ``meshgym.envs``.
+        path: the agent's file, written every few epochs; None to keep nothing.
+        progress: called after each epoch.
+
+    Raises:
+        InvalidValueError: the file holds a run with other settings.
+        MeshGymError: as the functions above.
+    """
+    envs = make_environment(configuration, services, config, reward, contexts)
+    agent, history = make_agent(configuration, envs, config, seed), History()
+    if path is not None and path.exists():
+        kept, history = load_agent(path)
+        if not _same_run(kept, agent):
+            raise InvalidValueError(
+                "agent file", str(path), "one of the same run", "Choose another file, or delete this one."
+            )
+        agent = kept
+
+    def after_epoch(history: History) -> None:
+        if path is not None and (len(history) % SAVE_EVERY == 0 or len(history) == config.epochs):
+            save_agent(path, agent, history)
+        if progress:
+            progress(history)
+
+    return agent, train(agent, envs, history, after_epoch)
+
+
+def _same_run(kept: LearningAgent, new: LearningAgent) -> bool:
+    bounds = ("low", "high", "actions")
+    same_task = all(np.array_equal(getattr(kept.task, name), getattr(new.task, name)) for name in bounds)
+    return (type(kept), kept.config, kept.seed) == (type(new), new.config, new.seed) and same_task
+
+
+def evaluate_agent(
+    agent: LearningAgent,
+    configuration: Configuration,
+    services: Sequence[Service],
+    reward: str | Reward = "worst_case",
+) -> list[Evaluation]:
+    """The greedy policy on the grid of each service, beside the yardsticks."""
+    alone = len(services) == 1
+    return [
+        evaluate(agent, service.grid(reward), configuration.control, None if alone else i)
+        for i, service in enumerate(services)
+    ]
