@@ -13,7 +13,7 @@ from meshgym.types import SETTING_NAMES
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise MissingDependencyError("matplotlib", "drawing figures", "agents") from error
+    raise MissingDependencyError("matplotlib", "drawing figures", "simulator") from error
 
 _UNITS = {"qps": "answers a second", "p503": "share of 503s"}
 
