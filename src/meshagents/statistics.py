@@ -42,26 +42,24 @@ def mean_interval(values: Any) -> Interval:
 def ratio_interval(above: Any, below: Any, seed: int = 0) -> Interval:
     """Ratio of two means over the same contexts, with its 95 % bootstrap interval (pairs resampled).
 
+    Infinite where the lower mean is 0, in a resample too.
+
     Args:
         above, below: shape (n,).
         seed: of the resampling.
     """
 
-    def ratio(numerator: FloatArray, denominator: FloatArray, axis: int) -> FloatArray:
-        quotient: FloatArray = np.mean(numerator, axis=axis) / np.mean(denominator, axis=axis)
-        return quotient
+    above, below = (np.asarray(values, dtype=np.float64) for values in (above, below))
+    drawn = np.random.default_rng(seed).integers(len(above), size=(_RESAMPLES, len(above)))
+    resampled = _quotient(above[drawn].mean(axis=1), below[drawn].mean(axis=1))
+    low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")  # no sums: there may be infinite ones
+    return Interval(float(_quotient(above.mean(), below.mean())), float(low), float(high))
 
-    result = stats.bootstrap(
-        (above, below),
-        ratio,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=_RESAMPLES,
-        rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Interval(float(np.mean(above) / np.mean(below)), float(low), float(high))
+
+def _quotient(above: Any, below: Any) -> FloatArray:
+    """``above / below``, infinite where ``below`` is 0."""
+    quotient: FloatArray = np.divide(above, below, out=np.full(np.shape(above), np.inf), where=below != 0)
+    return quotient
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class ServiceProfile:
     refills by ``rate_per_s``; a call that finds the bucket empty is answered 503. The buckets are full
     at the start of every run.
 
-    A weak replica has a twentieth of both: the outlier the mesh is there to eject. Standby replicas get
+    A weak replica has only a part of both: the outlier the mesh is there to eject. Standby replicas get
     calls only as ejections take away from the others (Istio's locality failover); they count among the
     replicas of which ``maxEjectionPercent`` is a share.
 
@@ -74,6 +74,7 @@ class ServiceProfile:
         network_delay_ms: whole milliseconds each call spends on its way to the sidecar, 0..1000.
         proxy_workers: worker threads of the client's sidecar, 1..16 (Istio's default is 2).
         weak_replicas: how many of the replicas in use are weak, 0..replicas.
+        weakness: burst and rate of a weak replica are one part in this many, at least 1; 1..1000.
         standby_replicas: replicas besides those in use, 0..64.
     """
 
@@ -85,6 +86,7 @@ class ServiceProfile:
     network_delay_ms: int = 0
     proxy_workers: int = 2
     weak_replicas: int = 0
+    weakness: int = 20
     standby_replicas: int = 0
 
     def __post_init__(self) -> None:
@@ -96,6 +98,7 @@ class ServiceProfile:
             "network_delay_ms": (0, 1000),
             "proxy_workers": (1, 16),
             "weak_replicas": (0, self.replicas),
+            "weakness": (1, 1000),
             "standby_replicas": (0, 64),
         }
         for name, (low, high) in limits.items():

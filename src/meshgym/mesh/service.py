@@ -18,8 +18,6 @@ CLUSTER = "outbound|8000||service.default.svc.cluster.local"
 RUN_HEADER = "x-meshgym-run"
 FLAGS_HEADER = "x-meshgym-flags"
 METADATA = "meshgym"
-#: A weak replica has this part of a replica's capacity.
-_WEAKNESS = 20
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -98,7 +96,7 @@ def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None
     answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
     listeners = []
     for number, name in enumerate(replica_names(profile)):
-        share = _WEAKNESS if number < profile.weak_replicas else 1
+        share = profile.weakness if number < profile.weak_replicas else 1
         capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1))
         filters = [*_delay(profile.service_time_ms), capacity]
         chain: dict[str, Any] = {"filters": [_connection_manager("replica", answer, filters)]}

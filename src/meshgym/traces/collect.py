@@ -196,7 +196,8 @@ def collect(
         rows: runs in the plan; default the scenario's.
         seed: of the plan.
         lanes: meshes that measure side by side, 1..64.
-        make_mesh: another mesh than the embedded Envoy (picklable, no arguments).
+        make_mesh: makes another mesh than the embedded Envoy (picklable, no arguments); its responses have
+            every detail of the schema.
         progress: called after every run.
 
     Raises:
