@@ -137,16 +137,18 @@ def _effects(
         from sklearn.ensemble import HistGradientBoostingRegressor
         from sklearn.inspection import permutation_importance
         from sklearn.model_selection import GroupKFold
+        from threadpoolctl import threadpool_limits
     except ImportError:
         raise MissingDependencyError("scikit-learn", "the effect of each rule", "simulator") from None
     varying = np.flatnonzero(np.ptp(settings, axis=0) > 0)
     inputs = settings[:, varying]
     importances, explained = [], []
-    for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(inputs, groups=group):
-        model = HistGradientBoostingRegressor(random_state=seed).fit(inputs[train], values[train])
-        explained.append(model.score(inputs[test], values[test]))
-        shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
-        importances.append(shuffled.importances_mean)
+    with threadpool_limits(1):  # thousands of small predictions: threads would mostly wait for each other
+        for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(inputs, groups=group):
+            model = HistGradientBoostingRegressor(random_state=seed).fit(inputs[train], values[train])
+            explained.append(model.score(inputs[test], values[test]))
+            shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
+            importances.append(shuffled.importances_mean)
     means = np.mean(importances, axis=0)
     effects = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
     return effects, float(np.mean(explained))
