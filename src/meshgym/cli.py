@@ -36,6 +36,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, help="file (default: simulators/SCENARIO.npz)")
     command.set_defaults(function=_fit)
 
+    command = commands.add_parser("table4", help="fit every model to trace sets and compare them")
+    command.add_argument("sets", nargs="*", default=SCENARIO_NAMES, help="names or files (default: the bundled sets)")
+    command.add_argument("--authors", action="store_true", help="the sets are the authors' own files, e.g. S1.csv.gz")
+    command.add_argument("--seeds", type=int, default=3, help="splits and trainings of each (default: 3)")
+    command.add_argument("--split", choices=["settings", "blocks"], nargs="+", default=["settings"])
+    command.add_argument("--jobs", type=int, default=2, help="processes side by side (default: 2)")
+    command.add_argument("--out", type=Path, default=Path("table4"), help="folder (default: table4)")
+    command.set_defaults(function=_table4)
+
     command = commands.add_parser("scenarios", help="list the scenarios, or show one")
     command.add_argument("name", nargs="?", help=f"{', '.join(SCENARIO_NAMES)} or a .toml file")
     command.set_defaults(function=_scenarios)
@@ -82,6 +91,21 @@ def _fit(chosen: argparse.Namespace) -> None:
     for name, value in simulator.identity.metrics.items():
         print(f"{name:<24}{value:.4g}")
     print(path)
+
+
+def _table4(chosen: argparse.Namespace) -> None:
+    from meshgym.simulator import table4
+    from meshgym.traces.authors import load_authors_traces
+    from meshgym.traces.store import load_traces
+
+    load = load_authors_traces if chosen.authors else load_traces
+    traces = {Path(name).name.split(".")[0]: load(name) for name in chosen.sets}
+    folder = make_folder(chosen.out)
+    with progress_bar("table 4", "fits") as progress:
+        table = table4.run(traces, seeds=range(chosen.seeds), splits=chosen.split, jobs=chosen.jobs, progress=progress)
+    for path in table4.save(table, folder):
+        print(path)
+    print(table4.to_markdown(table.scores))
 
 
 def _scenarios(chosen: argparse.Namespace) -> None:
