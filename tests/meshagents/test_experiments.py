@@ -12,6 +12,7 @@ import pytest
 from meshagents import Config
 from meshagents.experiments import comparisons, figure7, table5
 from meshagents.experiments.jobs import Job, run_job, run_jobs
+from meshagents.experiments.output import write_ablations, write_table5
 from meshagents.experiments.table5 import PAPER, Table5
 from meshagents.runs import Service
 from meshgym.errors import FolderError, InvalidValueError, UnknownNameError
@@ -145,11 +146,22 @@ def test_fewer_epochs_are_better():
 
 
 def test_ablations_are_compared_with_the_whole(services, tmp_path):
-    found = comparisons.score_ablations(comparisons.run_ablations(services, TINY, 2, tmp_path, n_jobs=1))
+    frame = comparisons.run_ablations(services, TINY, 2, tmp_path, n_jobs=1)
+    found = comparisons.score_ablations(frame)
+    assert write_ablations(frame, tmp_path) == comparisons.markdown(found)
     assert len(found) == len(comparisons.ABLATIONS) * len(comparisons.CONTEXTS) * len(comparisons.MEASURES)
     assert all(one.effect.pairs == 4 for one in found)
     assert comparisons.markdown(found).count("\n") == len(found) + 1
     assert len(comparisons.to_frame(found)) == len(found)
+
+
+def test_everything_is_written(frame, tmp_path):
+    text = write_table5(frame, tmp_path)
+    assert (tmp_path / "table5.md").read_text() == text + "\n"
+    assert text.count("collaborative better than separate") == len(comparisons.MEASURES)
+    assert len(pd.read_csv(tmp_path / "table5.csv")) == 20
+    assert len(pd.read_csv(tmp_path / "figure7.csv")) == 20 * TINY.epochs
+    assert (tmp_path / "figure7.png").stat().st_size > 10_000
 
 
 def test_figure7_has_a_curve_for_every_cell(frame):

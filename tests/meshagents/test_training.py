@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from meshes import FakeMesh
 
-from meshagents import DQN, AgentError, Config, FixedAgent, History, RandomAgent, Task, play, train
+from meshagents import DQN, AgentError, Config, Dependent, FixedAgent, History, RandomAgent, Task, play, train
 from meshagents.agent import Agent
 from meshagents.training import rolling_mean
 from meshgym.errors import InvalidValueError
@@ -90,6 +91,15 @@ def test_any_discrete_gymnasium_environment_will_do():
     history = train(agent, envs)
     np.testing.assert_allclose(history.reward, 1)
     assert np.isfinite(history.loss).all()
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize(("kind", "control"), [(DQN, "calls"), (Dependent, "both")])
+def test_live_environments_are_trained_on_by_the_same_loop(shop, kind, control):
+    config = Config(epochs=2, interactions=15, num_envs=1, batch_size=8, replay_size=30, width=8)
+    envs = SyncVectorEnv([lambda: gym.make("LiveIstio-v0", scenario=shop, control=control, mesh=FakeMesh())])
+    history = train(kind(Task.of_spaces(envs.single_observation_space, envs.single_action_space), config, 0), envs)
+    assert np.all(np.array(history.reward) > 0)
 
 
 def test_number_of_environments_must_be_the_configs(bandit, small):
