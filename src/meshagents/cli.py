@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshgym.console import make_folder, make_parser, progress_bar, run
+from meshgym.scenarios import SCENARIO_NAMES
+
+if TYPE_CHECKING:
+    from meshagents.config import Config
+    from meshagents.evaluation import Evaluation
+    from meshagents.runs import Service
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("quickstart", help="collect, fit, train and validate for one scenario")
     command.add_argument("--scenario", default="S1", help="S1..S5 or a .toml file (default: S1)")
-    command.add_argument("--control", default="both", choices=["both", "threads", "calls"])
+    _add_configuration(command)
     command.add_argument("--rows", type=int, default=240, help="runs to collect (default: 240)")
     command.add_argument("--contexts", type=int, default=25, help="sets of rules to validate under (default: 25)")
     command.add_argument("--lanes", type=int, default=2, help="meshes that collect side by side (default: 2)")
@@ -28,7 +36,47 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of plan, training and validation (default: 0)")
     command.add_argument("--out", type=Path, help="folder (default: quickstart/SCENARIO-SEED); traces in it are used")
     command.set_defaults(function=_quickstart)
+
+    command = commands.add_parser("train", help="train an agent on simulators, or go on with it")
+    _add_services(command)
+    _add_configuration(command)
+    command.add_argument("--preset", default="default", help="default, paper or paper*5")
+    command.add_argument("--epochs", type=int, help="default: the preset's")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--out", type=Path, default=Path("agents/agent.npz"), help="file; gone on with if it is there")
+    command.set_defaults(function=_train)
+
+    command = commands.add_parser("evaluate", help="a trained agent on all rules, beside random, fixed and oracle")
+    command.add_argument("agent", type=Path, help="file of meshagents train")
+    _add_services(command)
+    _add_configuration(command)
+    command.set_defaults(function=_evaluate)
+
+    command = commands.add_parser("table5", help="every configuration on every service, with seeds")
+    _add_services(command, default=list(SCENARIO_NAMES))
+    command.add_argument("--seeds", type=int, default=3, help="repeats of each cell (default: 3)")
+    command.add_argument("--preset", default="default", help="default, paper or paper*5")
+    command.add_argument("--epochs", type=int, help="default: the preset's")
+    command.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
+    command.add_argument("--backend", default="loky", help="loky, ray or dask")
+    command.add_argument("--out", type=Path, default=Path("table5"), help="folder; what is done there counts")
+    command.set_defaults(function=_table5)
     return parser
+
+
+def _add_configuration(command: argparse.ArgumentParser) -> None:
+    rows = "Call, Thread, Thread&Call, Thread-Call or Call-Thread"
+    command.add_argument("--configuration", default="Thread-Call", help=f"{rows} (default: Thread-Call)")
+
+
+def _add_services(command: argparse.ArgumentParser, default: list[str] | None = None) -> None:
+    command.add_argument(
+        "services",
+        nargs="*" if default else "+",
+        default=default,
+        metavar="SERVICE",
+        help="S1..S5 or a .toml file, with =FILE for another simulator than the bundled one",
+    )
 
 
 def _quickstart(chosen: argparse.Namespace) -> None:
@@ -44,6 +92,71 @@ def _quickstart(chosen: argparse.Namespace) -> None:
     print(f"\nOn all {findings.evaluation.contexts} contexts, simulated: {share:.1%} of the oracle's reward.")
     print(f"\n{findings.decision}\n\nFigures, tables and configuration: {folder}")
     print(f"Took {time.monotonic() - started:.0f} s.")
+
+
+def _services(chosen: argparse.Namespace) -> tuple[Service, ...]:
+    from meshagents.runs import Service
+
+    pairs = [text.partition("=") for text in chosen.services]
+    return tuple(Service(scenario, simulator or None) for scenario, _, simulator in pairs)
+
+
+def _config(chosen: argparse.Namespace) -> Config:
+    from meshagents.config import Config
+
+    return Config.from_dict({} if chosen.epochs is None else {"epochs": chosen.epochs}, chosen.preset)
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    from meshagents.configurations import load_configuration
+    from meshagents.runs import evaluate_agent, train_agent
+
+    configuration, services, config = load_configuration(chosen.configuration), _services(chosen), _config(chosen)
+    make_folder(chosen.out.parent)
+    with progress_bar("train", "epochs") as progress:
+        agent, _ = train_agent(
+            configuration,
+            services,
+            config,
+            chosen.seed,
+            path=chosen.out,
+            progress=lambda history: progress(len(history), config.epochs),
+        )
+    _show(services, evaluate_agent(agent, configuration, services))
+    print(chosen.out)
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    from meshagents.configurations import load_configuration
+    from meshagents.runs import evaluate_agent
+    from meshagents.storage import load_agent
+
+    services = _services(chosen)
+    agent, _ = load_agent(chosen.agent)
+    _show(services, evaluate_agent(agent, load_configuration(chosen.configuration), services))
+
+
+def _show(services: Sequence[Service], evaluations: Sequence[Evaluation]) -> None:
+    print(f"{'service':<10}{'random':>10}{'fixed':>10}{'agent':>10}{'oracle':>10}{'share of the oracle':>22}")
+    for service, found in zip(services, evaluations, strict=True):
+        rewards = "".join(f"{value:>10.4g}" for value in (found.random, found.fixed, found.agent, found.oracle))
+        print(f"{service.name:<10}{rewards}{found.share:>22.2%}")
+
+
+def _table5(chosen: argparse.Namespace) -> None:
+    from meshagents.experiments import table5
+
+    settings = table5.Table5(services=_services(chosen), seeds=chosen.seeds, config=_config(chosen))
+    folder = make_folder(chosen.out)
+    with progress_bar("table 5", "runs") as progress:
+        frame = table5.run(settings, folder / "runs", chosen.jobs, chosen.backend, progress)
+    cells = table5.score(frame)
+    text = table5.markdown(cells)
+    table5.to_frame(cells).to_csv(folder / "table5.csv", index=False)
+    (folder / "table5.md").write_text(text, "utf-8")
+    print(text)
+    for line in table5.shortfalls(cells):
+        print(line)
 
 
 if __name__ == "__main__":

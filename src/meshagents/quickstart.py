@@ -10,24 +10,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pandas as pd
 
 from meshagents import plots
-from meshagents.agent import Agent, LearningAgent
+from meshagents.agent import Agent
 from meshagents.baselines import FixedAgent, OracleAgent, RandomAgent
 from meshagents.config import Config
-from meshagents.dependent import Dependent
-from meshagents.dqn import DQN
+from meshagents.configurations import load_configuration
 from meshagents.evaluation import Evaluation, RewardGrid, evaluate
+from meshagents.runs import Service, train_agent
 from meshagents.storage import save_agent
-from meshagents.task import Task
-from meshagents.training import History, train
+from meshagents.training import History
 from meshagents.validation import replay, summary
 from meshgym import EmbeddedMesh
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.simulator import Simulator, response_table
+from meshgym.simulator import response_table
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
@@ -43,7 +41,7 @@ class Quickstart:
 
     Attributes:
         scenario: name or TOML file with a service profile.
-        control: what the agent decides: ``"both"``, ``"threads"`` or ``"calls"``.
+        configuration: who decides what, a row of Table 5 (see ``meshagents.configurations``).
         rows: runs to collect.
         contexts: sets of rules to validate under; each policy makes one run under each.
         lanes: meshes that collect side by side.
@@ -52,7 +50,7 @@ class Quickstart:
     """
 
     scenario: str = "S1"
-    control: str = "both"
+    configuration: str = "Thread-Call"
     rows: int = 240
     contexts: int = 25
     lanes: int = 2
@@ -88,7 +86,7 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
     Raises:
         MeshGymError: a stage could not be done; what was collected stays in ``folder``.
     """
-    scenario = load_scenario(settings.scenario)
+    scenario, configuration = load_scenario(settings.scenario), load_configuration(settings.configuration)
     with bar(f"collect {scenario.name}, real Envoy", "runs") as progress:
         traces = load_traces(
             collect(
@@ -104,15 +102,22 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
         simulator = fit_simulator(traces, scenario, seed=settings.seed, progress=progress)
     simulator.save(folder / "simulator.npz")
     with bar("train agent", "epochs") as progress:
-        agent, history = _train(settings, scenario, simulator, progress)
+        config = Config(epochs=settings.epochs)
+        agent, history = train_agent(
+            configuration,
+            [Service(scenario, simulator)],
+            config,
+            settings.seed,
+            progress=lambda history: progress(len(history), config.epochs),
+        )
     save_agent(folder / "agent.npz", agent, history)
     grid = RewardGrid.of_table(response_table(simulator, scenario))
-    evaluation = evaluate(agent, grid, settings.control)
+    evaluation = evaluate(agent, grid, configuration.control)
     policies: Mapping[str, Agent] = {
         "random": RandomAgent(agent.task, settings.seed),
         "best fixed action": FixedAgent(evaluation.fixed_action),
         "agent": agent,
-        "oracle": OracleAgent(simulator, scenario, settings.control),
+        "oracle": OracleAgent(simulator, scenario, configuration.control),
     }
     with bar("validate, real Envoy", "runs") as progress, EmbeddedMesh(scenario) as mesh:
         replayed = replay(
@@ -120,7 +125,7 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
             scenario,
             simulator,
             mesh,
-            control=settings.control,
+            control=configuration.control,
             contexts=settings.contexts,
             seed=settings.seed,
             progress=progress,
@@ -131,22 +136,6 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
     _write(folder, settings, findings, history)
     plots.save(_surface(grid, strongest, scenario), folder / "reward_surface.png")
     return findings
-
-
-def _train(
-    settings: Quickstart, scenario: Scenario, simulator: Simulator, progress: Callable[[int, int], None]
-) -> tuple[LearningAgent, History]:
-    config = Config(epochs=settings.epochs)
-    envs = gym.make_vec(
-        "MeshResilience-v0",
-        num_envs=config.num_envs,
-        scenario=scenario,
-        control=settings.control,
-        simulator=simulator,
-    )
-    task = Task.of_spaces(envs.single_observation_space, envs.single_action_space)
-    agent = (Dependent if task.paired else DQN)(task, config, settings.seed)
-    return agent, train(agent, envs, progress=lambda history: progress(len(history), config.epochs))
 
 
 def in_words(run: pd.Series[Any]) -> str:
