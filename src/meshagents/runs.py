@@ -17,6 +17,7 @@ from meshagents.agent import LearningAgent
 from meshagents.application import Application
 from meshagents.config import Config
 from meshagents.configurations import Configuration
+from meshagents.errors import AgentError
 from meshagents.evaluation import Evaluation, RewardGrid, evaluate
 from meshagents.storage import load_agent, save_agent
 from meshagents.task import Task
@@ -152,9 +153,14 @@ def train_agent(
 
 
 def _same_run(kept: LearningAgent, new: LearningAgent) -> bool:
+    return (kept.config, kept.seed) == (new.config, new.seed) and _same_task(kept, new)
+
+
+def _same_task(kept: LearningAgent, new: LearningAgent) -> bool:
     bounds = ("low", "high", "actions")
-    same_task = all(np.array_equal(getattr(kept.task, name), getattr(new.task, name)) for name in bounds)
-    return (type(kept), kept.config, kept.seed) == (type(new), new.config, new.seed) and same_task
+    return type(kept) is type(new) and all(
+        np.array_equal(getattr(kept.task, name), getattr(new.task, name)) for name in bounds
+    )
 
 
 def evaluate_agent(
@@ -163,7 +169,18 @@ def evaluate_agent(
     services: Sequence[Service],
     reward: str | Reward = "worst_case",
 ) -> list[Evaluation]:
-    """The greedy policy on the grid of each service, beside the yardsticks."""
+    """The greedy policy on the grid of each service, beside the yardsticks.
+
+    Raises:
+        AgentError: the agent was trained for another configuration or for other services.
+        MeshGymError: as :func:`make_environment`.
+    """
+    config = replace(agent.config, num_envs=1)
+    if not _same_task(agent, make_agent(configuration, make_environment(configuration, services, config), config, 0)):
+        names = ", ".join(service.name for service in services)
+        raise AgentError(
+            f"this agent was not trained as {configuration.name} on {names}. Name what it was trained with"
+        )
     alone = len(services) == 1
     return [
         evaluate(agent, service.grid(reward), configuration.control, None if alone else i)

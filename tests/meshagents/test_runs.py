@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meshagents import Config
+from meshagents import AgentError, Config
 from meshagents.configurations import load_configuration
 from meshagents.runs import SAVE_EVERY, Service, evaluate_agent, train_agent
 from meshagents.storage import load_agent
@@ -66,6 +66,13 @@ def test_other_shapes_of_task_are_another_run(service, tmp_path):
     train_agent(PAIR, [service], TINY, 0, path=path)
     with pytest.raises(InvalidValueError, match="delete"):
         train_agent(PAIR, [service] * 2, TINY, 0, path=path)
+
+
+@pytest.mark.parametrize(("name", "count"), [("Thread&Call", 1), ("Call", 1), ("Call-Thread", 2)])
+def test_agents_are_evaluated_as_what_they_are(service, name, count):
+    agent, _ = train_agent(PAIR, [service], TINY, 0)
+    with pytest.raises(AgentError, match="Call"):
+        evaluate_agent(agent, load_configuration(name), [service] * count)
 
 
 def test_reward_is_passed_on(service):
