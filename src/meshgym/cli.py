@@ -25,6 +25,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, help="folder (default: collections/SCENARIO); goes on if begun")
     command.set_defaults(function=_collect)
 
+    command = commands.add_parser("pack", help="a collection as one Parquet file with a data card")
+    command.add_argument("folder", type=Path, help="of meshgym collect")
+    command.add_argument("file", type=Path, help="ends in .parquet")
+    command.set_defaults(function=_pack)
+
     command = commands.add_parser("traces", help="assess trace sets: balance, noise, effects, order")
     command.add_argument("sets", nargs="*", default=SCENARIO_NAMES, help="names or files (default: the bundled sets)")
     command.set_defaults(function=_traces)
@@ -69,6 +74,12 @@ def _collect(chosen: argparse.Namespace) -> None:
     print(rows)
 
 
+def _pack(chosen: argparse.Namespace) -> None:
+    from meshgym.traces.pack import pack
+
+    print(pack(chosen.folder, chosen.file))
+
+
 def _traces(chosen: argparse.Namespace) -> None:
     from meshgym.traces.quality import assess
     from meshgym.traces.store import load_traces
@@ -85,7 +96,7 @@ def _fit(chosen: argparse.Namespace) -> None:
     path = chosen.out or Path("simulators") / f"{scenario.name}.npz"
     make_folder(path.parent)
     frame = load_traces(chosen.traces or scenario.name)
-    with progress_bar(f"fit {scenario.name}", "epochs") as progress:
+    with progress_bar(f"fit {scenario.name}", "of 1000") as progress:
         simulator = fit_simulator(frame, scenario, seed=chosen.seed, progress=progress)
     simulator.save(path)
     for name, value in simulator.identity.metrics.items():

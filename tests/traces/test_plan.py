@@ -22,6 +22,8 @@ def test_every_value_occurs_equally_often_and_a_tenth_is_repeated(name, rows, se
         counts = [int((column == value).sum()) for value in span.values]
         assert sum(counts) == len(first)  # nothing outside the range
         assert max(counts) - min(counts) <= 1
+        widest = max(np.diff([span.low - span.step, *np.unique(column), span.high + span.step]))
+        assert widest <= 2 * max(1, np.ceil(len(span.values) / len(first))) * span.step  # no part is left out
 
 
 def test_a_repeat_comes_after_the_run_it_repeats():

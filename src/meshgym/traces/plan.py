@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
 
-#: One setting in ten is run twice, to know the noise.
-_REPEATED_SHARE = 0.1
+#: One setting in so many is run twice, to know the noise.
+_REPEATED_ONE_IN = 10
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
     if rows < 1:
         raise InvalidValueError("rows", rows, "a whole number, at least 1")
     generator = np.random.default_rng(seed)
-    distinct = rows - int(rows * _REPEATED_SHARE / (1 + _REPEATED_SHARE))
-    columns = [generator.permutation(np.resize(span.values, distinct)) for span in scenario.ranges.values()]
+    distinct = rows - rows // (_REPEATED_ONE_IN + 1)
+    columns = [generator.permutation(_levels(span.values, distinct)) for span in scenario.ranges.values()]
     first = np.column_stack(columns)
     again = generator.choice(distinct, size=rows - distinct, replace=False)
     settings = np.concatenate([first, first[again]])
@@ -66,3 +66,10 @@ def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
         if place[copy] < place[original]:
             repeat[[original, copy]] = [1, 0]
     return Plan(settings[order], repeat[order].astype(np.int64))
+
+
+def _levels(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """``count`` values: all of them as often as each other, or so many spread evenly where there are more."""
+    if count < len(values):
+        values = values[((np.arange(count) + 0.5) * len(values) / count).astype(int)]
+    return np.resize(values, count)
