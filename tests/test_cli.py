@@ -54,8 +54,9 @@ def test_rows_zero_writes_nothing(tmp_path):
 
 @pytest.mark.envoy
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, how):
-    command = ["collect", "--scenario", "S3", "--rows", "60", "--out", str(tmp_path)]
+def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, shop_text, how):
+    (tmp_path / "shop.toml").write_text(shop_text)
+    command = ["collect", "--scenario", str(tmp_path / "shop.toml"), "--rows", "150", "--out", str(tmp_path)]
     process = subprocess.Popen([sys.executable, "-m", "meshgym.cli", *command], stderr=subprocess.PIPE, text=True)
     rows = tmp_path / "rows.csv"
     while not rows.exists() or rows.read_text().count("\n") < 5:
@@ -69,7 +70,7 @@ def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, how):
     kept = rows.read_text().splitlines()[:5]
     assert run(*command).returncode == 0
     assert rows.read_text().splitlines()[:5] == kept
-    assert sorted(load_traces(rows)["run"]) == list(range(60))
+    assert sorted(load_traces(rows)["run"]) == list(range(150))
 
 
 @pytest.mark.envoy

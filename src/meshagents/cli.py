@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from meshagents.evaluation import Evaluation
     from meshagents.runs import Service
 
+_CONFIGURATIONS = "Call, Thread, Thread&Call, Thread-Call or Call-Thread"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
@@ -26,14 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser, commands = make_parser("meshagents", __doc__)
 
-    command = commands.add_parser("quickstart", help="collect, fit, train and validate for one scenario")
-    command.add_argument("--scenario", default="S1", help="S1..S5 or a .toml file (default: S1)")
-    _add_configuration(command)
-    command.add_argument("--rows", type=int, default=240, help="runs to collect (default: 240)")
-    command.add_argument("--contexts", type=int, default=25, help="sets of rules to validate under (default: 25)")
-    command.add_argument("--lanes", type=int, default=2, help="meshes that collect side by side (default: 2)")
-    command.add_argument("--epochs", type=int, default=150, help="of training (default: 150)")
-    command.add_argument("--seed", type=int, default=0, help="of plan, training and validation (default: 0)")
+    command = commands.add_parser(
+        "quickstart",
+        help="collect, fit, train and validate for one scenario",
+        argument_default=argparse.SUPPRESS,  # the defaults are those of meshagents.quickstart.Quickstart
+    )
+    command.add_argument("--scenario", help="S1..S5 or a .toml file (default: S1)")
+    command.add_argument("--configuration", help=f"{_CONFIGURATIONS} (default: Thread-Call)")
+    command.add_argument("--rows", type=int, help="runs to collect")
+    command.add_argument("--contexts", type=int, help="sets of rules to validate under")
+    command.add_argument("--lanes", type=int, help="meshes that collect side by side")
+    command.add_argument("--epochs", type=int, help="of training")
+    command.add_argument("--seed", type=int, help="of plan, training and validation")
     command.add_argument("--out", type=Path, help="folder (default: quickstart/SCENARIO-SEED); traces in it are used")
     command.set_defaults(function=_quickstart)
 
@@ -65,8 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_configuration(command: argparse.ArgumentParser) -> None:
-    rows = "Call, Thread, Thread&Call, Thread-Call or Call-Thread"
-    command.add_argument("--configuration", default="Thread-Call", help=f"{rows} (default: Thread-Call)")
+    command.add_argument("--configuration", default="Thread-Call", help=f"{_CONFIGURATIONS} (default: Thread-Call)")
 
 
 def _add_services(command: argparse.ArgumentParser, default: list[str] | None = None) -> None:
@@ -82,8 +87,10 @@ def _add_services(command: argparse.ArgumentParser, default: list[str] | None = 
 def _quickstart(chosen: argparse.Namespace) -> None:
     from meshagents.quickstart import Quickstart, quickstart
 
-    settings = Quickstart(**{field.name: getattr(chosen, field.name) for field in fields(Quickstart)})
-    folder = make_folder(chosen.out or Path("quickstart") / f"{Path(settings.scenario).stem}-{settings.seed}")
+    names = {field.name for field in fields(Quickstart)}
+    settings = Quickstart(**{name: value for name, value in vars(chosen).items() if name in names})
+    usual = Path("quickstart") / f"{Path(settings.scenario).stem}-{settings.seed}"
+    folder = make_folder(getattr(chosen, "out", usual))
     started = time.monotonic()
     findings = quickstart(settings, folder, progress_bar)
     print(f"\nMean reward (503s a second) and ratio over random, with 95 % intervals, {settings.contexts} rules:\n")

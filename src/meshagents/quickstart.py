@@ -24,9 +24,10 @@ from meshagents.storage import save_agent
 from meshagents.training import History
 from meshagents.validation import replay, summary
 from meshgym import EmbeddedMesh
+from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import response_table
-from meshgym.simulator.training import fit_simulator
+from meshgym.simulator.training import LEAST_ROWS, fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
 from meshgym.types import RULE_NAMES
@@ -47,6 +48,9 @@ class Quickstart:
         lanes: meshes that collect side by side.
         epochs: of training.
         seed: of the plan, the training and the validation.
+
+    Raises:
+        InvalidValueError: too few rows for a simulator, or too few contexts for an interval.
     """
 
     scenario: str = "S1"
@@ -56,6 +60,11 @@ class Quickstart:
     lanes: int = 2
     epochs: int = Config.epochs
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in {"rows": LEAST_ROWS, "contexts": 2}.items():
+            if getattr(self, name) < least:
+                raise InvalidValueError(name, getattr(self, name), f"at least {least}")
 
 
 @dataclass(frozen=True)

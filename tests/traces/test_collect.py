@@ -126,10 +126,12 @@ def test_lanes_are_bounded(tmp_path, lanes):
 
 
 @pytest.mark.envoy
-def test_kill_9_of_anything_at_any_moment_loses_nothing(tmp_path):
+def test_kill_9_of_anything_at_any_moment_loses_nothing(tmp_path, shop_text):
     """The collector, an Envoy or a lane is killed again and again; the end is that of an undisturbed collection."""
-    rows, rng = 24, random.Random(0)
-    command = [sys.executable, "-m", "meshgym.cli", "collect", "--scenario", "S3", "--rows", str(rows), "--seed", "1"]
+    rows, rng = 120, random.Random(0)
+    shop = tmp_path / "shop.toml"
+    shop.write_text(shop_text)
+    command = [sys.executable, "-m", "meshgym.cli", "collect", "--scenario", str(shop), "--rows", str(rows)]
     folder = tmp_path / "disturbed"
     kills = 0
     for attempt in range(20):
