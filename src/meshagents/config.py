@@ -50,7 +50,7 @@ class Config:
         InvalidValueError: a value outside its range.
     """
 
-    epochs: int = 120
+    epochs: int = 75
     interactions: int = 1000
     num_envs: int = 125
     updates: int = 1

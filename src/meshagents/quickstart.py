@@ -107,7 +107,7 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
                 progress=progress,
             )
         )
-    with bar("fit simulator", "of 1000") as progress:
+    with bar("fit simulator", "") as progress:
         simulator = fit_simulator(traces, scenario, seed=settings.seed, progress=progress)
     simulator.save(folder / "simulator.npz")
     with bar("train agent", "epochs") as progress:

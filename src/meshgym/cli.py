@@ -96,7 +96,7 @@ def _fit(chosen: argparse.Namespace) -> None:
     path = chosen.out or Path("simulators") / f"{scenario.name}.npz"
     make_folder(path.parent)
     frame = load_traces(chosen.traces or scenario.name)
-    with progress_bar(f"fit {scenario.name}", "of 1000") as progress:
+    with progress_bar(f"fit {scenario.name}") as progress:
         simulator = fit_simulator(frame, scenario, seed=chosen.seed, progress=progress)
     simulator.save(path)
     for name, value in simulator.identity.metrics.items():
