@@ -9,13 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from meshes import BrokenMesh, DyingMesh, FakeMesh, FlakyMesh
 
 from meshgym.errors import FolderError, InvalidValueError, MeshError, MissingDependencyError, TraceError
 from meshgym.scenarios import load_scenario
 from meshgym.traces.collect import Collection, collect
-from meshgym.traces.plan import make_plan
+from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.store import load_traces
 from meshgym.types import SETTING_NAMES
 
@@ -45,6 +46,13 @@ def test_lanes_share_the_work(tmp_path):
     frame = load_traces(collect(S1, tmp_path, rows=40, lanes=3, make_mesh=FakeMesh))
     assert sorted(frame["run"]) == list(range(40))
     assert set(frame["lane"]) == {0, 1, 2}
+
+
+def test_a_plan_of_ones_own_is_run_as_it_stands(tmp_path):
+    plan = Plan(np.array([[2, 2, 2, 180, 100, 1, 1, 3, 400]] * 2, dtype=float), np.array([0, 1]))
+    frame = load_traces(collect(S1, tmp_path, plan=plan, make_mesh=FakeMesh))
+    assert (frame[list(SETTING_NAMES)].to_numpy() == plan.settings).all()
+    assert list(frame["repeat"]) == [0, 1]
 
 
 def test_going_on_adds_only_what_is_missing(tmp_path):
@@ -109,7 +117,7 @@ def test_a_folder_with_another_table_is_refused(tmp_path):
 
 
 def test_two_collectors_on_one_folder_are_refused(tmp_path):
-    with Collection(tmp_path, S1, 3, 0), pytest.raises(TraceError, match="another collector"):
+    with Collection(tmp_path, S1, make_plan(S1, 3, 0), 0), pytest.raises(TraceError, match="another collector"):
         collect(S1, tmp_path, rows=3, make_mesh=FakeMesh)
 
 

@@ -45,7 +45,7 @@ class Collection:
     Args:
         folder: made if need be.
         scenario: what is collected.
-        rows: runs in the plan.
+        plan: what is run.
         seed: of the plan.
 
     Raises (on entering):
@@ -53,12 +53,11 @@ class Collection:
         TraceError: the folder holds another plan, is in use, or was damaged.
     """
 
-    def __init__(self, folder: Path, scenario: Scenario, rows: int, seed: int) -> None:
-        self.folder, self.scenario = folder, scenario
-        self.plan: Plan = make_plan(scenario, rows, seed)
+    def __init__(self, folder: Path, scenario: Scenario, plan: Plan, seed: int) -> None:
+        self.folder, self.scenario, self.plan = folder, scenario, plan
         self.identity: dict[str, Any] = {
             "scenario": scenario.name,
-            "rows": rows,
+            "rows": len(plan),
             "seed": seed,
             "plan_sha256": self.plan.sha256,
             "service": asdict(scenario.service) if scenario.service else None,
@@ -184,6 +183,7 @@ def collect(
     *,
     rows: int | None = None,
     seed: int = 0,
+    plan: Plan | None = None,
     lanes: int = 1,
     make_mesh: MeshFactory | None = None,
     progress: Progress = lambda done, total: None,
@@ -195,6 +195,7 @@ def collect(
         folder: where; a folder begun earlier with the same arguments is gone on with.
         rows: runs in the plan; default the scenario's.
         seed: of the plan.
+        plan: another one than :func:`make_plan` draws from ``rows`` and ``seed``.
         lanes: meshes that measure side by side, 1..64.
         make_mesh: makes another mesh than the embedded Envoy (picklable, no arguments); its responses have
             every detail of the schema.
@@ -206,7 +207,9 @@ def collect(
     """
     if not 1 <= lanes <= 64:
         raise InvalidValueError("lanes", lanes, "a whole number 1..64")
-    with Collection(folder, scenario, scenario.rows if rows is None else rows, seed) as collection:
+    if plan is None:
+        plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
+    with Collection(folder, scenario, plan, seed) as collection:
         done = collection.done()
         waiting = [run for run in range(len(collection.plan)) if run not in done]
         progress(len(done), len(collection.plan))

@@ -21,7 +21,7 @@ class Plan:
 
     Attributes:
         settings: shape (rows, 9), columns ``SETTING_NAMES``.
-        repeat: shape (rows,), 0 for the first run of a setting, 1 for its repeat.
+        repeat: shape (rows,), 0 for the first run of a setting, 1.. for its repeats.
     """
 
     settings: NDArray[np.float64]
