@@ -10,10 +10,10 @@ from typing import Any, Self
 from meshgym.errors import InvalidValueError
 
 #: Istio's fields are int32.
-_INT32_MAX = 2**31 - 1
+INT32_MAX = 2**31 - 1
 
 
-def _whole(name: str, value: object, low: int, high: int = _INT32_MAX) -> int:
+def _whole(name: str, value: object, low: int, high: int = INT32_MAX) -> int:
     """``value`` as an int; accepts what equals a whole number (NumPy's too)."""
     try:
         whole = int(value)  # type: ignore[call-overload]

@@ -1,15 +1,20 @@
-"""Traffic rules -> DestinationRule -> Envoy cluster, as istiod translates them.
+"""Traffic rules <-> DestinationRule -> Envoy cluster, as istiod translates them.
 
 Source: istio ``pilot/pkg/networking/core/cluster_traffic_policy.go`` (1.29).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from meshgym.types import TrafficRules
+from meshgym.errors import InvalidValueError
+from meshgym.types import INT32_MAX, TrafficRules
 
 _UNLIMITED = 2**32 - 1
+#: A Go duration, as Kubernetes takes it: ``3m``, ``0.25s``, ``1m30s``.
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -32,9 +37,48 @@ def traffic_policy(rules: TrafficRules) -> dict[str, Any]:
     }
 
 
+def traffic_rules(policy: dict[str, Any]) -> TrafficRules:
+    """The rules that a ``trafficPolicy`` puts in force: the inverse of :func:`traffic_policy`.
+
+    What is absent, or 0 where istiod reads that as absent, is what Envoy then does: no limit (as 2147483647)
+    in the connection pool; 5 errors, 10 s, 30 s and 10 % in an outlier detection, and no ejections without one.
+
+    Raises:
+        InvalidValueError: a value that is no duration, or outside the range of :class:`TrafficRules`.
+    """
+    pool = policy.get("connectionPool", {})
+    http, tcp = pool.get("http", {}), pool.get("tcp", {})
+    detection = policy.get("outlierDetection", {"consecutive5xxErrors": 0})
+    return TrafficRules(
+        http1_max_pending_requests=http.get("http1MaxPendingRequests") or INT32_MAX,
+        max_connections=tcp.get("maxConnections") or INT32_MAX,
+        max_requests_per_connection=http.get("maxRequestsPerConnection") or INT32_MAX,
+        base_ejection_time_s=seconds(detection.get("baseEjectionTime", "30s")),
+        max_ejection_percent=detection.get("maxEjectionPercent") or 10,
+        interval_s=seconds(detection.get("interval", "10s")),
+        consecutive_5xx_errors=detection.get("consecutive5xxErrors", 5),
+    )
+
+
 def _duration(seconds: float) -> str:
-    """A protobuf duration: ``180s``, ``0.25s``."""
+    """A protobuf duration, to the nanosecond: ``180s``, ``0.25s``."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def seconds(duration: object, name: str = "duration") -> float:
+    """Seconds of a duration as DestinationRules have it: ``"3m"``, ``"0.25s"``.
+
+    Args:
+        duration: a string with units.
+        name: what errors call it.
+
+    Raises:
+        InvalidValueError: no such string.
+    """
+    parts = _DURATION.findall(duration) if isinstance(duration, str) else []
+    if not parts or "".join(map("".join, parts)) != duration:
+        raise InvalidValueError(name, duration, "a string with units, such as '3m', '1s' or '250ms'")
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
 def envoy_cluster(policy: dict[str, Any], name: str) -> dict[str, Any]:
