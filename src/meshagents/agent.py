@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -89,6 +90,7 @@ class LearningAgent(Agent):
         self.replay = Replay(config.replay_size)
         self.scale = RewardScale(task)
         self.learners = self._make_learners(torch.Generator().manual_seed(seed))
+        self.best_weights: list[dict[str, Tensor]] = []  # of each learner's network, see remember
 
     @abstractmethod
     def _make_learners(self, generator: torch.Generator) -> tuple[QLearner, ...]:
@@ -110,6 +112,17 @@ class LearningAgent(Agent):
     def progress(self) -> float:
         """Share of the run's interactions that have been seen, 0..1."""
         return min(self.replay.added / self.config.horizon, 1.0)
+
+    def remember(self) -> None:
+        """Keep the networks as they are now: :meth:`best` goes back to them."""
+        self.best_weights = [copy.deepcopy(learner.network.state_dict()) for learner in self.learners]
+
+    def best(self) -> Self:
+        """A copy of this agent as it was last remembered; as it is now if it never was."""
+        twin = copy.deepcopy(self)
+        for learner, weights in zip(twin.learners, self.best_weights, strict=False):
+            learner.network.load_state_dict(weights)
+        return twin
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
         return self._choose(observation, self.config.epsilon_at(self.progress) if explore else 0.0, service)

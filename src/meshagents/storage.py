@@ -57,6 +57,8 @@ def save_agent(path: str | Path, agent: LearningAgent, history: History | None =
     arrays |= {f"replay.{i}": column for i, column in enumerate(agent.replay.columns)}
     for i, learner in enumerate(agent.learners):
         arrays |= {f"learner{i}.{name}": tensor.numpy() for name, tensor in _tensors(learner).items()}
+    for i, weights in enumerate(agent.best_weights):
+        arrays |= {f"best{i}.{name}": tensor.numpy() for name, tensor in weights.items()}
     history = history or History()
     arrays |= {f"history.{name}": np.array(column) for name, column in vars(history).items()}
     partial = path.with_name(path.name + ".partial")
@@ -99,9 +101,15 @@ def _restore(arrays: Arrays, about: dict[str, Any]) -> tuple[LearningAgent, Hist
     agent.replay.columns = [arrays[f"replay.{i}"] for i in range(len(Transition._fields))] if about["added"] else []
     agent.scale.count = about["rewards"]
     agent.scale.mean, agent.scale.squares = arrays["scale.mean"], arrays["scale.squares"]
+    tensors = {
+        name: torch.from_numpy(np.array(array))
+        for name, array in arrays.items()
+        if name.startswith(("learner", "best"))
+    }
     for i, learner in enumerate(agent.learners):
-        prefix = f"learner{i}."
-        _put(learner, {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)})
+        _put(learner, _part(tensors, f"learner{i}."))
+    best = [_part(tensors, f"best{i}.") for i in range(len(agent.learners))]
+    agent.best_weights = best if all(best) else []
     columns = {name: arrays[f"history.{name}"] for name in vars(History())}
     history = History(list(columns["reward"]), list(columns["random"]), columns["loss"].tolist())
     return agent, history
@@ -117,8 +125,7 @@ def _tensors(learner: QLearner) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _put(learner: QLearner, arrays: Arrays) -> None:
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+def _put(learner: QLearner, tensors: dict[str, torch.Tensor]) -> None:
     learner.network.load_state_dict(_part(tensors, "network."))
     if learner.target is not learner.network:
         learner.target.load_state_dict(_part(tensors, "target."))

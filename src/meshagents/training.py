@@ -112,6 +112,9 @@ def train(
 ) -> History:
     """Train for the epochs that are left, beside a random baseline on the same contexts.
 
+    The agent remembers itself (see :meth:`LearningAgent.best`) as it was after the epoch with the highest ratio,
+    services averaged, of the run's last 25: the one the paper validates (Sec. 6.2).
+
     Each epoch begins with a reset seeded by the agent's seed and the epoch's number. So a run that goes on
     from a saved agent and history is, to the last bit, the run that was never cut; and an epoch should be
     longer than an episode where that matters (``interactions / num_envs`` steps).
@@ -137,6 +140,14 @@ def train(
         history.reward.append(reward)
         history.random.append(random)
         history.loss.append(loss)
+        if _is_best(history, config.epochs):
+            agent.remember()
         if progress:
             progress(history)
     return history
+
+
+def _is_best(history: History, epochs: int) -> bool:
+    """Whether the newest epoch has the highest ratio so far among the last 25 of a run of ``epochs``."""
+    last = history.ratio[max(epochs - ROLLING_EPOCHS, 0) :].reshape(-1, history.ratio[0].size).mean(axis=1)
+    return len(last) > 0 and bool(last[-1] >= last.max())

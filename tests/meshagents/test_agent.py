@@ -155,10 +155,14 @@ def test_saved_agents_are_the_same(tmp_path, small, kind, task, gamma):
     observation = rng.random(shape).astype(np.float32)
     reward = rng.random(shape[:-1])
     batch = Transition(observation, agent.act(observation, explore=True), reward, observation, np.zeros(8, bool))
-    agent.update(batch)
+    agent.remember()
+    before = agent.act(observation)
+    for _ in range(20):
+        agent.update(batch)
     history = History([reward.mean(axis=0)], [reward.mean(axis=0)], [0.5])
     restored, past = load_agent(save_agent(tmp_path / "agent.npz", agent, history))
     np.testing.assert_array_equal(past.reward, history.reward)
+    np.testing.assert_array_equal(restored.best().act(observation), before)
     assert agent.update(batch) == restored.update(batch)
     np.testing.assert_array_equal(agent.act(observation, explore=True), restored.act(observation, explore=True))
 

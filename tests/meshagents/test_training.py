@@ -13,7 +13,7 @@ from meshes import FakeMesh
 
 from meshagents import DQN, AgentError, Config, Dependent, FixedAgent, History, RandomAgent, Task, play, train
 from meshagents.agent import Agent
-from meshagents.training import rolling_mean
+from meshagents.training import ROLLING_EPOCHS, rolling_mean
 from meshgym.errors import InvalidValueError
 
 
@@ -122,6 +122,24 @@ def test_paper_ratio_is_the_best_rolling_mean_at_the_end():
     history = History(list(ratios), [np.float64(1)] * 100, [0.0] * 100)
     windows = [ratios[end - 25 : end].mean() for end in range(76, 101)]
     assert history.paper_ratio == pytest.approx(max(windows))
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("epochs", [3, ROLLING_EPOCHS + 3])
+def test_the_best_of_the_last_epochs_is_remembered(bandit, small, epochs):
+    envs = bandit(np.arange(12.0).reshape(3, 4) % 5, small.num_envs)
+    config = replace(small, epochs=epochs, interactions=small.num_envs, final_epsilon=1)
+    agent = DQN(Task.of_spaces(envs.single_observation_space, envs.single_action_space), config, 0)
+    places, weights = np.arange(3.0)[:, None], []
+
+    def keep(history):
+        weights.append(agent.learners[0].value(places).numpy())
+
+    ratios = train(agent, envs, progress=keep).ratio
+    last = max(epochs - ROLLING_EPOCHS, 0)
+    best = last + ratios[last:].argmax()
+    np.testing.assert_array_equal(agent.best().learners[0].value(places).numpy(), weights[best])
+    assert not np.array_equal(weights[best], weights[best - 1])
 
 
 def test_rolling_mean_begins_with_what_there_is():
