@@ -16,7 +16,7 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval."""
+    """An estimate with its interval, of 95 % where nothing else is said."""
 
     estimate: float
     low: float

@@ -24,6 +24,8 @@ Arrays = dict[str, NDArray[Any]]
 
 #: Version of the file's layout and of :data:`FEATURE_NAMES`; raised when either changes.
 SCHEMA = 1
+#: Standard deviations on either side of the expected measurement that hold 90 % of single runs.
+NINETY = 1.6448536269514722
 #: What NumPy and zipfile raise on files that are damaged, or none of theirs.
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, BadZipFile)
 

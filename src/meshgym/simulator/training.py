@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import TraceError
 from meshgym.scenarios import Scenario
-from meshgym.simulator.artefact import Identity, Simulator
+from meshgym.simulator.artefact import NINETY, Identity, Simulator
 from meshgym.simulator.perceptron import SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Progress, Recipe
 from meshgym.traces.store import check_traces, trace_hash
 from meshgym.types import SETTING_NAMES
@@ -26,8 +26,6 @@ Rows = NDArray[np.int64]
 TEST_SHARE = 0.2
 LEAST_ROWS = 50
 RECIPES: dict[str, Recipe] = {"small": SMALL, "smooth": SMOOTH, "stepped": STEPPED}
-#: Quantile of a normal distribution's absolute value that 90 % stay below.
-_NINETY = 1.6448536269514722
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def calibrated(simulator: Simulator, train: Measurements, unseen: FloatArray) ->
     stds = np.column_stack([answer.qps_std, answer.p503_std]).astype(np.float64)
     ratio = np.abs(error[:, :2]) / np.maximum(stds, 1e-12)
     spread = simulator.scaling.spread.copy()  # that of p200 is not asked for
-    spread[:2] = np.quantile(ratio, 0.9, axis=0) / _NINETY
+    spread[:2] = np.quantile(ratio, 0.9, axis=0) / NINETY
     moving = (error[:, :2].std(axis=0) > 0).all()
     correlation = np.corrcoef(error[:, 0], error[:, 1])[0, 1] if moving else 0.0
     scaling = replace(simulator.scaling, spread=spread, correlation=np.array(correlation))
@@ -174,7 +172,7 @@ def score(simulator: Simulator, test: Measurements) -> dict[str, float]:
         scores["mse"] += mse / 2
         scores[f"mse_{name}"] = mse
         scores[f"rmse_{name}"] = float(np.sqrt(np.square(error).mean()))
-        scores[f"coverage_90_{name}"] = float((np.abs(error) <= _NINETY * getattr(answer, f"{name}_std")).mean())
+        scores[f"coverage_90_{name}"] = float((np.abs(error) <= NINETY * getattr(answer, f"{name}_std")).mean())
     return scores
 
 
