@@ -1,4 +1,4 @@
-"""What MkDocs does beside its plugins: the commands' own help on their page, and Sphinx's roles in docstrings."""
+"""What MkDocs puts in from the code: the commands' own help, and the columns of a trace set."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ import re
 from importlib import import_module
 from typing import Any
 
-#: ``<!-- help of meshgym -->`` stands where that command's help goes.
-_HELP_OF = re.compile(r"<!-- help of (\w+) -->")
-#: What mkdocstrings makes of ``:class:`Mesh` ``.
-_ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=<code>)")
+from meshgym.traces.schema import COLUMNS, REQUIRED
+
+_PLACE = re.compile(r"<!-- (?:help of (?P<program>\w+)|columns of a trace set) -->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the help of commands in."""
-    return _HELP_OF.sub(lambda found: _help(found[1]), markdown)
-
-
-def on_page_content(html: str, **_: Any) -> str:
-    """Leave the names of roles out."""
-    return _ROLE.sub("", html)
+    """Fill the places that comments mark."""
+    return _PLACE.sub(lambda found: _help(found["program"]) if found["program"] else _columns(), markdown)
 
 
 def _help(program: str) -> str:
@@ -30,3 +24,10 @@ def _help(program: str) -> str:
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     texts = {program: parser} | {f"{program} {name}": command for name, command in commands.choices.items()}
     return "\n\n".join(f"### {title}\n\n```text\n{command.format_help()}```" for title, command in texts.items())
+
+
+def _columns() -> str:
+    lines = ["| column | unit | meaning | required |", "|---|---|---|---|"]
+    for name, column in COLUMNS.items():
+        lines.append(f"| `{name}` | {column.unit} | {column.meaning} | {'yes' if name in REQUIRED else ''} |")
+    return "\n".join(lines)
