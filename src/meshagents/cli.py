@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshgym.console import make_folder, make_parser, progress_bar, run
-from meshgym.scenarios import SCENARIO_NAMES
+from meshgym.mesh.options import add_mesh_arguments, open_mesh
+from meshgym.scenarios import SCENARIO_NAMES, load_scenario
 
 if TYPE_CHECKING:
     from meshagents.config import Config
     from meshagents.evaluation import Evaluation
     from meshagents.runs import Service
 
+_SERVICE = "S1..S5 or a .toml file, with =FILE for another simulator than the bundled one"
 _CONFIGURATIONS = "Call, Thread, Thread&Call, Thread-Call or Call-Thread"
 
 
@@ -67,6 +69,26 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--backend", default="loky", help="loky, ray or dask")
     command.add_argument("--out", type=Path, default=Path("table5"), help="folder; what is done there counts")
     command.set_defaults(function=_table5)
+
+    command = commands.add_parser(
+        "recommend",
+        help="the worst load under given rules, or the best rules under given loads",
+        conflict_handler="resolve",  # a cluster's --host is for rules that are made to measure; here it is written
+    )
+    add_mesh_arguments(command)
+    command.add_argument("service", metavar="SERVICE", help=_SERVICE)
+    command.add_argument("--rules", help="a DestinationRule's file, or NAME=VALUE,... (default: find the best)")
+    command.add_argument("--load", action="append", default=[], help="threads=N,calls=N, repeatable (default: all)")
+    command.add_argument("--criterion", default="worst", help="best in the worst load or the mean (default: worst)")
+    command.add_argument("--name", help="of the DestinationRule (default: httpbin, as in Istio's sample)")
+    command.add_argument("--namespace", help="of the DestinationRule (default: default)")
+    command.add_argument("--host", help="it is for (default: NAME.NAMESPACE.svc.cluster.local)")
+    command.add_argument("--url", help="Fortio calls (default: http://HOST:8000/get)")
+    command.add_argument("--measure", action="store_true", help="measure what is expected, too")
+    command.add_argument("--repeats", type=int, default=5, help="measured runs of each load (default: 5)")
+    command.add_argument("--seed", type=int, default=0, help="of the rules drawn, where all are too many")
+    command.add_argument("--out", type=Path, help="folder (default: recommendations/SERVICE)")
+    command.set_defaults(function=_recommend)
     return parser
 
 
@@ -80,7 +102,7 @@ def _add_services(command: argparse.ArgumentParser, default: list[str] | None = 
         nargs="*" if default else "+",
         default=default,
         metavar="SERVICE",
-        help="S1..S5 or a .toml file, with =FILE for another simulator than the bundled one",
+        help=_SERVICE,
     )
 
 
@@ -102,10 +124,14 @@ def _quickstart(chosen: argparse.Namespace) -> None:
 
 
 def _services(chosen: argparse.Namespace) -> tuple[Service, ...]:
+    return tuple(_service(text) for text in chosen.services)
+
+
+def _service(text: str) -> Service:
     from meshagents.runs import Service
 
-    pairs = [text.partition("=") for text in chosen.services]
-    return tuple(Service(scenario, simulator or None) for scenario, _, simulator in pairs)
+    scenario, _, simulator = text.partition("=")
+    return Service(scenario, simulator or None)
 
 
 def _config(chosen: argparse.Namespace) -> Config:
@@ -164,6 +190,41 @@ def _table5(chosen: argparse.Namespace) -> None:
     print(text)
     for line in table5.shortfalls(cells):
         print(line)
+
+
+def _recommend(chosen: argparse.Namespace) -> None:
+    from meshagents.recommend.inputs import read_load, read_names, read_rules
+    from meshagents.recommend.measure import measure
+    from meshagents.recommend.output import Report, markdown
+    from meshagents.recommend.search import recommend
+    from meshgym.mesh.manifest import DestinationRule
+
+    service = _service(chosen.service)
+    scenario, simulator = load_scenario(service.scenario), service.load_simulator()
+    given = read_rules(chosen.rules, scenario) if chosen.rules else None
+    names = read_names(chosen.name, chosen.namespace, chosen.host, given)
+    loads = [read_load(text) for text in chosen.load]
+    folder = make_folder(chosen.out or Path("recommendations") / scenario.name)
+    rules = given.rules if isinstance(given, DestinationRule) else given
+    with progress_bar("search", "loads") as progress:
+        advice = recommend(
+            simulator, scenario, rules, loads, criterion=chosen.criterion, seed=chosen.seed, progress=progress
+        )
+    url = chosen.url or f"http://{names['host']}:8000/get"
+    report = Report(advice, DestinationRule(**names, rules=advice.rules), url, simulator.identity)
+    try:
+        if chosen.measure:
+            total = chosen.repeats * len(advice.expected)
+            where = argparse.Namespace(**{**vars(chosen), "host": None})
+            with open_mesh(where, scenario) as mesh, progress_bar("measure", "runs") as progress:
+                for run in measure(mesh, advice, chosen.repeats):
+                    report.runs.append(run)
+                    progress(len(report.runs), total)
+    finally:
+        paths = report.write(folder)  # what was measured before something went wrong, too
+    print(markdown(report))
+    for path in paths:
+        print(path)
 
 
 if __name__ == "__main__":

@@ -46,9 +46,7 @@ class DestinationRule:
     rules: TrafficRules
 
     def __post_init__(self) -> None:
-        _NAME("metadata.name", self.name)
-        _NAMESPACE("metadata.namespace", self.namespace)
-        _HOST("spec.host", self.host)
+        check_names(self.name, self.namespace, self.host)
 
     def to_yaml(self) -> str:
         """The manifest, in ``networking.istio.io/v1``."""
@@ -78,6 +76,17 @@ class DestinationRule:
         _check(spec, {"host": _HOST, "trafficPolicy": _POLICY}, "spec")
         rules = traffic_rules(spec.get("trafficPolicy", {}))
         return cls(metadata.get("name", ""), metadata.get("namespace", "default"), spec.get("host", ""), rules)
+
+
+def check_names(name: str, namespace: str, host: str) -> None:
+    """Check where a DestinationRule is to lie.
+
+    Raises:
+        InvalidValueError: a name that Kubernetes or Istio refuses.
+    """
+    _NAME("metadata.name", name)
+    _NAMESPACE("metadata.namespace", namespace)
+    _HOST("spec.host", host)
 
 
 def _load(text: str) -> dict[str, Any]:
