@@ -97,7 +97,11 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         self._choices: list[dict[str, int]] = [{} for _ in self._services.cores]
 
     def observe(self, agent: str) -> Observation:
-        """The rules of the agent's service, and what its other agent chose; 0 where it has not chosen yet."""
+        """The rules of the agent's service, and what its other agent chose; 0 where it has not chosen yet.
+
+        Returns:
+            float32, shape (8,), in real units.
+        """
         name, i = self._seats[agent]
         chosen = None if name == self._first else self._choices[i].get(self._first)
         value = 0 if chosen is None else self._services.cores[i].actions.values[self._first][chosen]

@@ -85,6 +85,9 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
             seed: begins new sequences of contexts; without one the present sequences go on.
             options: there are none.
 
+        Returns:
+            The first observation of each agent, shape (7,) or (8,), and empty infos.
+
         Raises:
             InvalidValueError: an option is given.
         """
@@ -96,6 +99,13 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         self, actions: dict[str, int]
     ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Info]]:
         """Play one action of every agent.
+
+        Args:
+            actions: by agent, an index into the values of the setting it chooses.
+
+        Returns:
+            By agent: the next observation, the reward, terminated (never), truncated, and the info of its
+            service's run.
 
         Raises:
             InvalidValueError: not exactly one action an agent, one outside its space, or no running episode.

@@ -41,6 +41,9 @@ class CoreEnv(gym.Env[Any, Any]):
             seed: begins a new sequence of contexts; without one the present sequence goes on.
             options: there are none.
 
+        Returns:
+            The first observation, shape (7,) or (8,), and an empty info.
+
         Raises:
             InvalidValueError: an option is given.
         """
@@ -51,6 +54,13 @@ class CoreEnv(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
         """Play an action.
+
+        Args:
+            action: an index, or with both settings controlled two of them: threads, calls.
+
+        Returns:
+            The next observation, the reward, terminated (never), truncated (never; the time limit of
+            ``gymnasium.make`` does that), and the info of the run that was played.
 
         Raises:
             InvalidValueError: an action outside the space, or no reset before.

@@ -42,6 +42,7 @@ def _bundled(name: str) -> Simulator:
         if not path.is_file():
             raise SimulatorError(
                 f"this version bundles no simulator for {name}. Collect traces and fit one: "
-                f"meshgym collect {name}, then meshgym fit {name}; or give the path of a simulator file"
+                f"meshgym collect --scenario {name}, then meshgym fit --scenario {name} --traces FILE; "
+                "or give the path of a simulator file"
             )
         return Simulator.load(path)
