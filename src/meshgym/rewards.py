@@ -1,7 +1,7 @@
 """Rewards: pure functions of what a mesh measured. A simulator never predicts them.
 
-Each reward takes ``qps`` (1/s), ``p200`` and ``p503`` (shares 0..1) as arrays (or numbers) of equal shape and returns one
-of that shape, in 1/s.
+Each reward takes ``qps`` (1/s), ``p200`` and ``p503`` (shares 0..1) as arrays (or numbers) of equal shape and
+returns one of that shape, in 1/s.
 """
 
 from __future__ import annotations
