@@ -19,7 +19,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _help(program: str) -> str:
-    os.environ["COLUMNS"] = "100"  # argparse's lines, wherever the site is built
+    os.environ["COLUMNS"] = "84"  # argparse's lines, wherever the site is built
     parser = import_module(f"{program}.cli")._parser()
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     texts = {program: parser} | {f"{program} {name}": command for name, command in commands.choices.items()}
