@@ -4,50 +4,43 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from combinations import ORDERS, Arguments, complete, of_ids, of_services
 from gymnasium.utils.env_checker import check_env, data_equivalence
-from numpy.typing import NDArray
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 
 from meshgym import aec_env, parallel_env
 from meshgym.envs.spaces import CONTROLS
-from meshgym.errors import SimulatorError
-from meshgym.rewards import REWARDS
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
-from meshgym.simulator import Simulator, load_simulator
-from meshgym.types import RULE_NAMES
-
-Arguments = dict[str, Any]
-ORDERS = [("threads", "calls"), ("calls", "threads")]
-COMBINATIONS = [
-    {"control": control, "reward": reward, "contexts": contexts, "render_mode": render_mode}
-    for control, reward, contexts, render_mode in itertools.product(
-        CONTROLS, REWARDS, ["uniform", "walk", "own"], [None, "ansi", "rgb_array"]
-    )
-]
+from meshgym.simulator import Simulator
 
 
-def _bundled(name: str) -> Any:
-    """The scenario's bundled simulator as a parameter, skipped where this version has none."""
-    try:
-        load_simulator(name)
-    except SimulatorError as error:
-        return pytest.param(name, marks=pytest.mark.skip(reason=str(error)))
-    return name
+@pytest.fixture
+def make(shop: Scenario, simulator: Simulator) -> Callable[[str, Arguments], Any]:
+    """Makes an environment of an id; the id without a scenario gets the shop."""
+
+    def made(name: str, arguments: Arguments) -> Any:
+        own = {"scenario": shop, "simulator": simulator} if name == "MeshResilience-v0" else {}
+        return gym.make(name, **complete(arguments, shop), **own)
+
+    return made
 
 
-@pytest.fixture(params=COMBINATIONS, ids=lambda one: "-".join(map(str, one.values())))
-def arguments(request: pytest.FixtureRequest, shop: Scenario, simulator: Simulator) -> Arguments:
-    """One combination; "own" contexts are the shop's two corners."""
-    chosen: Arguments = {**request.param, "scenario": shop, "simulator": simulator}
-    if chosen["contexts"] == "own":
-        corners = [[getattr(shop.rules[name], end) for name in RULE_NAMES] for end in ("low", "high")]
-        chosen["contexts"] = np.array(corners)
-    return chosen
+@pytest.fixture
+def services_of(shop: Scenario, simulator: Simulator) -> Callable[[list[str]], Arguments]:
+    """The arguments that a list of services stands for."""
+
+    def found(names: list[str]) -> Arguments:
+        if "shop" not in names:
+            return {"services": names}
+        return {"services": [shop] * len(names), "simulators": [simulator] * len(names)}
+
+    return found
 
 
 def _rollout(env: Any, actions: list[Any]) -> list[Any]:
@@ -59,12 +52,14 @@ def _sampled(space: gym.Space[Any], count: int) -> list[Any]:
     return [space.sample() for _ in range(count)]
 
 
-def test_every_combination_passes_gymnasiums_checker(arguments: Arguments) -> None:
-    check_env(gym.make("MeshResilience-v0", **arguments).unwrapped)
+@pytest.mark.parametrize(("name", "arguments"), of_ids("MeshResilience"))
+def test_every_combination_passes_gymnasiums_checker(make: Any, name: str, arguments: Arguments) -> None:
+    check_env(make(name, arguments).unwrapped)
 
 
-def test_twins_are_exactly_equal_and_pickles_go_on_where_they_were(arguments: Arguments) -> None:
-    env, twin = (gym.make("MeshResilience-v0", **arguments) for _ in range(2))
+@pytest.mark.parametrize(("name", "arguments"), of_ids("MeshResilience"))
+def test_twins_are_exactly_equal_and_pickles_go_on_where_they_were(make: Any, name: str, arguments: Arguments) -> None:
+    env, twin = make(name, arguments), make(name, arguments)
     actions = _sampled(env.action_space, 30)
     assert data_equivalence(_rollout(env, actions), _rollout(twin, actions), exact=True)
     thawed = pickle.loads(pickle.dumps(env))
@@ -73,23 +68,12 @@ def test_twins_are_exactly_equal_and_pickles_go_on_where_they_were(arguments: Ar
     )
 
 
-@pytest.mark.parametrize("name", SCENARIO_NAMES[:2])
+@pytest.mark.parametrize("name", SCENARIO_NAMES)
 @pytest.mark.parametrize("control", CONTROLS)
-def test_named_ids_pass_the_checker_and_end_after_1000_steps(name: str, control: str, simulator: Simulator) -> None:
-    env = gym.make(f"MeshResilience-{name}-v0", control=control, simulator=simulator)
-    check_env(env.unwrapped)
-    actions = _sampled(env.action_space, 1000)
-    ends = [step[2:4] for step in _rollout(env, actions)[1:]]
-    assert ends == [(False, False)] * 999 + [(False, True)]
-
-
-@pytest.mark.parametrize("name", [_bundled(name) for name in SCENARIO_NAMES])
-@pytest.mark.parametrize("control", CONTROLS)
-def test_bundled_simulators_pass_the_checker(name: str, control: str) -> None:
+def test_episodes_have_1000_steps(name: str, control: str) -> None:
     env = gym.make(f"MeshResilience-{name}-v0", control=control)
-    check_env(env.unwrapped)
-    *_, info = _rollout(env, _sampled(env.action_space, 1))[-1]
-    assert not info["outside"]
+    ends = [step[2:4] for step in _rollout(env, _sampled(env.action_space, 1000))[1:]]
+    assert ends == [(False, False)] * 999 + [(False, True)]
 
 
 def test_a_simulator_and_a_scenario_can_be_files(tmp_path: Any, simulator: Simulator, shop_text: str) -> None:
@@ -113,9 +97,14 @@ def test_the_vector_environment_declares_its_autoreset(shop: Scenario, simulator
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_what_was_returned_is_never_overwritten(shop: Scenario, simulator: Simulator, control: str) -> None:
-    env = gym.make_vec("MeshResilience-v0", num_envs=3, scenario=shop, simulator=simulator, control=control)
-    actions = _sampled(env.action_space, 40)
+@pytest.mark.parametrize("batched", [False, True])
+def test_what_was_returned_is_never_overwritten(
+    shop: Scenario, simulator: Simulator, control: str, batched: bool
+) -> None:
+    more: Arguments = {"num_envs": 3} if batched else {}
+    made = gym.make_vec if batched else gym.make
+    env: Any = made("MeshResilience-v0", scenario=shop, simulator=simulator, control=control, **more)
+    actions = [np.array(action) for action in _sampled(env.action_space, 40)]
     kept = [env.reset(seed=1)]
     copies = [pickle.dumps(kept[0])]
     for action in actions:
@@ -123,8 +112,8 @@ def test_what_was_returned_is_never_overwritten(shop: Scenario, simulator: Simul
         copies.append(pickle.dumps(kept[-1]))
         action[...] = 0  # nor does the environment look at its arguments again
     assert all(data_equivalence(pickle.loads(copy), one, exact=True) for copy, one in zip(copies, kept, strict=True))
-    observations: list[NDArray[Any]] = [one[0] for one in kept]
-    assert not any(np.shares_memory(one, other) for one, other in itertools.combinations(observations, 2))
+    arrays = [one[0] for one in kept] + [one[4]["rules"] for one in kept[1:]]
+    assert not any(np.shares_memory(one, other) for one, other in itertools.combinations(arrays, 2))
 
 
 @pytest.mark.parametrize("name", [None, *SCENARIO_NAMES])
@@ -134,33 +123,33 @@ def test_ids_say_whether_they_are_deterministic(name: str | None) -> None:
     assert gym.spec(f"LiveIstio{middle}-v0").nondeterministic
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("contexts", ["uniform", "walk"])
+@pytest.mark.parametrize(("services", "arguments"), of_services(control=CONTROLS))
 def test_parallel_environments_pass_pettingzoos_checkers(
-    shop: Scenario, simulator: Simulator, control: str, count: int, contexts: str
+    services_of: Any, shop: Scenario, services: list[str], arguments: Arguments
 ) -> None:
     def make() -> Any:
-        return parallel_env(
-            [shop] * count, control=control, contexts=contexts, simulators=[simulator] * count, max_episode_steps=40
-        )
+        return parallel_env(**services_of(services), **complete(arguments, shop), max_episode_steps=10)
 
-    parallel_api_test(make(), num_cycles=60)
+    parallel_api_test(make(), num_cycles=15)
     parallel_seed_test(make)
 
 
-@pytest.mark.parametrize("order", ORDERS, ids="-".join)
-@pytest.mark.parametrize("services", [["shop"], ["shop", "shop"], ["shop", "S2"]], ids="-".join)
+@pytest.mark.parametrize(("services", "arguments"), of_services(order=ORDERS))
 def test_dependent_environments_pass_pettingzoos_checkers(
-    shop: Scenario, simulator: Simulator, order: tuple[str, str], services: list[str]
+    services_of: Any, shop: Scenario, services: list[str], arguments: Arguments
 ) -> None:
-    scenarios = [shop if name == "shop" else name for name in services]
-
     def make() -> Any:
-        return aec_env(scenarios, order=order, simulators=[simulator] * len(scenarios), max_episode_steps=40)
+        return aec_env(**services_of(services), **complete(arguments, shop), max_episode_steps=10)
 
-    api_test(make(), num_cycles=60)
-    seed_test(make, num_cycles=60)
+    api_test(make(), num_cycles=15)
+    seed_test(make, num_cycles=15)
+
+
+@pytest.mark.parametrize(("make", "check"), [(parallel_env, parallel_api_test), (aec_env, api_test)])
+def test_services_of_different_scenarios_can_be_mixed(
+    shop: Scenario, simulator: Simulator, make: Any, check: Any
+) -> None:
+    check(make([shop, "S2", shop], simulators=[simulator] * 3, max_episode_steps=10), num_cycles=15)
 
 
 def test_batches_go_on_where_they_were_after_pickling(shop: Scenario, simulator: Simulator) -> None:
@@ -173,18 +162,42 @@ def test_batches_go_on_where_they_were_after_pickling(shop: Scenario, simulator:
 
 
 @pytest.mark.parametrize("make", [parallel_env, aec_env])
-def test_multi_agent_environments_survive_pickling(shop: Scenario, simulator: Simulator, make: Any) -> None:
-    env = make([shop, shop], simulators=[simulator] * 2)
+def test_multi_agent_environments_go_on_where_they_were_after_pickling(
+    shop: Scenario, simulator: Simulator, make: Any
+) -> None:
+    env = make([shop, shop], simulators=[simulator] * 2, contexts="walk")
+    env.reset(seed=5)
+    _play(env, 10)
     thawed = pickle.loads(pickle.dumps(env))
-    for one in (env, thawed):
-        one.reset(seed=5)
     for agent in env.possible_agents:
         assert thawed.observation_space(agent) == env.observation_space(agent)
-    if make is parallel_env:
-        joint = dict.fromkeys(env.agents, 1)
-        assert data_equivalence(thawed.step(joint), env.step(joint), exact=True)
-    else:
-        assert data_equivalence(thawed.last(), env.last(), exact=True)
+    assert data_equivalence(_play(thawed, 10), _play(env, 10), exact=True)
+
+
+@pytest.mark.parametrize("make", [parallel_env, aec_env])
+def test_what_multi_agent_environments_returned_is_never_overwritten(
+    shop: Scenario, simulator: Simulator, make: Any
+) -> None:
+    env = make([shop, shop], simulators=[simulator] * 2)
+    env.reset(seed=5)
+    kept, copies = [], []
+    for _ in range(20):
+        kept.append(_play(env, 1))
+        copies.append(pickle.dumps(kept[-1]))
+    assert all(data_equivalence(pickle.loads(copy), one, exact=True) for copy, one in zip(copies, kept, strict=True))
+
+
+def _play(env: Any, steps: int) -> list[Any]:
+    """What a parallel or a dependent environment returns, all agents taking action 1."""
+    returned: list[Any] = []
+    for _ in range(steps):
+        if hasattr(env, "last"):
+            for _ in env.agents:
+                returned.append(env.last())
+                env.step(1)
+        else:
+            returned.append(env.step(dict.fromkeys(env.agents, 1)))
+    return returned
 
 
 def test_twin_rollouts_of_parallel_environments_are_exactly_equal(shop: Scenario, simulator: Simulator) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from combinations import Arguments, complete, of_ids
 from gymnasium.utils.env_checker import check_env
 
 from meshgym import LiveIstioEnv
@@ -23,10 +24,10 @@ from meshgym.types import RULE_NAMES, Load, Response, TrafficRules
 RULES = [1, 1, 2, 180, 10, 0.1, 1]  # one connection, one caller may wait
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-def test_passes_gymnasiums_checker(shop: Scenario, control: str) -> None:
-    env = gym.make("LiveIstio-v0", scenario=shop, control=control, mesh=FakeMesh(), render_mode="ansi")
-    check_env(env.unwrapped)
+@pytest.mark.parametrize(("name", "arguments"), of_ids("LiveIstio", render_modes=(None, "ansi")))
+def test_every_combination_passes_gymnasiums_checker(shop: Scenario, name: str, arguments: Arguments) -> None:
+    own = {"scenario": shop} if name == "LiveIstio-v0" else {}
+    check_env(gym.make(name, mesh=FakeMesh(), **complete(arguments, shop), **own).unwrapped)
 
 
 @pytest.mark.parametrize("control", CONTROLS)

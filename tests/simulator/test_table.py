@@ -39,9 +39,9 @@ def test_the_table_equals_the_model(simulator: Simulator, scenario: Scenario) ->
             ]
         )
         expected = simulator.predict(settings)
-        for name in PREDICTION_NAMES:
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-            np.testing.assert_array_equal(answers.entries[name][answers.index(*chosen)], getattr(expected, name))
+        for column, name in enumerate(PREDICTION_NAMES):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+            np.testing.assert_array_equal(answers.entries[answers.index(*chosen), column], getattr(expected, name))
 
 
 def test_rules_are_in_c_order(simulator: Simulator, scenario: Scenario) -> None:

@@ -16,7 +16,7 @@ from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator, load_simulator
-from meshgym.types import LOAD_NAMES
+from meshgym.types import LOAD_NAMES, RULE_NAMES
 
 Observation = NDArray[np.float32]
 Info = dict[str, Any]
@@ -76,8 +76,10 @@ class Core:
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
         }
         self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
-        # An observation is a row of this; the last column is filled in where there is a free load setting.
-        self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, int(self.actions.free is not None))))
+        # Observations but for the free load setting, if any; eight wide for many copies, see _see_many.
+        room = int(self.actions.free is not None or copies is not None)
+        self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, room)))
+        self._lossless = bool((self._shown[:, : len(RULE_NAMES)] == self.rules).all())
         self._contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Choice, Choice, Choice] | None = None
@@ -118,11 +120,11 @@ class Core:
         measured = self._responses(self.row, threads, calls)
         reward = self.reward(measured["qps"], measured["p200"], measured["p503"])
         info = {
-            "rules": self.rules.take(self.row, axis=0),
+            "rules": self._in_force,
             "threads": self._values["threads"][threads],
             "calls": self._values["calls"][calls],
-            **measured,
         }
+        info.update(measured)
         self.played = (self.row, threads, calls)
         return self._advance(), reward, info
 
@@ -141,22 +143,33 @@ class Core:
             last = None if previous is None else previous[tile]
             block[:, tile] = self._contexts.draw(self.generators[tile], last, _BLOCK).T
         self._last = block[-1]
-        rows = block // self._n_free
-        free = block - rows * self._n_free
-        if self.copies is None:
-            rows, free = rows[:, 0].tolist(), free[:, 0].tolist()
-        self._rows, self._frees, self._clock = rows, free, 0
+        self._block: Any = block[:, 0].tolist() if self.copies is None else block
+        self._clock = 0
 
     def _advance(self) -> Observation:
         """Move to the next context and observe it."""
         if self._clock == _BLOCK:
             self._draw(self._last)
-        self.row, self._free = self._rows[self._clock], self._frees[self._clock]
+        context = self._block[self._clock]
         self._clock += 1
-        observation: Observation = self._shown.take(self.row, axis=0)
+        if self.copies is not None:
+            context = context.astype(np.intp)
+        self.row = context // self._n_free
+        self._free = context - self.row * self._n_free
+        self._in_force, observation = self._see_one() if self.copies is None else self._see_many()
         if self.actions.free is not None:
             observation[..., -1] = self._values[self.actions.free][self._free]
         return observation
+
+    def _see_one(self) -> tuple[NDArray[np.float64], Observation]:
+        """The present rules, and the observation, in which a free load setting is yet to be filled in."""
+        return self.rules[self.row].copy(), self._shown[self.row].copy()
+
+    def _see_many(self) -> tuple[NDArray[np.float64], Observation]:
+        """The same of all copies; rows of 32 bytes are what NumPy gathers fastest, so rules are widened from them."""
+        shown = self._shown.take(self.row, axis=0)
+        rules = shown.astype(np.float64)[:, :-1] if self._lossless else self.rules.take(self.row, axis=0)
+        return rules, shown if self.actions.free else shown[:, :-1]
 
 
 def simulated_core(

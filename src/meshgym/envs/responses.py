@@ -51,9 +51,13 @@ class TableResponses:
             if not self._table.filled[flat]:  # all actions under these rules: hardly dearer than this one
                 actions = self._n_threads * self._n_calls
                 self._table.read(np.arange(actions) + row * actions)
-            return dict(zip(PREDICTION_NAMES, self._table.entries.item(flat), strict=True))
-        found = self._table.read(flat)
-        return {name: found[name].astype(bool if name == "outside" else np.float64) for name in PREDICTION_NAMES}
+            qps, p200, p503, qps_std, p503_std, outside, *_ = self._table.entries[flat].tolist()
+            spread = {"qps_std": qps_std, "p503_std": p503_std, "outside": bool(outside)}
+            return {"qps": qps, "p200": p200, "p503": p503, **spread}
+        found = self._table.read(flat).astype(np.float64)
+        measured = {name: found[..., column] for column, name in enumerate(PREDICTION_NAMES)}
+        measured["outside"] = measured["outside"].astype(bool)
+        return measured
 
     def __reduce__(self) -> tuple[type[TableResponses], tuple[Simulator, Scenario]]:
         return type(self), (self._simulator, self._scenario)  # the table is made again where it is needed

@@ -57,7 +57,7 @@ class Actions:
         if len(self.names) == 1:
             return {self.names[0]: self.choice(self.names[0], action)}
         try:
-            threads, calls = action
+            threads, calls = action.tolist() if isinstance(action, np.ndarray) else action
         except (TypeError, ValueError):
             raise InvalidValueError("action", action, "two whole numbers: [threads, calls]") from None
         return {"threads": self.choice("threads", threads), "calls": self.choice("calls", calls)}
@@ -89,11 +89,11 @@ class Actions:
         shape = (count, *self.space.shape) if self.space.shape else (count,)
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
-        columns = np.array(actions.T, order="C", ndmin=2)  # a copy: the caller may go on writing into theirs
-        for name, column in zip(self.names, columns, strict=True):
-            if column.min() < 0 or column.max() >= len(self.values[name]):
-                wrong = column[(column < 0) | (column >= len(self.values[name]))][0]
-                raise self._refusal(name, int(wrong))
+        columns = np.array(actions.T, dtype=np.intp, order="C", ndmin=2)  # a copy: the caller may write into theirs
+        unsigned = columns.view(np.uintp)  # in which negative numbers are huge: one comparison instead of two
+        for name, column, index in zip(self.names, columns, unsigned, strict=True):
+            if index.max() >= len(self.values[name]):
+                raise self._refusal(name, int(column[index >= len(self.values[name])][0]))
         return dict(zip(self.names, columns, strict=True))
 
     def _refusal(self, name: str, index: object) -> InvalidValueError:
