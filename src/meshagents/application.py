@@ -69,7 +69,15 @@ class Application(_Several):
         return np.stack([observation for observation, _ in starts], axis=1), {"services": [info for _, info in starts]}
 
     def step(self, actions: NDArray[Any]) -> Step:
-        """Step all services; ``info["services"]`` holds what each one said."""
+        """Step all services.
+
+        Args:
+            actions: shape (N, n), or (N, n, 2) for threads and calls.
+
+        Returns:
+            Observations, shape (N, n, inputs), each service's own reward, (N, n), terminations and truncations,
+            (N,), and an info whose ``"services"`` holds what each one said.
+        """
         steps = [service.step(actions[:, i]) for i, service in enumerate(self.services)]
         observations, rewards, terminated, truncated, infos = zip(*steps, strict=True)
         info: dict[str, Any] = {"services": list(infos)}

@@ -35,6 +35,11 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError,
 def save_agent(path: str | Path, agent: LearningAgent, history: History | None = None) -> Path:
     """Write an agent with all it needs to go on: weights, optimisers, replay, generators, history.
 
+    Args:
+        path: of the ``.npz`` file; its folder is made if need be.
+        agent: what is kept.
+        history: of the epochs it was trained for.
+
     Raises:
         FolderError: the file cannot be written.
     """

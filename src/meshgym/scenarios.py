@@ -26,7 +26,15 @@ SCENARIO_NAMES: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values ``low, low + step, .., high``, both ends included; fixed where ``low == high``."""
+    """The values ``low, low + step, .., high``, both ends included; fixed where ``low == high``.
+
+    Attributes:
+        low, high: the ends, in the setting's unit.
+        step: between two values, above 0.
+
+    Raises:
+        InvalidValueError: numbers that are not finite, ``low`` above ``high``, or no ``step`` above 0.
+    """
 
     low: float
     high: float
@@ -40,7 +48,15 @@ class Range:
 
     @classmethod
     def parse(cls, name: str, value: object) -> Range:
-        """From a TOML value: a number (fixed), ``[low, high]`` or ``[low, high, step]``."""
+        """From a TOML value: a number (fixed), ``[low, high]`` or ``[low, high, step]``.
+
+        Args:
+            name: what messages call it.
+            value: the TOML value.
+
+        Raises:
+            InvalidValueError: none of these.
+        """
         numbers = value if isinstance(value, list) else [value, value]
         if len(numbers) not in (2, 3) or not all(type(number) in (int, float) for number in numbers):
             raise InvalidValueError(name, value, "a number, [low, high] or [low, high, step]")
@@ -77,6 +93,9 @@ class ServiceProfile:
         weak_replicas: how many of the replicas in use are weak, 0..replicas.
         weakness: burst and rate of a weak replica are one part in this many, at least 1; 1..1000.
         standby_replicas: replicas besides those in use, 0..64.
+
+    Raises:
+        InvalidValueError: a value outside its range.
     """
 
     replicas: int
@@ -121,6 +140,9 @@ class Scenario:
         actions: the values of ``threads`` and ``calls`` an agent chooses from, ascending.
         rows: how many runs a full trace set has.
         service: the embedded mesh's service; None where there is only a mesh of one's own.
+
+    Raises:
+        InvalidValueError: rules or loads that Istio or Fortio does not allow.
     """
 
     name: str
