@@ -1,6 +1,7 @@
 """Meshes that are not there, for unit tests; a module of its own, for other processes import it too."""
 
 import os
+import time
 from dataclasses import replace
 
 import meshgym.testing
@@ -15,6 +16,14 @@ class FakeMesh(meshgym.testing.FakeMesh):
         response = super().measure(rules, load)
         details = dict.fromkeys(set(COLUMNS) - {*REQUIRED, *BOOKKEEPING}, 0)
         return replace(response, details={**details, **response.details})
+
+
+class SlowMesh(FakeMesh):
+    """Takes its time, so that it can be killed in the middle."""
+
+    def measure(self, rules, load):
+        time.sleep(0.03)
+        return super().measure(rules, load)
 
 
 class FlakyMesh(FakeMesh):

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from meshagents import plots
-from meshagents.agent import Agent
-from meshagents.baselines import FixedAgent, OracleAgent, RandomAgent
+from meshagents.cards import MEASURED, write_run, write_validation
 from meshagents.config import Config
 from meshagents.configurations import load_configuration
-from meshagents.evaluation import Evaluation, RewardGrid, evaluate
-from meshagents.runs import Service, train_agent
+from meshagents.evaluation import Evaluation
+from meshagents.measurements import Bar
+from meshagents.runs import Service, evaluate_agent, train_agent
 from meshagents.storage import save_agent
 from meshagents.training import History
-from meshagents.validation import replay, summary
-from meshgym import EmbeddedMesh
+from meshagents.validation import Validation, summary, validate_agent
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.simulator import response_table
+from meshgym.simulator import Simulator
 from meshgym.simulator.training import LEAST_ROWS, fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
-from meshgym.types import RULE_NAMES
-
-#: ``bar(title, unit)``: a context manager that gives ``progress(done, total)``.
-Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+from meshgym.types import LOAD_NAMES, RULE_NAMES
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ class Findings:
         table: a row a policy: mean rewards and ratios over random, simulated and live (``validation.summary``).
         evaluation: the agent on every rule of the scenario, simulated.
         decision: the strongest measured decision of the agent, in plain words.
-        replayed: every run of the validation.
+        replayed: every decision of the validation.
     """
 
     table: pd.DataFrame
@@ -110,41 +104,28 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
     with bar("fit simulator", "") as progress:
         simulator = fit_simulator(traces, scenario, seed=settings.seed, progress=progress)
     simulator.save(folder / "simulator.npz")
+    service = Service(scenario, simulator)
     with bar("train agent", "epochs") as progress:
         config = Config(epochs=settings.epochs)
         agent, history = train_agent(
             configuration,
-            [Service(scenario, simulator)],
+            [service],
             config,
             settings.seed,
             progress=lambda history: progress(len(history), config.epochs),
         )
     save_agent(folder / "agent.npz", agent, history)
-    grid = RewardGrid.of_table(response_table(simulator, scenario))
-    evaluation = evaluate(agent, grid, configuration.control)
-    policies: Mapping[str, Agent] = {
-        "random": RandomAgent(agent.task, settings.seed),
-        "best fixed action": FixedAgent(evaluation.fixed_action),
-        "agent": agent,
-        "oracle": OracleAgent(simulator, scenario, configuration.control),
-    }
-    with bar("validate, real Envoy", "runs") as progress, EmbeddedMesh(scenario) as mesh:
-        replayed = replay(
-            policies,
-            scenario,
-            simulator,
-            mesh,
-            control=configuration.control,
-            contexts=settings.contexts,
-            seed=settings.seed,
-            progress=progress,
-        )
-    decisions = replayed[replayed["policy"] == "agent"]
-    strongest = decisions.iloc[int(decisions["reward_live"].argmax())]
-    findings = Findings(summary(replayed).loc[list(policies)], evaluation, in_words(strongest), replayed)
-    _write(folder, settings, findings, history)
-    plots.save(_surface(grid, strongest, scenario), folder / "reward_surface.png")
-    return findings
+    (evaluation,) = evaluate_agent(agent, configuration, [service])
+    write_run(folder / "agent.npz", configuration, [service], agent, history, [evaluation])
+    measuring = Validation(settings.contexts, repeats=1, seed=settings.seed)
+    (validated,) = validate_agent(agent, configuration, [service], [evaluation], folder / MEASURED, measuring, bar=bar)
+    write_validation(folder, configuration.name, measuring, [service], [validated])
+    replayed = validated.replayed
+    chosen = replayed[replayed["policy"] == "agent"]
+    strongest = chosen.iloc[int(chosen["reward_live"].argmax())]
+    _draw(folder, replayed, history)
+    plots.save(_surface(simulator, scenario, strongest), folder / "reward_surface.png")
+    return Findings(summary(replayed), evaluation, in_words(strongest), replayed)
 
 
 def in_words(run: pd.Series[Any]) -> str:
@@ -157,21 +138,15 @@ def in_words(run: pd.Series[Any]) -> str:
     )
 
 
-def _surface(grid: RewardGrid, run: pd.Series[Any], scenario: Scenario) -> Any:
-    row = int(np.flatnonzero((grid.rules == run[list(RULE_NAMES)].to_numpy(float)).all(axis=1))[0])
-    threads, calls = (list(scenario.actions[name]) for name in ("threads", "calls"))
-    chosen = threads.index(int(run["threads"])), calls.index(int(run["calls"]))
-    return plots.reward_surface(
-        grid.rewards[row].astype(np.float64), threads, calls, chosen, "Simulated 503s a second; circle: the decision"
-    )
+def _draw(folder: Path, replayed: pd.DataFrame, history: History) -> None:
+    plots.save(plots.learning_curve(history.ratio), folder / "learning_curve.png")
+    plots.save(plots.predicted_against_measured(replayed), folder / "predicted_against_measured.png")
 
 
-def _write(folder: Path, settings: Quickstart, findings: Findings, history: History) -> None:
-    findings.table.map(str).to_csv(folder / "table.csv", index_label="policy")
-    findings.replayed.to_csv(folder / "validation.csv", index=False)
-    curve = {"reward": history.reward, "random": history.random, "ratio": history.ratio}
-    pd.DataFrame(curve).to_csv(folder / "learning.csv", index_label="epoch")
-    about = {**asdict(settings), "version": version("meshgym"), "evaluation": asdict(findings.evaluation)}
-    (folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
-    plots.save(plots.learning_curve(history), folder / "learning_curve.png")
-    plots.save(plots.predicted_against_measured(findings.replayed), folder / "predicted_against_measured.png")
+def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> Figure:
+    """The reward of every load under the rules of a decision."""
+    loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
+    said = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
+    rewards = (said.qps * said.p503).astype(np.float64).reshape([len(values) for values in loads])
+    chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
+    return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s a second; circle: the decision")

@@ -26,6 +26,10 @@ class Interval:
         return f"{self.estimate:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
+#: Where there is nothing to estimate.
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan)
+
+
 def mean_interval(values: Any) -> Interval:
     """Mean with its 95 % t-interval; without bounds where there is one value only.
 

@@ -20,6 +20,12 @@ from meshagents.cli import main
         (["evaluate", "none.npz", "S1"], "none.npz"),
         (["table5", "S1", "--seeds", "0"], "seeds is 0"),
         (["table5", "S1", "--epochs", "1", "--backend", "spark"], "backend is 'spark'"),
+        (["table5", "S1", "--configurations", "Call*5"], "row is 'Call*5'"),
+        (["table5", "S1", "--scenarios", "S2"], "column is 'S2'"),
+        (["table5", "S1", "--contexts", "0"], "contexts is 0"),
+        (["validate", "none.npz", "S1"], "none.npz"),
+        (["report", "nothing"], "cannot make a report of nothing"),
+        (["report", "."], "path is '.'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_1(arguments, message, capsys, tmp_path, monkeypatch):

@@ -30,23 +30,24 @@ def score(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot(curves: pd.DataFrame) -> Figure:
-    """A column a scenario; one service above, several below.
+    """A column a scenario; one service above, several below, as far as there are both.
 
     Args:
         curves: what :func:`score` returned.
     """
     scenarios = list(dict.fromkeys(curves["scenario"]))
-    together = curves["label"].str.contains(r"\*")
-    figure = Figure(figsize=(3.2 * len(scenarios), 6))
-    grid = figure.subplots(2, len(scenarios), squeeze=False, sharex=True, sharey="col")
-    for axes_row, part in zip(grid, (curves[~together], curves[together]), strict=True):
+    parts = [part for _, part in curves.groupby(curves["label"].str.contains(r"\*"))]
+    figure = Figure(figsize=(3.2 * len(scenarios), 3 * len(parts)))
+    grid = figure.subplots(len(parts), len(scenarios), squeeze=False, sharex=True, sharey="col")
+    for axes_row, part in zip(grid, parts, strict=True):
         for axes, scenario in zip(axes_row, scenarios, strict=True):
             for label, curve in part[part["scenario"] == scenario].groupby("label", sort=False):
                 (line,) = axes.plot(curve["epoch"], curve["ratio"], linewidth=1.2, label=label)
                 if np.isfinite(curve["low"]).all():
                     axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=line.get_color(), alpha=0.2)
             axes.set(title=scenario, xlabel="epoch")
-            axes.legend(frameon=False, fontsize="x-small")
+            if axes.lines:
+                axes.legend(frameon=False, fontsize="x-small")
         axes_row[0].set_ylabel("reward / random's reward")
     figure.tight_layout()
     return figure

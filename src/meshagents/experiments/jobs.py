@@ -16,15 +16,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from meshagents.agent import Agent
 from meshagents.config import Config
 from meshagents.configurations import load_configuration
+from meshagents.decisions import decide, draw_contexts
 from meshagents.runs import Service, evaluate_agent, train_agent
 from meshgym.console import make_folder
 from meshgym.errors import FolderError, MissingDependencyError, UnknownNameError
+from meshgym.scenarios import load_scenario
 
 #: ``progress(done, total)`` after every run.
 Progress = Callable[[int, int], None]
 BACKENDS = ("loky", "ray", "dask")
+#: Contexts of a scenario (with seed 0) under which each run keeps the decisions of its best epoch.
+DECISIONS = 200
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Job:
             "config": self.config.to_dict(),
             "contexts": self.contexts,
             "variant": self.variant,
+            "decisions": DECISIONS,
         }
 
 
@@ -92,7 +98,8 @@ def run_job(job: Job) -> list[dict[str, Any]]:
     :class:`meshagents.training.History`); ``agent``, ``random``, ``fixed``, ``oracle``, ``contexts`` and
     ``complete`` (see :class:`meshagents.evaluation.Evaluation`); ``joint_oracle``, the oracle's reward if both
     threads and calls were its to choose; ``curve``, the ratio of each epoch; ``cpu_s``, the processor seconds of
-    training, shared equally among the services.
+    training, shared equally among the services; ``decisions``, the settings that the agent of the best epoch
+    chose under the scenario's first contexts (see :func:`meshagents.decisions.draw_contexts`).
     """
     configuration = load_configuration(job.configuration)
     grids = [service.grid() for service in job.services]
@@ -114,9 +121,20 @@ def run_job(job: Job) -> list[dict[str, Any]]:
             "joint_oracle": float(grids[i].rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
             "cpu_s": seconds / len(job.services),
             "curve": curves[:, i].tolist(),
+            "decisions": _decisions(agent.best(), job, i),
         }
         for i, service in enumerate(job.services)
     ]
+
+
+def _decisions(agent: Agent, job: Job, service: int) -> list[list[float]]:
+    """What a job's agent chooses for one of its services under ``DECISIONS`` contexts, columns ``SETTING_NAMES``."""
+    scenario = load_scenario(job.services[service].scenario)
+    control = load_configuration(job.configuration).control
+    alone = len(job.services) == 1
+    contexts = draw_contexts(scenario, DECISIONS, seed=0)
+    chosen: list[list[float]] = decide(agent, contexts, scenario, control, None if alone else service).tolist()
+    return chosen
 
 
 def run_jobs(

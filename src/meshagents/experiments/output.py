@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from meshagents import plots
 from meshagents.experiments import comparisons, figure7, table5
+from meshagents.validation import Validated
 
 
-def write_table5(frame: pd.DataFrame, folder: Path) -> str:
+def write_table5(frame: pd.DataFrame, folder: Path, validated: Sequence[Validated] = ()) -> str:
     """Score the records of Table 5 and write ``table5.md`` and ``.csv``, ``claims.csv``, ``figure7.csv`` and ``.png``.
 
     Args:
         frame: what :func:`meshagents.experiments.table5.run` returned.
         folder: an existing one.
+        validated: what :func:`meshagents.experiments.validated.run` returned.
 
     Returns:
         The text of ``table5.md``.
     """
-    cells = table5.score(frame)
+    cells = table5.score(frame, validated)
     claims = comparisons.score(frame)
     curves = figure7.score(frame)
     short = "\n".join(f"- {line}" for line in table5.shortfalls(cells)) or "- none"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from meshagents.config import Config
 from meshagents.configurations import CONFIGURATIONS
 from meshagents.experiments.jobs import Job, Progress, run_jobs
 from meshagents.runs import Service
-from meshagents.statistics import Interval, mean_interval
-from meshgym.errors import InvalidValueError
+from meshagents.statistics import NO_INTERVAL, Interval, mean_interval
+from meshagents.validation import Validated, summary
+from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.scenarios import SCENARIO_NAMES
 
 #: The paper's simulated ratios, S1..S5.
@@ -30,6 +32,19 @@ PAPER: dict[str, tuple[float, ...]] = {
     "Thread-Call*5": (2.22, 3.53, 1.94, 2.09, 1.34),
     "Call-Thread*5": (2.28, 3.50, 1.99, 2.11, 1.33),
 }
+#: The paper's ratios measured on a mesh.
+PAPER_VAL: dict[str, tuple[float, ...]] = {
+    "Call": (1.01, 1.77, 1.31, 1.81, 1.29),
+    "Thread": (1.63, 0.99, 0.98, 1.00, 0.93),
+    "Thread&Call": (2.15, 2.80, 1.44, 2.65, 1.45),
+    "Thread-Call": (2.36, 2.57, 1.32, 3.07, 1.20),
+    "Call-Thread": (2.11, 3.00, 1.62, 2.52, 1.33),
+    "Call*5": (1.00, 2.30, 1.43, 2.87, 1.30),
+    "Thread*5": (1.83, 1.28, 1.06, 1.03, 1.16),
+    "Thread&Call*5": (2.35, 2.92, 1.29, 2.83, 2.05),
+    "Thread-Call*5": (1.51, 2.52, 2.21, 3.18, 1.44),
+    "Call-Thread*5": (2.19, 2.33, 2.40, 2.16, 1.44),
+}
 #: Share of the oracle's reward a cell should reach.
 GOAL = 0.99
 
@@ -42,22 +57,42 @@ class Table5:
         services: scenarios and simulators, a column each; the ``*n`` rows train on all of them together.
         seeds: how many repeats of each cell (paper: 3).
         config: of the learners.
+        rows: labels of the rows wanted, such as ``"Call"`` and ``"Call*5"``; none for all of them.
+        columns: scenarios of the columns wanted; none for all of them.
 
     Raises:
         InvalidValueError: no services or no seeds.
+        UnknownNameError: a row or column that these services do not have.
     """
 
     services: tuple[Service, ...] = tuple(Service(name) for name in SCENARIO_NAMES)
     seeds: int = 3
     config: Config = field(default_factory=Config)
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.services:
             raise InvalidValueError("services", self.services, "at least one")
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "a whole number, at least 1")
+        known = {"row": {job.label for job in self._all_jobs()}, "column": {service.name for service in self.services}}
+        for what, chosen in {"row": self.rows, "column": self.columns}.items():
+            for name in chosen:
+                if name not in known[what]:
+                    raise UnknownNameError(what, name, known[what])
+
+    def wanted(self, label: str, scenario: str) -> bool:
+        """Whether a cell is to be shown."""
+        return (not self.rows or label in self.rows) and (not self.columns or scenario in self.columns)
 
     def jobs(self) -> list[Job]:
+        """The runs with a cell that is wanted."""
+        return [
+            job for job in self._all_jobs() if any(self.wanted(job.label, service.name) for service in job.services)
+        ]
+
+    def _all_jobs(self) -> list[Job]:
         """All runs, the longest first so that no core waits at the end."""
         together = [self.services] if len(self.services) > 1 else []
         groups = [*together, *((service,) for service in dict.fromkeys(self.services))]
@@ -72,8 +107,10 @@ def run(
     backend: str = "loky",
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Do all runs that are not yet in ``folder``, see :func:`meshagents.experiments.jobs.run_jobs`."""
-    return run_jobs(settings.jobs(), folder, n_jobs, backend, progress)
+    """Do the runs that are not yet in ``folder``; see :func:`meshagents.experiments.jobs.run_jobs`."""
+    frame = run_jobs(settings.jobs(), folder, n_jobs, backend, progress)
+    cells = zip(frame["label"], frame["scenario"], strict=True)
+    return frame[[settings.wanted(*cell) for cell in cells]].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -83,40 +120,58 @@ class Cell:
     Attributes:
         label: row of Table 5.
         scenario: column.
-        paper: the paper's ratio; NaN where it has none.
+        paper, paper_val: the paper's ratios, simulated and measured; NaN where it has none.
         paper_ratio: the paper's metric, of the agent as it explores.
         ratio: the greedy policy's reward over random's, on the grid.
         share: the greedy policy's share of the oracle's reward.
         fixed_share: the best fixed action's share of the oracle's reward.
         ceiling: the oracle's reward over random's.
         seeds: how many.
+        val: the measured ratio over random's of the best epochs' decisions, with its interval over contexts; NaN
+            where nothing was measured.
+        val_sim: the simulated ratio of the same decisions.
     """
 
     label: str
     scenario: str
     paper: float
+    paper_val: float
     paper_ratio: Interval
     ratio: Interval
     share: Interval
     fixed_share: float
     ceiling: float
     seeds: int
+    val: Interval = NO_INTERVAL
+    val_sim: Interval = NO_INTERVAL
 
 
-def score(frame: pd.DataFrame) -> list[Cell]:
-    """The table's cells, row by row, of what :func:`run` returned."""
+def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> list[Cell]:
+    """The table's cells, row by row.
+
+    Args:
+        frame: what :func:`run` returned.
+        validated: what :func:`meshagents.experiments.validated.run` returned.
+    """
+    measured = {
+        (str(policy), one.scenario): {"val": ratios["live_ratio"], "val_sim": ratios["sim_ratio"]}
+        for one in validated
+        for policy, ratios in summary(one.replayed).iterrows()
+    }
     order = {label: number for number, label in enumerate(PAPER)}
     cells = [
         Cell(
             label=str(label),
             scenario=str(scenario),
-            paper=_paper_ratio(str(label), str(scenario)),
+            paper=_of_paper(PAPER, str(label), str(scenario)),
+            paper_val=_of_paper(PAPER_VAL, str(label), str(scenario)),
             paper_ratio=mean_interval(runs["paper_ratio"]),
             ratio=mean_interval(runs["agent"] / runs["random"]),
             share=mean_interval(runs["agent"] / runs["oracle"]),
             fixed_share=float((runs["fixed"] / runs["oracle"]).mean()),
             ceiling=float((runs["oracle"] / runs["random"]).mean()),
             seeds=len(runs),
+            **measured.get((str(label), str(scenario)), {}),
         )
         for (label, scenario), runs in frame.groupby(["label", "scenario"], sort=False)
     ]
@@ -128,10 +183,10 @@ def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.json_normalize([asdict(cell) for cell in cells], sep="_")
 
 
-def _paper_ratio(label: str, scenario: str) -> float:
-    if label in PAPER and scenario in SCENARIO_NAMES:
-        return PAPER[label][SCENARIO_NAMES.index(scenario)]
-    return float("nan")
+def _of_paper(ratios: Mapping[str, Sequence[float]], label: str, scenario: str) -> float:
+    if label in ratios and scenario in SCENARIO_NAMES:
+        return ratios[label][SCENARIO_NAMES.index(scenario)]
+    return math.nan
 
 
 def shortfalls(cells: Sequence[Cell]) -> list[str]:
@@ -146,14 +201,24 @@ def shortfalls(cells: Sequence[Cell]) -> list[str]:
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """Three tables: the paper's ratio beside the paper's figure, the share of the oracle, and the yardsticks."""
+    """Tables: ratios beside the paper's, simulated and, where there are any, measured; shares; yardsticks."""
     ratios = _grid(cells, lambda cell: f"{_pm(cell.paper_ratio, 2)} ({cell.paper:.2f})")
     shares = _grid(cells, lambda cell: _pm(cell.share, 1, percent=True))
     yardsticks = _grid(cells, lambda cell: f"{cell.fixed_share:.1%}, {cell.ceiling:.2f}")
+    measured = []
+    if not all(math.isnan(cell.val.estimate) for cell in cells):
+        measured = [
+            "Val: reward over random's, measured, with its 95 % interval; simulated for the same decisions; in "
+            "brackets the paper's, measured and simulated",
+            _grid(
+                cells, lambda cell: f"{cell.val}; {cell.val_sim.estimate:.2f} ({cell.paper_val:.2f}; {cell.paper:.2f})"
+            ),
+        ]
     return "\n\n".join(
         [
             "Reward over random's, rolling mean over 25 epochs, best of the last 25; the paper's in brackets",
             ratios,
+            *measured,
             "Greedy policy, share of the oracle's reward",
             shares,
             "Best fixed action's share of the oracle's reward; the oracle's ratio over random",

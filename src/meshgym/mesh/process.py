@@ -40,8 +40,8 @@ def envoy_binary() -> Path:
 
 def envoy_version() -> str:
     """Version of the installed Envoy, as ``1.40.0``."""
-    words = subprocess.run([envoy_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    return words.split("/")[1]
+    said = subprocess.run([envoy_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    return said.split("version:")[1].split("/")[1]  # PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
 
 
 class Admin:
@@ -152,7 +152,8 @@ class EnvoyGroup:
             self._news = self._guard.stdout.readline().decode().strip() or "guard (none)"
         if self._news:
             name, _, status = self._news.partition(" ")
-            raise MeshStartError(f"the {name}'s Envoy ended with status {status}: {self.log(name)}")
+            ended = f"the {name}'s Envoy ended with status {status}: {self.log(name)}"
+            raise MeshStartError(f"{ended}; close this mesh and make another")
 
     def log(self, name: str) -> str:
         """The end of an Envoy's log."""

@@ -130,6 +130,11 @@ class Simulator:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "tables": {}}  # copies and pickles make their own tables again
 
+    @property
+    def sha256(self) -> str:
+        """Hash of all it is made of, as its file holds it."""
+        return _digest(_to_arrays(self))
+
     def predict(self, settings: Any) -> Prediction:
         """Expected measurements and their spread.
 
@@ -168,8 +173,7 @@ class Simulator:
             FolderError: the file cannot be written.
         """
         path = Path(path)
-        arrays = _to_arrays(self)
-        arrays["sha256"] = np.array(_digest(arrays))
+        arrays = _to_arrays(self) | {"sha256": np.array(self.sha256)}
         partial = path.with_name(path.name + ".partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     group = group.ravel()
     lane = frame["lane"].to_numpy() if "lane" in frame else np.zeros(len(frame))
     outputs = {name: frame[name].to_numpy(np.float64) for name in OUTPUTS}
-    found = {name: _effects(settings, values, group, seed) for name, values in outputs.items()}
+    found = {name: effects(settings, values, group, seed) for name, values in outputs.items()}
     p503 = outputs["p503"]
     return Quality(
         rows=len(frame),
@@ -92,7 +92,7 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
         noise={name: noise_share(values, group) for name, values in outputs.items()},
         lane_noise={name: _lane_noise_share(values, group, lane) for name, values in outputs.items()},
         autocorrelation={name: _autocorrelation(values) for name, values in outputs.items()},
-        effects={name: effects for name, (effects, _) in found.items()},
+        effects={name: by_setting for name, (by_setting, _) in found.items()},
         explained={name: explained for name, (_, explained) in found.items()},
     )
 
@@ -129,10 +129,24 @@ def _autocorrelation(values: NDArray[np.float64]) -> float:
     return float((centred[:-1] * centred[1:]).mean() / values.var())
 
 
-def _effects(
+def effects(
     settings: NDArray[np.float64], values: NDArray[np.float64], group: NDArray[np.int64], seed: int
 ) -> tuple[dict[str, float], float]:
-    """Permutation importances and explained variance, on folds that share no setting."""
+    """Permutation importances and explained variance, on folds that share no setting.
+
+    Args:
+        settings: shape (n, 9), columns ``SETTING_NAMES``.
+        values: what is to be explained, shape (n,).
+        group: which setting each row is, shape (n,); at least five different ones.
+        seed: of folds, model and shuffles.
+
+    Returns:
+        By each setting that varies, how much of the held-out variance is no longer explained when its values are
+        shuffled; and the share that is explained. Both may come out negative where there is nothing to find.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
     try:
         from sklearn.ensemble import HistGradientBoostingRegressor
         from sklearn.inspection import permutation_importance
@@ -150,5 +164,5 @@ def _effects(
             shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
             importances.append(shuffled.importances_mean)
     means = np.mean(importances, axis=0)
-    effects = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
-    return effects, float(np.mean(explained))
+    by_setting = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
+    return by_setting, float(np.mean(explained))
