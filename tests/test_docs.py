@@ -14,6 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,12 @@ def test_every_public_name_is_on_its_reference_page(package):
     text = (ROOT / "docs" / "api" / f"{package.__name__}.md").read_text()
     missing = [name for name in package.__all__ if not re.search(rf"(::: |`){package.__name__}\.{name}\b", text)]
     assert not missing
+
+
+def test_every_extra_is_explained():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = (ROOT / "docs" / "index.md").read_text()
+    assert [extra for extra in extras if f"| `{extra}` |" not in text] == []
 
 
 def test_links_of_the_readme_lead_somewhere():
