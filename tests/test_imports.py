@@ -19,11 +19,15 @@ ORDER = [
     "meshgym.simulator",
     "meshgym.envs",
     "meshgym.testing",
+    "meshgym.doctor",
     "meshgym.console",
     "meshgym.cli",
     "meshagents",
 ]
-HEAVY = {"torch", "pandas", "sklearn", "scipy", "requests", "envoy", "pyarrow", "matplotlib", "rich", "cryptography"}
+HEAVY = {
+    *("torch", "pandas", "sklearn", "scipy", "requests", "kubernetes", "envoy", "pyarrow", "matplotlib", "rich"),
+    "cryptography",
+}
 
 
 def _room(module: str) -> int:

@@ -10,10 +10,12 @@ from meshgym.types import Load, Response, TrafficRules
 
 if TYPE_CHECKING:
     from meshgym.mesh.envoy import EmbeddedMesh
+    from meshgym.mesh.istio import IstioMesh
     from meshgym.traces.store import load_traces
 
 __all__ = [
     "EmbeddedMesh",
+    "IstioMesh",
     "LiveIstioEnv",
     "Load",
     "Response",
@@ -26,7 +28,11 @@ __all__ = [
 ]
 
 #: Names whose modules load more than numpy, gymnasium and pettingzoo, or start processes.
-_ON_FIRST_USE = {"EmbeddedMesh": "meshgym.mesh.envoy", "load_traces": "meshgym.traces.store"}
+_ON_FIRST_USE = {
+    "EmbeddedMesh": "meshgym.mesh.envoy",
+    "IstioMesh": "meshgym.mesh.istio",
+    "load_traces": "meshgym.traces.store",
+}
 
 register_environments()
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from meshgym.console import make_folder, make_parser, progress_bar, run
+from meshgym.errors import MeshError, MeshGymError
+from meshgym.mesh.options import add_mesh_arguments, cluster_arguments, open_mesh
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 
 
@@ -17,18 +21,24 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser, commands = make_parser("meshgym", __doc__)
 
-    command = commands.add_parser("collect", help="run a plan of rules and loads on the embedded Envoy")
+    command = commands.add_parser("collect", help="run a plan of rules and loads on the embedded Envoy or a cluster")
     _add_scenario(command)
     command.add_argument("--rows", type=int, help="runs in the plan (default: the scenario's)")
     command.add_argument("--seed", type=int, default=0, help="of the plan (default: 0)")
     command.add_argument("--lanes", type=int, default=1, help="meshes that measure side by side (default: 1)")
     command.add_argument("--out", type=Path, help="folder (default: collections/SCENARIO); goes on if begun")
+    add_mesh_arguments(command)
     command.set_defaults(function=_collect)
 
     command = commands.add_parser("pack", help="a collection as one Parquet file with a data card")
     command.add_argument("folder", type=Path, help="of meshgym collect")
     command.add_argument("file", type=Path, help="ends in .parquet")
     command.set_defaults(function=_pack)
+
+    command = commands.add_parser("unpack", help="a packed set as a collection that meshgym collect goes on with")
+    command.add_argument("set", help="name of a bundled set, or a .parquet file")
+    command.add_argument("folder", type=Path, help="for meshgym collect --out")
+    command.set_defaults(function=_unpack)
 
     command = commands.add_parser("traces", help="assess trace sets: balance, noise, effects, order")
     command.add_argument("sets", nargs="*", default=SCENARIO_NAMES, help="names or files (default: the bundled sets)")
@@ -54,7 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", nargs="?", help=f"{', '.join(SCENARIO_NAMES)} or a .toml file")
     command.set_defaults(function=_scenarios)
 
-    command = commands.add_parser("doctor", help="check that the embedded mesh can run here")
+    command = commands.add_parser("doctor", help="check that the mesh can be measured; put back what was not")
+    add_mesh_arguments(command)
+    command.add_argument(
+        "--restore",
+        nargs="*",
+        type=Path,
+        metavar="JOURNAL",
+        help="put back the rules of runs that were killed, as these journals (default: all) remember them",
+    )
     command.set_defaults(function=_doctor)
     return parser
 
@@ -69,8 +87,11 @@ def _collect(chosen: argparse.Namespace) -> None:
 
     scenario = load_scenario(chosen.scenario)
     folder = make_folder(chosen.out or Path("collections") / scenario.name)
-    with progress_bar(f"collect {scenario.name}", "runs") as progress:
-        rows = collect(scenario, folder, rows=chosen.rows, seed=chosen.seed, lanes=chosen.lanes, progress=progress)
+    plan = {"rows": chosen.rows, "seed": chosen.seed, "lanes": chosen.lanes}
+    # Each lane makes an embedded mesh of its own; of a cluster there is one.
+    cluster = open_mesh(chosen, scenario) if cluster_arguments(chosen) else nullcontext()
+    with cluster as mesh, progress_bar(f"collect {scenario.name}", "runs") as progress:
+        rows = collect(scenario, folder, mesh=mesh, progress=progress, **plan)
     print(rows)
 
 
@@ -78,6 +99,12 @@ def _pack(chosen: argparse.Namespace) -> None:
     from meshgym.traces.pack import pack
 
     print(pack(chosen.folder, chosen.file))
+
+
+def _unpack(chosen: argparse.Namespace) -> None:
+    from meshgym.traces.pack import unpack
+
+    print(unpack(chosen.set, chosen.folder))
 
 
 def _traces(chosen: argparse.Namespace) -> None:
@@ -136,16 +163,22 @@ def describe(scenario: Scenario) -> str:
 
 
 def _doctor(chosen: argparse.Namespace) -> None:
-    from meshgym.mesh.envoy import EmbeddedMesh
-    from meshgym.mesh.process import envoy_binary, envoy_version
-    from meshgym.types import Setting
+    from meshgym import doctor
 
-    print(f"Envoy {envoy_version()} at {envoy_binary()}")
-    scenario = load_scenario("S1")
-    setting = Setting.from_row([span.low for span in scenario.ranges.values()])
-    with EmbeddedMesh(scenario) as mesh:
-        response = mesh.measure(setting.rules, setting.load)
-    print(f"the embedded mesh answers: {response.qps:.0f} answers a second, {response.p503:.0%} of them 503")
+    cluster = cluster_arguments(chosen)
+    if chosen.restore is not None:
+        findings = doctor.restore(chosen.restore)
+    else:
+        findings = doctor.check_embedded() if cluster is None else doctor.check_cluster(cluster)
+    failed = 0
+    for finding in findings:
+        if isinstance(finding, MeshGymError):
+            failed += 1
+            print(f"missing: {finding}", file=sys.stderr)
+        else:
+            print(f"ok: {finding}")
+    if failed:
+        raise MeshError(f"not all is as it must be ({failed} of the lines above)")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,16 @@
     |-- TraceError                          a trace set or collection that cannot be trusted
     |-- SimulatorError                      a simulator file that is damaged, foreign or missing
     |-- FolderError (OSError)               a folder that cannot be written
-    `-- MeshError                           a mesh that did not do what was asked
-        |-- MeshStartError                  a process of the mesh did not come up
-        |-- RulesRefusedError               the proxy refused the traffic rules
-        `-- LoadError                       the load could not be sent or did not finish
+    |-- MeshError                           a mesh that did not do what was asked
+    |   |-- MeshStartError                  a process of the mesh did not come up
+    |   |-- RulesRefusedError               the proxy refused the traffic rules
+    |   |-- LoadError                       the load could not be sent or did not finish
+    |   `-- ClusterError                    a cluster's API server or sidecar that did not answer as it should
+    |       |-- AccessDeniedError           a right that is missing
+    |       `-- ConflictError               an object that is no longer what it was when it was last read
+    |-- RestoreError                        a cluster's rule that is not put back
+    |   `-- RuleChangedError                somebody else changed it meanwhile
+    `-- DryRun                              what would have been sent, where nothing should be
 
 Each message names the value, what is allowed and what to do.
 """
@@ -90,3 +96,30 @@ class RulesRefusedError(MeshError):
 
 class LoadError(MeshError):
     """The load could not be sent, or did not finish in time."""
+
+
+class ClusterError(MeshError):
+    """A cluster's API server or a sidecar did not answer as it should."""
+
+
+class AccessDeniedError(ClusterError):
+    """The cluster does not let this user do what a mesh needs."""
+
+
+class ConflictError(ClusterError):
+    """An object of the cluster is no longer what it was when it was last read."""
+
+
+class RestoreError(MeshGymError):
+    """A DestinationRule is not as it was found, and could not be put back; its journal is kept.
+
+    No :class:`MeshError`: trying the run again would not mend it.
+    """
+
+
+class RuleChangedError(RestoreError):
+    """Somebody else changed the DestinationRule that is measured; it is left as it is now."""
+
+
+class DryRun(MeshGymError):  # noqa: N818 (no error: it ends what would have gone on)
+    """Not a failure: what a measurement would send, where a dry run was asked for."""

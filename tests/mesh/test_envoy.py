@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from meshgym.errors import (
     RulesRefusedError,
 )
 from meshgym.mesh import process
-from meshgym.mesh.destination_rule import traffic_policy
+from meshgym.mesh.destination_rule import deviations, traffic_policy
 from meshgym.mesh.envoy import EmbeddedMesh
 from meshgym.scenarios import ServiceProfile, load_scenario
 from meshgym.types import Load, TrafficRules
@@ -42,6 +43,10 @@ def plenty():
 def counts(response):
     names = ("ok", "overflow", "no_healthy_host", "upstream_error", "other_error")
     return {name: response.details[name] for name in names if response.details[name]}
+
+
+def test_the_version_is_envoys():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", process.envoy_version())
 
 
 def test_a_service_with_capacity_answers_everything(plenty):
@@ -127,6 +132,32 @@ def test_a_killed_envoy_is_named_and_nothing_is_left(victim):
     assert not folder.exists()
     with pytest.raises(MeshError, match="closed"):
         mesh.measure(WIDE, Load(1, 10))
+
+
+@pytest.mark.parametrize("victim", ["sidecar", "service"])
+def test_an_envoy_killed_in_the_middle_of_a_run_is_no_answer(victim):
+    slow = replace(PLENTY, service_time_ms=20)
+    with EmbeddedMesh(profile=slow) as mesh, ThreadPoolExecutor(1) as pool:
+        folder = mesh._envoys.folder
+        run = pool.submit(mesh.measure, WIDE, Load(2, 400))  # 4 s
+        admin = process.Admin("sidecar", (folder / "sidecar.admin").read_text())
+        _wait(lambda: any(int(count) > 20 for count in admin.stats(r"upstream_rq_total$").values()))
+        admin.close()
+        os.kill(_envoys(folder)[victim], signal.SIGKILL)
+        for asked in (run.result, lambda: mesh.measure(WIDE, Load(1, 10))):
+            with pytest.raises(MeshStartError, match=rf"{victim}'s Envoy ended with status -9(?s:.*)make another"):
+                asked()
+
+
+def test_envoys_configuration_shows_the_rules_in_force(plenty):
+    rules = TrafficRules(2, 3, 4, 180, 50, 0.25, 6)
+    plenty.measure(rules, Load(1, 10))
+    (shown,) = json.loads(plenty._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
+    assert deviations(shown["cluster"], traffic_policy(rules)) == []
+    for name, value in rules.to_dict().items():
+        (deviation,) = deviations(shown["cluster"], traffic_policy(replace(rules, **{name: value + 1})))
+        shown_as = {"http1_max_pending_requests": "max_pending_requests", "consecutive_5xx_errors": "consecutive_5xx"}
+        assert deviation.startswith(f"{shown_as.get(name, name.removesuffix('_s'))} is ")
 
 
 @pytest.mark.parametrize("victim", ["parent", "guard"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from meshgym.types import Load, Response, TrafficRules
 
@@ -30,6 +30,10 @@ class Mesh(ABC):
             LoadError: the load could not be sent or did not finish.
             MeshError: the mesh is closed or broken.
         """
+
+    def about(self) -> dict[str, Any]:
+        """Which service is measured, as plain values for the record of a collection; no secrets."""
+        return {"mesh": type(self).__name__}
 
     def close(self) -> None:
         """End what was started, restore what was changed."""

@@ -1,4 +1,4 @@
-"""Traffic rules <-> DestinationRule -> Envoy cluster, as istiod translates them.
+"""Traffic rules <-> DestinationRule -> Envoy cluster, as istiod translates them, and whether Envoy holds it.
 
 Source: istio ``pilot/pkg/networking/core/cluster_traffic_policy.go`` (1.29).
 """
@@ -12,6 +12,8 @@ from meshgym.errors import InvalidValueError
 from meshgym.types import INT32_MAX, TrafficRules
 
 _UNLIMITED = 2**32 - 1
+#: What istiod sets where a ``connectionPool`` has none.
+CONNECT_TIMEOUT = "10s"
 #: A Go duration, as Kubernetes takes it: ``3m``, ``0.25s``, ``1m30s``.
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -30,8 +32,8 @@ def traffic_policy(rules: TrafficRules) -> dict[str, Any]:
         },
         "outlierDetection": {
             "consecutive5xxErrors": rules.consecutive_5xx_errors,
-            "interval": _duration(rules.interval_s),
-            "baseEjectionTime": _duration(rules.base_ejection_time_s),
+            "interval": duration(rules.interval_s),
+            "baseEjectionTime": duration(rules.base_ejection_time_s),
             "maxEjectionPercent": rules.max_ejection_percent,
         },
     }
@@ -60,7 +62,7 @@ def traffic_rules(policy: dict[str, Any]) -> TrafficRules:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A protobuf duration, to the nanosecond: ``180s``, ``0.25s``."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
@@ -88,15 +90,15 @@ def envoy_cluster(policy: dict[str, Any], name: str) -> dict[str, Any]:
     cluster: dict[str, Any] = {
         "name": name,
         "type": "STATIC",
-        "connect_timeout": "10s",
+        "connect_timeout": pool.get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT),
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {
             "thresholds": [
                 {
                     "max_connections": pool.get("tcp", {}).get("maxConnections") or _UNLIMITED,
                     "max_pending_requests": http.get("http1MaxPendingRequests") or _UNLIMITED,
-                    "max_requests": _UNLIMITED,
-                    "max_retries": _UNLIMITED,
+                    "max_requests": http.get("http2MaxRequests") or _UNLIMITED,
+                    "max_retries": http.get("maxRetries") or _UNLIMITED,
                 }
             ]
         },
@@ -127,3 +129,34 @@ def _outlier_detection(detection: dict[str, Any]) -> dict[str, Any]:
     envoy |= {names[key]: detection[key] for key in names if detection.get(key)}
     panic = {"value": detection.get("minHealthPercent", 0)}
     return {"outlier_detection": envoy, "common_lb_config": {"healthy_panic_threshold": panic}}
+
+
+def deviations(cluster: dict[str, Any], policy: dict[str, Any]) -> list[str]:
+    """Where a cluster of Envoy's configuration dump is not what istiod makes of ``policy``; empty where it is.
+
+    Compared are the circuit breakers, the outlier detection, the requests per connection and the time to connect.
+    """
+    expected = envoy_cluster(policy, cluster["name"])
+    return [
+        f"{name} is {found!r}, not {value!r}"
+        for name, value in _limits(expected).items()
+        if _amount(found := _limits(cluster).get(name)) != _amount(value)
+    ]
+
+
+def _limits(cluster: dict[str, Any]) -> dict[str, Any]:
+    """What a ``trafficPolicy`` decides of an Envoy cluster, flat."""
+    thresholds = cluster.get("circuit_breakers", {}).get("thresholds", [])
+    default = [one for one in thresholds if one.get("priority", "DEFAULT") == "DEFAULT"]
+    options = cluster.get("typed_extension_protocol_options", {}).get(_HTTP_OPTIONS, {})
+    return {
+        "connect_timeout": cluster.get("connect_timeout"),
+        **(default[0] if default else {}),
+        **cluster.get("outlier_detection", {}),
+        **options.get("common_http_protocol_options", {}),
+    }
+
+
+def _amount(value: Any) -> Any:
+    """Durations in seconds (Envoy prints ``0.250s`` for ``0.25s``); what Envoy leaves out is 0."""
+    return seconds(value) if isinstance(value, str) and value.endswith("s") else value or 0

@@ -93,6 +93,7 @@ class EmbeddedMesh(Mesh):
             if answers.broken == load.calls:
                 raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
             ejections = int(self._stats()["ejections_enforced_total"]) - ejected_before
+            self._envoys.check()  # the 503s of a service that died are no answer
         except MeshError:
             self._envoys.check(wait_s=0.2)  # an Envoy that died explains more than what that caused
             raise

@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
+
+#: Options of a cluster that have no default, by the argument of IstioMesh they become.
+_NEEDED = {"fortio_url": "--fortio", "target_url": "--target", "sidecar": "--sidecar"}
 
 
 def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of :func:`open_mesh`; without any of them the mesh is the embedded Envoy."""
+    group = parser.add_argument_group(
+        "a cluster instead of the embedded Envoy", "See docs/live.md; nothing is touched without --destination-rule."
+    )
+    add = group.add_argument
+    add("--destination-rule", metavar="NAMESPACE/NAME", help="the rule that is changed, and put back at the end")
+    add("--fortio", dest="fortio_url", metavar="URL", help="of the Fortio server that sends the load")
+    add("--target", dest="target_url", metavar="URL", help="what Fortio calls, as seen from its pod")
+    add("--sidecar", metavar="URL|NAMESPACE/POD", help="Envoy's admin interface beside Fortio")
+    add("--context", help="of the kubeconfig (default: its current one)")
+    add("--host", help="the service, to make the rule where there is none; it is deleted at the end")
+    add("--max-qps", type=float, help="calls a second at most (default: no limit)")
+    add("--max-calls", type=int, help="calls in all at most (default: 1000000)")
+    add("--max-calls-per-step", type=int, help="calls of a run at most (default: 10000)")
+    add("--dry-run", action="store_true", help="print what a run would send, and send nothing")
+
+
+def cluster_arguments(chosen: argparse.Namespace) -> dict[str, Any] | None:
+    """The arguments of ``IstioMesh`` among the parsed options; None where the embedded mesh is meant.
+
+    Raises:
+        InvalidValueError: some of a cluster's options are given without the others it needs.
+    """
+    names = (*_NEEDED, "context", "host", "max_qps", "max_calls", "max_calls_per_step", "dry_run")
+    given = {name: getattr(chosen, name) for name in names if getattr(chosen, name)}
+    if not chosen.destination_rule:
+        if given:
+            options = "options of a cluster, such as those given, need it: " + ", ".join(given)
+            raise InvalidValueError("--destination-rule", None, f"NAMESPACE/NAME; {options}")
+        return None
+    namespace, _, name = chosen.destination_rule.partition("/")
+    if not namespace or not name:
+        raise InvalidValueError("--destination-rule", chosen.destination_rule, "NAMESPACE/NAME, both of them")
+    missing = [option for argument, option in _NEEDED.items() if argument not in given]
+    if missing:
+        raise InvalidValueError(", ".join(missing), None, "a value for each, where --destination-rule is given")
+    return {"namespace": namespace, "destination_rule": name, **given}
 
 
 def open_mesh(chosen: argparse.Namespace, scenario: Scenario) -> Mesh:
@@ -22,6 +63,11 @@ def open_mesh(chosen: argparse.Namespace, scenario: Scenario) -> Mesh:
     Raises:
         MeshGymError: the mesh does not come up, or an option will not do.
     """
-    from meshgym.mesh.envoy import EmbeddedMesh  # needs packages that other commands do without
+    cluster = cluster_arguments(chosen)
+    if cluster is None:
+        from meshgym.mesh.envoy import EmbeddedMesh  # needs packages that other commands do without
 
-    return EmbeddedMesh(scenario)
+        return EmbeddedMesh(scenario)
+    from meshgym.mesh.istio import IstioMesh
+
+    return IstioMesh(**cluster)

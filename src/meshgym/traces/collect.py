@@ -14,7 +14,7 @@ import json
 import os
 import platform
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from meshgym.errors import FolderError, InvalidValueError, MeshError, TraceError
+from meshgym.mesh.base import Mesh
 from meshgym.mesh.envoy import EmbeddedMesh
 from meshgym.mesh.process import envoy_version
 from meshgym.scenarios import Scenario
-from meshgym.traces.lanes import Lanes, MeshFactory, Outcome
+from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.schema import COLUMNS
 from meshgym.types import SETTING_NAMES, Response, Setting
@@ -47,21 +48,25 @@ class Collection:
         scenario: what is collected.
         plan: what is run.
         seed: of the plan.
+        about: which service is measured; None for the embedded mesh's of the scenario.
 
     Raises (on entering):
         FolderError: the folder cannot be written.
         TraceError: the folder holds another plan, is in use, or was damaged.
     """
 
-    def __init__(self, folder: Path, scenario: Scenario, plan: Plan, seed: int) -> None:
+    def __init__(
+        self, folder: Path, scenario: Scenario, plan: Plan, seed: int, about: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder, self.scenario, self.plan = folder, scenario, plan
         self.identity: dict[str, Any] = {
             "scenario": scenario.name,
             "rows": len(plan),
             "seed": seed,
             "plan_sha256": self.plan.sha256,
-            "service": asdict(scenario.service) if scenario.service else None,
+            "service": about if about or not scenario.service else asdict(scenario.service),
         }
+        self._embedded = about is None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,7 +84,9 @@ class Collection:
     def _check_identity(self) -> None:
         path = self.folder / "collection.json"
         if not path.exists():
-            versions = {"meshgym": version("meshgym"), "envoy": envoy_version(), "python": platform.python_version()}
+            versions = {"meshgym": version("meshgym"), "python": platform.python_version()}
+            if self._embedded:
+                versions["envoy"] = envoy_version()
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps({**self.identity, "versions": versions}, indent=2) + "\n")
             partial.replace(path)
@@ -149,7 +156,7 @@ class _AppendedCsv:
             os.write(self._file, header.encode())
 
     def append(self, row: dict[str, Any]) -> None:
-        line = ",".join(_cell(row[name]) for name in self.columns) + "\n"
+        line = ",".join(_cell(row.get(name)) for name in self.columns) + "\n"
         try:
             written = os.write(self._file, line.encode())
         except OSError as error:
@@ -171,6 +178,8 @@ class _AppendedCsv:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""  # a detail that this mesh does not know
     if isinstance(value, str):
         return '"' + " ".join(value.split()).replace('"', "'") + '"'
     number = float(value)  # type: ignore[arg-type]
@@ -186,6 +195,7 @@ def collect(
     plan: Plan | None = None,
     lanes: int = 1,
     make_mesh: MeshFactory | None = None,
+    mesh: Mesh | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Path:
     """Run a plan, or the rest of it, and return the path of ``rows.csv``.
@@ -197,29 +207,30 @@ def collect(
         seed: of the plan.
         plan: another one than :func:`make_plan` draws from ``rows`` and ``seed``.
         lanes: meshes that measure side by side, 1..64.
-        make_mesh: makes another mesh than the embedded Envoy (picklable, no arguments); its responses have
-            every detail of the schema.
+        make_mesh: makes another mesh than the embedded Envoy for each lane (picklable, no arguments).
+        mesh: a mesh that is open already, to measure with it in this process; it stays the caller's to close.
         progress: called after every run.
 
     Raises:
         FolderError, TraceError: see :class:`Collection`.
         MeshGymError: the mesh does not come up, or fails run after run; what was collected is kept.
     """
-    if not 1 <= lanes <= 64:
-        raise InvalidValueError("lanes", lanes, "a whole number 1..64")
+    most = 64 if mesh is None else 1
+    if not 1 <= lanes <= most:
+        raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}", "" if most > 1 else "There is one mesh.")
     if plan is None:
         plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
-    with Collection(folder, scenario, plan, seed) as collection:
+    with Collection(folder, scenario, plan, seed, mesh.about() if mesh else None) as collection:
         done = collection.done()
         waiting = [run for run in range(len(collection.plan)) if run not in done]
         progress(len(done), len(collection.plan))
         if waiting:
-            with Lanes(make_mesh or partial(EmbeddedMesh, scenario), lanes) as pool:
+            with OneLane(mesh) if mesh else Lanes(make_mesh or partial(EmbeddedMesh, scenario), lanes) as pool:
                 _work_off(collection, pool, waiting, progress)
         return folder / "rows.csv"
 
 
-def _work_off(collection: Collection, pool: Lanes, waiting: list[int], progress: Progress) -> None:
+def _work_off(collection: Collection, pool: Lanes | OneLane, waiting: list[int], progress: Progress) -> None:
     """Run what waits; what fails goes to the end of the queue, until its attempts are used up."""
     total = len(collection.plan)
     left = len(waiting)

@@ -159,3 +159,38 @@ class Lanes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class OneLane:
+    """:class:`Lanes` of a single mesh that is open already, in this process; it stays the caller's to close.
+
+    An error that is no ``MeshError`` comes out as it is: no further attempt would mend it.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._waiting: list[tuple[int, Setting]] = []
+
+    def submit(self, run: int, setting: Setting) -> None:
+        """See :meth:`Lanes.submit`."""
+        self._waiting.append((run, setting))
+
+    @property
+    def free(self) -> int:
+        """See :attr:`Lanes.free`."""
+        return 1 - len(self._waiting)
+
+    def completed(self) -> Iterator[Outcome]:
+        """See :meth:`Lanes.completed`; here the setting is measured."""
+        run, setting = self._waiting.pop()
+        result: Response | MeshError
+        try:
+            result = self._mesh.measure(setting.rules, setting.load)
+        except MeshError as error:
+            result = error
+        yield Outcome(run, 0, result)
+
+    def __enter__(self) -> OneLane:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...

@@ -109,6 +109,8 @@ def trace_hash(frame: pd.DataFrame) -> str:
 def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """The set with columns in the schema's order, whole numbers as int64, others as float64.
 
+    A detail that the mesh did not know of any run, an empty column, is left out.
+
     Args:
         frame: one row a run.
         source: what messages call it.
@@ -124,7 +126,8 @@ def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             raise TraceError(f"{source}: {UnknownNameError('column', name, COLUMNS)}")
     if frame.empty:
         raise TraceError(f"{source} has no rows")
-    checked = pd.DataFrame({name: _checked(frame[name], source) for name in COLUMNS if name in frame})
+    known = [name for name in COLUMNS if name in REQUIRED or (name in frame and frame[name].notna().any())]
+    checked = pd.DataFrame({name: _checked(frame[name], source) for name in known})
     excess = np.flatnonzero(checked["p200"] + checked["p503"] > 1 + _ROUNDING)
     if len(excess):
         values = checked.loc[excess[0], ["p200", "p503"]].tolist()

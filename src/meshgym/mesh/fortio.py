@@ -1,0 +1,162 @@
+"""A Fortio server sends the load in a cluster (its REST API, as in Fortio 1.75).
+
+Traps of that API: every value in a JSON body is a string, another one is ignored; ``qps`` 0 or none means 8 a
+second, full speed is -1; and a run that was answered by nothing but 503s is an HTTP 200.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from meshgym.errors import InvalidValueError, LoadError, MissingDependencyError
+from meshgym.types import Load, Response
+
+try:
+    import requests
+except ImportError as error:
+    raise MissingDependencyError("requests", "load through Fortio", "cluster") from error
+
+_FULL_SPEED = "-1"
+#: Seconds a call may take before Fortio gives it up, as long as in the embedded mesh.
+_CALL_S = 10
+#: Seconds to connect; seconds a run may take, beside what a cap on its rate makes it take.
+_CONNECT_S, _RUN_S = 5.0, 300.0
+_SOCKET_ERROR = "-1"
+
+
+class Fortio:
+    """A Fortio server and the service it calls.
+
+    Args:
+        url: of its user interface or REST API, as ``http://localhost:8080/fortio/``.
+        target_url: what it calls.
+        max_qps: calls a second at most; None for as many as come back.
+
+    Raises:
+        InvalidValueError: no URL of that kind.
+    """
+
+    def __init__(self, url: str, target_url: str, max_qps: float | None = None) -> None:
+        check_url("fortio_url", url)
+        check_url("target_url", target_url)
+        if max_qps is not None and not max_qps > 0:
+            raise InvalidValueError("max_qps", max_qps, "calls a second, above 0", "None is no limit.")
+        self.run_url = f"{url.rstrip('/').removesuffix('/fortio')}/fortio/rest/run"
+        self.target_url, self._max_qps = target_url, max_qps
+
+    def request(self, load: Load) -> dict[str, str]:
+        """The body of the request that sends ``load``."""
+        return {
+            "url": self.target_url,
+            "c": str(load.threads),
+            "n": str(load.calls),
+            "qps": _FULL_SPEED if self._max_qps is None else f"{self._max_qps:g}",
+            "timeout": f"{_CALL_S}s",
+            "p": "50,99",
+            "labels": f"meshgym {uuid.uuid4()}",
+        }
+
+    def run(self, load: Load) -> Response:
+        """Send ``load`` and wait for all answers; a run that is not waited for to the end is stopped.
+
+        Raises:
+            LoadError: Fortio does not answer, refuses, or does not make all the calls.
+        """
+        body = self.request(load)
+        limit_s = _RUN_S + (load.calls / self._max_qps if self._max_qps else 0)
+        try:
+            answer = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s))
+        except BaseException as error:
+            self._stop(body["labels"])
+            if isinstance(error, requests.RequestException):
+                raise LoadError(f"Fortio at {self.run_url} does not answer: {error}") from error
+            raise
+        result = _result(answer)
+        try:
+            return _response(result, load)
+        except (KeyError, TypeError) as error:
+            raise LoadError(f"Fortio's result lacks what is needed ({error!r}): {str(result)[:200]}") from error
+
+    def check(self) -> int:
+        """Ask for the state; returns how many runs there are.
+
+        Raises:
+            LoadError: no answer, or none of Fortio's.
+        """
+        return len(self._runs())
+
+    def _runs(self) -> dict[str, dict[str, Any]]:
+        """The runs that Fortio has now, by number."""
+        try:
+            answer = requests.get(self._rest("status"), timeout=_CONNECT_S)
+            runs: dict[str, dict[str, Any]] | None = answer.json()["Statuses"]
+        except (requests.RequestException, KeyError, TypeError) as error:
+            raise LoadError(f"no Fortio answers at {self._rest('status')}: {error}") from error
+        return runs or {}
+
+    def _rest(self, what: str) -> str:
+        return f"{self.run_url.removesuffix('run')}{what}"
+
+    def _stop(self, label: str) -> None:
+        """End our run, if it goes on; nobody else's."""
+        with suppress(LoadError, requests.RequestException):
+            for number, run in self._runs().items():
+                if run["RunnerOptions"]["Labels"] == label:
+                    requests.get(self._rest("stop"), params={"runid": number, "wait": "on"}, timeout=_CONNECT_S)
+
+
+def check_url(what: str, url: str, schemes: Sequence[str] = ("http", "https")) -> None:
+    """Refuse what is no URL, and one with a password, which would come to stand in messages and files.
+
+    Raises:
+        InvalidValueError: it will not do.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise InvalidValueError(what, url, f"a URL {' or '.join(schemes)}://HOST:PORT/")
+    if parts.username is not None:
+        raise InvalidValueError(what, f"{parts.scheme}://...@{parts.hostname}", "a URL without user and password")
+
+
+def _result(answer: requests.Response) -> dict[str, Any]:
+    """What Fortio says of a run. Only its own JSON counts: a 503 of a server in between is no result."""
+    try:
+        found = answer.json()
+    except requests.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or not {"RetCodes", "error"} & set(found):
+        text = answer.text[:100]
+        raise LoadError(f"something else than Fortio answers at {answer.url}: HTTP {answer.status_code}, {text!r}")
+    if "RetCodes" not in found or not answer.ok:
+        said = ": ".join(str(found[name]) for name in ("message", "exception") if found.get(name))
+        raise LoadError(f"Fortio refuses the run: {said or found}")
+    return found
+
+
+def _response(result: dict[str, Any], load: Load) -> Response:
+    """Fortio's result as a response. Which 503s were whose it cannot know: those details are left out."""
+    counts = {status: int(count) for status, count in result["RetCodes"].items()}
+    if sum(counts.values()) != load.calls or result["NumThreads"] != load.threads:
+        raise LoadError(
+            f"Fortio made {sum(counts.values())} of {load.calls} calls with {result['NumThreads']} of {load.threads} "
+            "threads; was the run stopped?"
+        )
+    if counts.get(_SOCKET_ERROR) == load.calls:
+        raise LoadError(f"not one of {load.calls} calls was answered: does Fortio reach {result['URL']}?")
+    ok, unavailable = counts.get("200", 0), counts.get("503", 0)
+    times = {one["Percentile"]: 1000 * one["Value"] for one in result["DurationHistogram"]["Percentiles"]}
+    return Response(
+        qps=result["ActualQPS"],
+        p200=ok / load.calls,
+        p503=unavailable / load.calls,
+        details={
+            "other_error": load.calls - ok - unavailable,
+            "latency_p50_ms": times[50],
+            "latency_p99_ms": times[99],
+            "duration_s": result["ActualDuration"] / 1e9,
+        },
+    )

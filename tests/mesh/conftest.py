@@ -1,0 +1,46 @@
+"""A cluster of stand-ins for the tests of the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mesh.standins.world import World
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter waits: what is waited for is on this machine."""
+    from meshgym.mesh import cluster, fortio, istio, sidecar
+
+    monkeypatch.setattr(cluster, "_RETRY", cluster._RETRY.new(backoff_factor=0))
+    for options in (cluster._ASKING, cluster._CHANGING):
+        monkeypatch.setitem(options, "_request_timeout", (1.0, 0.3))
+    monkeypatch.setattr(fortio, "_RUN_S", 1.0)
+    monkeypatch.setattr(istio, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(sidecar, "_APPLY_S", 1.0)
+    monkeypatch.setattr(sidecar, "_POLL_S", 0.01)
+
+
+@pytest.fixture
+def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None) -> Iterator[type[World]]:
+    """Makes the world that the kubeconfig leads to."""
+    worlds = []
+
+    def make(*arguments: object) -> World:
+        world = World(tmp_path, *arguments)
+        worlds.append(world)
+        monkeypatch.setenv("KUBECONFIG", str(world.kubeconfig))
+        return world
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    yield make
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world: type[World]) -> World:
+    return make_world()
