@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from meshgym.errors import FolderError, MeshGymError, MissingDependencyError
+from meshgym.errors import DryRun, FolderError, MeshGymError, MissingDependencyError
 
 #: Exit codes: what was asked cannot be done; stopped by Ctrl-C or SIGTERM (as shells report it).
 FAILED = 1
@@ -31,6 +31,8 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as orderly as after Ctrl-C
     try:
         chosen.function(chosen)
+    except DryRun as told:
+        print(told)
     except MeshGymError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return FAILED
