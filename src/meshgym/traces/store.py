@@ -160,7 +160,7 @@ def _locate(traces: str | Path) -> Path:
     path = Path(str(resources.files("meshgym") / "data" / "traces" / f"{traces}.parquet"))
     if not path.is_file():
         raise TraceError(
-            f"this version bundles no traces for {traces}. Collect some: meshgym collect {traces}; "
+            f"this version bundles no traces for {traces}. Collect some: meshgym collect --scenario {traces}; "
             "or give the path of a Parquet or CSV file"
         )
     return path
