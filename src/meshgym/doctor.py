@@ -91,20 +91,24 @@ def _rights(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
     """The rights that changing, or making, the rule and reaching the sidecar need."""
     from meshgym.mesh.cluster import GROUP, PLURAL
 
-    verbs = ["get", "patch", "update", *(["create", "delete"] if host else [])]
-    needed = [(verb, PLURAL, cluster.namespace, GROUP, "") for verb in verbs]
+    rule = {"group": GROUP, "resource": PLURAL, "namespace": cluster.namespace}
+    named = {**rule, "name": cluster.name}  # a role may be for this one rule only
+    needed = [{**named, "verb": verb} for verb in ("get", "patch", "update")]
+    if host:
+        needed += [{**rule, "verb": "create"}, {**named, "verb": "delete"}]
     if sidecar.pod:  # the client opens a port-forward by GET, newer clusters ask for the right to create too
-        needed += [(verb, "pods", sidecar.pod[0], "", "portforward") for verb in ("get", "create")]
-    missing = [
-        f"{verb} {resource}{f'/{subresource}' if subresource else ''} in {namespace}"
-        for verb, resource, namespace, group, subresource in needed
-        if not cluster.allowed(verb, resource, namespace, group, subresource)
-    ]
+        namespace, name = sidecar.pod
+        pod = {"resource": "pods", "subresource": "portforward", "namespace": namespace, "name": name}
+        needed += [{**pod, "verb": verb} for verb in ("get", "create")]
+    missing = [_in_words(one) for one in needed if not cluster.allowed(**one)]
     if missing:
-        raise AccessDeniedError(
-            f"rights are missing: {', '.join(missing)}; docs/live.md has a manifest that gives them"
-        )
+        raise AccessDeniedError(f"rights are missing: {', '.join(missing)}; see the manifest in docs/live.md")
     return f"all {len(needed)} rights are there"
+
+
+def _in_words(right: dict[str, str]) -> str:
+    what = "/".join(filter(None, (right["resource"], right.get("subresource"))))
+    return f"{right['verb']} {what} in {right['namespace']}"
 
 
 def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:

@@ -134,12 +134,14 @@ class Cluster:
         with self._asked("read the version of"):
             return str(client.VersionApi(self._api).get_code(**_ASKING).git_version)
 
-    def allowed(self, verb: str, resource: str, namespace: str, group: str = "", subresource: str = "") -> bool:
-        """Whether this user may do that (SelfSubjectAccessReview)."""
-        about = client.V1ResourceAttributes(
-            verb=verb, resource=resource, namespace=namespace, group=group, subresource=subresource
-        )
-        review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=about))
+    def allowed(self, **what: Any) -> bool:
+        """Whether this user may do that (SelfSubjectAccessReview).
+
+        Args:
+            what: ``verb``, ``resource``, ``namespace``, and as need be ``group``, ``subresource`` and ``name``.
+        """
+        spec = client.V1SelfSubjectAccessReviewSpec(resource_attributes=client.V1ResourceAttributes(**what))
+        review = client.V1SelfSubjectAccessReview(spec=spec)
         with self._asked("review the rights to"):
             answer = client.AuthorizationV1Api(self._api).create_self_subject_access_review(review, **_ASKING)
         return answer.status is not None and answer.status.allowed

@@ -90,8 +90,8 @@ class IstioMesh(Mesh):
         self._sent = self._runs = 0
         self._closed = False
         with ExitStack() as opening:  # lets go what was taken if a later step fails
-            self._journal = opening.enter_context(Journal(Path(journal or _journal_path(self._cluster))))
-            self._rule = borrow(self._cluster, self._journal, host)
+            file = opening.enter_context(Journal(Path(journal or _journal_path(self._cluster))))
+            self._rule = borrow(self._cluster, file, host)
             opening.enter_context(_OnSigterm())
             atexit.register(self.close)
             self._open = opening.pop_all()
