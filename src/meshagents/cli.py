@@ -1,4 +1,4 @@
-"""The ``meshagents`` command: from a real Envoy to a validated decision."""
+"""The meshagents command: from a real Envoy to a validated decision."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(command)
     command.add_argument("--preset", default="default", help="default, paper or paper*5")
     command.add_argument("--epochs", type=int, help="default: the preset's")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=int, default=0, help="of weights, exploration and contexts (default: 0)")
     command.add_argument("--out", type=Path, default=Path("agents/agent.npz"), help="file; gone on with if it is there")
     command.set_defaults(function=commands.train)
 

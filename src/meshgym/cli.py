@@ -1,4 +1,4 @@
-"""The ``meshgym`` command: collect traces, fit simulators, look at scenarios, check the machine."""
+"""The meshgym command: collect traces, fit simulators, look at scenarios, check the machine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("sets", nargs="*", default=SCENARIO_NAMES, help="names or files (default: the bundled sets)")
     command.add_argument("--authors", action="store_true", help="the sets are the authors' own files, e.g. S1.csv.gz")
     command.add_argument("--seeds", type=int, default=3, help="splits and trainings of each (default: 3)")
-    command.add_argument("--split", choices=["settings", "blocks"], nargs="+", default=["settings"])
+    command.add_argument(
+        "--split",
+        choices=["settings", "blocks"],
+        nargs="+",
+        default=["settings"],
+        help="what the test part is drawn by: settings, or blocks of successive runs (default: settings)",
+    )
     command.add_argument("--jobs", type=int, default=2, help="processes side by side (default: 2)")
     command.add_argument("--out", type=Path, default=Path("table4"), help="folder (default: table4)")
     command.set_defaults(function=_table4)
