@@ -125,6 +125,7 @@ class LearningAgent(Agent):
         return twin
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
         return self._choose(observation, self.config.epsilon_at(self.progress) if explore else 0.0, service)
 
     def update(self, transition: Transition) -> float:

@@ -29,6 +29,7 @@ class RandomAgent(Agent):
         self.rng = np.random.default_rng(seed)
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
         counts = self.task.actions if service is None else self.task.actions[service]
         leading = np.shape(observation)[: -1 if service is not None else -self.task.low.ndim]
         return self.rng.integers(counts, size=(*leading, *counts.shape))
@@ -45,6 +46,7 @@ class FixedAgent(Agent):
         self.action = np.asarray(action, dtype=np.int64)
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
         return np.broadcast_to(self.action, (*np.shape(observation)[:-1], *self.action.shape)).copy()
 
 
@@ -75,6 +77,7 @@ class OracleAgent(Agent):
         )
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
         observation = np.asarray(observation, dtype=np.float64)
         seen = np.repeat(observation.reshape(-1, observation.shape[-1]), len(self.values), axis=0)
         tried = np.tile(self.values, (len(seen) // len(self.values), 1))

@@ -57,6 +57,7 @@ class FakeMesh(Mesh):
         )
 
     def close(self) -> None:
+        """See :meth:`Mesh.close`."""
         self._closed = True
 
 

@@ -136,6 +136,7 @@ class EmbeddedMesh(Mesh):
         return empty | fresh | {name: value.strip('"') for name, value in short.items()}
 
     def close(self) -> None:
+        """See :meth:`Mesh.close`."""
         self._envoys.close()
 
 
