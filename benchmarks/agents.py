@@ -1,10 +1,11 @@
 """How soon agents are good: ours beside Stable-Baselines3's DQN, on one environment, in one process.
 
     pip install stable-baselines3
-    python benchmarks/agents.py S2 --control calls --limit 600
+    python benchmarks/agents.py S3 --control calls --limit 600
 
 Both have two hidden layers of 512 and gamma 0, inputs scaled to -1..1 and rewards around 0 and 1. Time is
 counted while they train, not while they are evaluated. An untrained simulator stands in where none is bundled.
+Where one fixed action has nearly all there is, a goal of 99 % says little: its share is shown.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def theirs(watch: Watch, service: Service, rewards: tuple[float, float], seed: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenario", nargs="?", default="S2")
+    parser.add_argument("scenario", nargs="?", default="S3")
     parser.add_argument("--control", default="calls", choices=["calls", "threads"])
     parser.add_argument("--simulator", help="a simulator file (default: the bundled one)")
     parser.add_argument("--limit", type=float, default=600, help="seconds of training for each (default: 600)")
@@ -128,6 +129,8 @@ def main() -> None:
     rewards = grid.view(chosen.control)[1]
     scale = (float(rewards.mean()), float(rewards.std()))
     config = Config()
+    fixed = rewards.mean(axis=0).max() / rewards.max(axis=1).mean()
+    print(f"share of the oracle's reward that the best fixed action has: {fixed:.2%}")
     print(f"{'':<34} {'share':>7} {'interact.':>9} {'training':>10} {'rate':>9}")
     candidates = {
         "meshagents, default": lambda watch: ours(watch, service, config, chosen.seed),

@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 #: From the mesh to the report; nothing imports from further down.
 ORDER = [
     "meshgym.errors",
+    "meshgym.files",
     "meshgym.types",
     "meshgym.rewards",
     "meshgym.scenarios",

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from meshagents.agent import LearningAgent
 from meshagents.config import Config
@@ -21,15 +19,12 @@ from meshagents.qlearner import QLearner
 from meshagents.replay import Transition
 from meshagents.task import Task
 from meshagents.training import History
-from meshgym.errors import FolderError
-
-Arrays = dict[str, NDArray[Any]]
+from meshgym.files import UNREADABLE, Arrays, read_arrays, write_arrays
 
 #: Version of the file's layout.
 SCHEMA = 1
 AGENTS: dict[str, type[LearningAgent]] = {"dqn": DQN, "independent": Independent, "dependent": Dependent}
 _TASK = ("low", "high", "actions")
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, BadZipFile)
 
 
 def save_agent(path: str | Path, agent: LearningAgent, history: History | None = None) -> Path:
@@ -43,7 +38,6 @@ def save_agent(path: str | Path, agent: LearningAgent, history: History | None =
     Raises:
         FolderError: the file cannot be written.
     """
-    path = Path(path)
     names = {kind: name for name, kind in AGENTS.items()}
     about = {
         "schema": SCHEMA,
@@ -66,15 +60,7 @@ def save_agent(path: str | Path, agent: LearningAgent, history: History | None =
         arrays |= {f"best{i}.{name}": tensor.numpy() for name, tensor in weights.items()}
     history = history or History()
     arrays |= {f"history.{name}": np.array(column) for name, column in vars(history).items()}
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise FolderError(f"cannot write the agent {path}: {error}") from error
-    return path
+    return write_arrays(path, arrays, "the agent")
 
 
 def load_agent(path: str | Path) -> tuple[LearningAgent, History]:
@@ -84,8 +70,7 @@ def load_agent(path: str | Path) -> tuple[LearningAgent, History]:
         AgentError: no such file, a damaged one, or one of another kind or version.
     """
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
+        arrays = read_arrays(path)
         about = json.loads(str(arrays["about"]))
         if about["schema"] != SCHEMA:
             raise AgentError(
@@ -94,7 +79,7 @@ def load_agent(path: str | Path) -> tuple[LearningAgent, History]:
         return _restore(arrays, about)
     except FileNotFoundError:
         raise AgentError(f"there is no agent file {path}. Train one with: meshagents train") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise AgentError(f"{path} is no agent file, or a damaged one ({error}). Train it again") from error
 
 

@@ -108,8 +108,10 @@ def test_reset_options_are_refused(arguments: dict[str, Any], make: Any) -> None
         env.reset(options={"rules": 1})
 
 
-@pytest.mark.parametrize(("argument", "value"), [("num_envs", 0), ("max_episode_steps", 0), ("num_envs", -3)])
-def test_numbers_of_the_vector_environment(arguments: dict[str, Any], argument: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("argument", "value"), [("num_envs", 0), ("max_episode_steps", 0), ("num_envs", -3), ("num_envs", 2.5)]
+)
+def test_numbers_of_the_vector_environment(arguments: dict[str, Any], argument: str, value: float) -> None:
     with pytest.raises(InvalidValueError, match=f"{argument} is {value}; allowed: a whole number, at least 1"):
         gym.make_vec("MeshResilience-v0", **{**arguments, argument: value})
 
@@ -143,6 +145,10 @@ def test_a_scenario_without_a_simulator(shop: Scenario) -> None:
         ({"beta": -0.1}, "beta is -0.1; allowed: a finite number, 0 and above"),
         ({"beta": float("nan")}, "beta is nan"),
         ({"max_episode_steps": 0}, "max_episode_steps is 0"),
+        ({"max_episode_steps": 1.5}, "max_episode_steps is 1.5"),
+        ({"services": ["S9"]}, "scenario is 'S9'; allowed: S1, S2"),
+        ({"reward": "worst"}, "reward is 'worst'"),
+        ({"contexts": "trace"}, "contexts is 'trace'"),
         ({"render_mode": "human"}, "render_mode is 'human'"),
     ],
 )

@@ -82,6 +82,8 @@ def test_a_step_worked_out_by_hand(shop: Scenario) -> None:
 def test_limits_on_load(shop: Scenario) -> None:
     with pytest.raises(InvalidValueError, match="largest number of calls in scenario shop is 60; allowed: at most"):
         LiveIstioEnv(shop, mesh=FakeMesh(), max_calls_per_step=59)
+    with pytest.raises(InvalidValueError, match="max_calls_per_step=nan"):
+        LiveIstioEnv(shop, mesh=FakeMesh(), max_calls_per_step=float("nan"))  # type: ignore[arg-type]
     mesh = FakeMesh()
     env = LiveIstioEnv(shop, mesh=mesh, control="both", max_calls_per_step=60, max_calls=100)
     env.reset(seed=0)

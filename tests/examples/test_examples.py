@@ -6,12 +6,16 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+import pandas as pd
 import pytest
 
-from meshgym.errors import SimulatorError
-from meshgym.scenarios import Scenario
-from meshgym.simulator import Simulator, load_simulator
+from meshgym.cli import main
+from meshgym.scenarios import Scenario, load_scenario
+from meshgym.simulator import Simulator
+from meshgym.testing import FakeMesh
+from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Setting
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -53,11 +57,33 @@ def test_own_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("name", ["vector_dqn"])
-def test_on_a_bundled_simulator(name: str) -> None:
-    try:
-        load_simulator("S2")
-    except SimulatorError as error:
-        pytest.skip(str(error))
-    random, greedy = _run(name)
-    assert greedy > 2 * random
+def test_traces_from_elsewhere_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop_text: str) -> None:
+    """No service to embed, no more columns than required: a file of each is enough for an environment."""
+    monkeypatch.chdir(tmp_path)
+    Path("shop.toml").write_text(shop_text.partition("[service]")[0])
+    generator = np.random.default_rng(0)
+    ranges = load_scenario("shop.toml").ranges
+    rows = np.column_stack([generator.choice(span.values, 300) for span in ranges.values()])
+    questions = [Setting.from_row(row) for row in rows]
+    answers = [FakeMesh().measure(one.rules, one.load).to_dict() for one in questions]
+    frame = pd.DataFrame(rows, columns=list(SETTING_NAMES)).join(pd.DataFrame(answers)[list(RESPONSE_NAMES)])
+    frame.to_parquet("shop.parquet")
+
+    assert main(["fit", "--scenario", "shop.toml", "--traces", "shop.parquet"]) == 0
+
+    own: dict[str, Any] = {"scenario": "shop.toml", "control": "both"}
+    simulated = gym.make("meshgym:MeshResilience-v0", simulator="simulators/shop.npz", **own)
+    live = gym.make("meshgym:LiveIstio-v0", mesh=FakeMesh(), **own)
+    errors = []
+    for env in (simulated, live):
+        env.reset(seed=0)
+    for _ in range(50):
+        action = generator.integers([3, 4])
+        errors.append(simulated.step(action)[4]["p503"] - live.step(action)[4]["p503"])
+    assert np.abs(errors).mean() < 0.1
+
+
+@pytest.mark.learning
+def test_vector_loop_on_a_bundled_simulator() -> None:
+    random, greedy = _run("vector_dqn")
+    assert greedy > 1.2 * random

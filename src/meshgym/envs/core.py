@@ -186,6 +186,17 @@ def simulated_core(
     return Core(scenario, control, TableResponses(chosen, scenario), reward, contexts, copies)
 
 
+def check_count(name: str, value: object) -> int:
+    """``value`` itself.
+
+    Raises:
+        InvalidValueError: it is no whole number of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidValueError(name, value, "a whole number, at least 1")
+    return int(value)
+
+
 def refuse_options(options: Mapping[str, Any] | None, ignored: frozenset[str] = frozenset()) -> None:
     """No environment has reset options; one that is given is a mistake.
 

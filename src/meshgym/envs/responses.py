@@ -78,7 +78,7 @@ class MeshResponses:
 
     def __init__(self, mesh: Mesh | None, scenario: Scenario, max_calls_per_step: int, max_calls: int) -> None:
         largest = scenario.actions["calls"][-1]
-        if largest > max_calls_per_step:
+        if not largest <= max_calls_per_step:  # so that NaN is no limit that all loads pass
             raise InvalidValueError(
                 f"largest number of calls in scenario {scenario.name}",
                 largest,
@@ -101,7 +101,7 @@ class MeshResponses:
         if self.mesh is None:
             raise MeshError("there is no mesh to ask: the environment is closed. Call reset() to start it again")
         load = Load(*(values[choice] for values, choice in zip(self._values, (threads, calls), strict=True)))
-        if self.sent + load.calls > self._max_calls:
+        if not self.sent + load.calls <= self._max_calls:
             raise LoadError(
                 f"{load.calls} calls more would exceed max_calls={self._max_calls}: {self.sent} are sent already. "
                 "Make a new environment with a higher max_calls if the service can take it."

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import Info, Observation, refuse_options, simulated_core
+from meshgym.envs.core import Info, Observation, check_count, refuse_options, simulated_core
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward, share_between_services
@@ -61,15 +61,13 @@ class Services:
             raise InvalidValueError("number of simulators", len(simulators), f"one a service: {len(services)}")
         if not 0 <= beta < np.inf:
             raise InvalidValueError("beta", beta, "a finite number, 0 and above")
-        if max_episode_steps < 1:
-            raise InvalidValueError("max_episode_steps", max_episode_steps, "a whole number, at least 1")
         chosen = [None] * len(services) if simulators is None else simulators
         self.cores = [
             simulated_core(scenario, control, simulator, reward, contexts)
             for scenario, simulator in zip(services, chosen, strict=True)
         ]
         self.beta = beta if len(self.cores) > 1 else 0.0
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self._steps = 0
 

@@ -20,6 +20,7 @@ from meshgym.envs.core import (
     EPISODE_STEPS,
     Info,
     Observation,
+    check_count,
     refuse_options,
     simulated_core,
 )
@@ -58,11 +59,8 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
     ) -> None:
-        for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
-            if value < 1:
-                raise InvalidValueError(name, value, "a whole number, at least 1")
-        self.num_envs = num_envs
-        self.max_episode_steps = max_episode_steps
+        self.num_envs = check_count("num_envs", num_envs)
+        self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
         self._core = simulated_core(scenario, control, simulator, reward, contexts, copies=num_envs)
         self.actions = self._core.actions
         self.single_action_space = self.actions.space

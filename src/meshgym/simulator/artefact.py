@@ -8,26 +8,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import FolderError, InvalidValueError, SimulatorError
+from meshgym.errors import InvalidValueError, SimulatorError
+from meshgym.files import UNREADABLE, Arrays, read_arrays, write_arrays
 from meshgym.simulator.features import FEATURE_NAMES, derive, encode
 from meshgym.simulator.network import Ensemble
 from meshgym.types import SETTING_NAMES
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
-Arrays = dict[str, NDArray[Any]]
 
 #: Version of the file's layout and of :data:`FEATURE_NAMES`; raised when either changes.
 SCHEMA = 1
 #: Standard deviations on either side of the expected measurement that hold 90 % of single runs.
 NINETY = 1.6448536269514722
-#: What NumPy and zipfile raise on files that are damaged, or none of theirs.
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -172,17 +169,7 @@ class Simulator:
         Raises:
             FolderError: the file cannot be written.
         """
-        path = Path(path)
-        arrays = _to_arrays(self) | {"sha256": np.array(self.sha256)}
-        partial = path.with_name(path.name + ".partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            partial.replace(path)
-        except OSError as error:
-            raise FolderError(f"cannot write the simulator {path}: {error}") from error
-        return path
+        return write_arrays(path, _to_arrays(self) | {"sha256": np.array(self.sha256)}, "the simulator")
 
     @classmethod
     def load(cls, path: str | Path) -> Simulator:
@@ -193,11 +180,10 @@ class Simulator:
         """
         remedy = "Fit it again with: meshgym fit"
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in content.files}
+            arrays = read_arrays(path)
         except FileNotFoundError:
             raise SimulatorError(f"there is no simulator file {path}. {remedy}") from None
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {remedy}") from error
         if not {"identity", "sha256"} <= set(arrays):
             raise SimulatorError(f"{path} is an .npz file, but no simulator. {remedy}")
