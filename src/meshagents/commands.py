@@ -35,7 +35,7 @@ def quickstart(chosen: argparse.Namespace) -> None:
     print(findings.table.map(str).to_string())
     share = findings.evaluation.share
     print(f"\nOn all {findings.evaluation.contexts} contexts, simulated: {share:.1%} of the oracle's reward.")
-    print(f"\n{findings.decision}\n\nFigures, tables and configuration: {folder}")
+    print(f"\n{findings.decision}\n\nAll of it on a page: {folder / 'report.html'}")
     print(f"Took {time.monotonic() - started:.0f} s.")
 
 

@@ -25,8 +25,9 @@ FloatArray = NDArray[np.float64]
 #: Settings of each policy under each context, shape (contexts, 9), columns ``SETTING_NAMES``.
 Decisions = Mapping[str, FloatArray]
 
-#: The policy that all others are compared with.
+#: The policy that all others are compared with, and the others of :func:`with_yardsticks`.
 BASELINE = "random"
+FIXED, AGENT, ORACLE = "best fixed action", "agent", "oracle"
 #: Decimals that settings keep in the file of a collection.
 _DECIMALS = 6
 
@@ -88,9 +89,9 @@ def with_yardsticks(
         agent, contexts, scenario, control, service: see :func:`decide`.
     """
     policies = {
-        "best fixed action": FixedAgent(fixed_action),
-        "agent": agent.best(),
-        "oracle": OracleAgent(simulator, scenario, control),
+        FIXED: FixedAgent(fixed_action),
+        AGENT: agent.best(),
+        ORACLE: OracleAgent(simulator, scenario, control),
     }
     decided = {name: decide(policy, contexts, scenario, control, service) for name, policy in policies.items()}
     return {BASELINE: contexts, **decided}

@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 LARGE = 2.0
 #: Different settings from which on a gap is put down to inputs.
 LEAST_SETTINGS = 30
-UNITS = {"qps": "1/s", "p503": "share"}
+UNITS = {"qps": " 1/s", "p503": ""}
 _SETTINGS = list(SETTING_NAMES)
 
 
@@ -111,21 +111,23 @@ def blame(validated: Validated, seed: int = 0) -> pd.DataFrame:
 
 
 def in_words(found: pd.DataFrame, blamed: pd.DataFrame) -> list[str]:
-    """A sentence an output: how large the gap is, and where it is large, which inputs it depends on."""
+    """A sentence an output: how large the gap is, and where it is large, how much of it depends on which inputs."""
     gaps_of_all = found[found["policy"] == "all"].to_dict("records")
     return [_sentence(gap, blamed[blamed["output"] == gap["output"]]) for gap in gaps_of_all]
 
 
 def _sentence(gap: dict[Hashable, Any], blamed: pd.DataFrame) -> str:
-    size = f"{gap['output']}: {gap['rms']:.3g} {UNITS[gap['output']]} off (root mean square)"
+    unit, bias = UNITS[gap["output"]], gap["bias"].estimate
+    size = f"{gap['output']}: {gap['rms']:.3g}{unit} off (root mean square), {bias:+.3g}{unit} on average"
     if not math.isfinite(gap["multiple"]):
         return f"{size}; there is no noise between repeats to compare it with."
-    size += f", {gap['multiple']:.1f} times the noise between repeats ({gap['noise']:.3g})"
+    size += f"; {gap['multiple']:.1f} times the noise between repeats ({gap['noise']:.3g})"
     if gap["multiple"] <= LARGE:
         return f"{size}: small."
+    same = f"{size}: large. {bias**2 / gap['rms'] ** 2:.0%} of its square is the same everywhere; "
     explained = blamed["explained"].max() if len(blamed) else 0
     if not explained:
-        return f"{size}: large, and the inputs do not explain it."
+        return f"{same}no input explains the rest."
     pairs = zip(blamed["input"][:3], blamed["importance"][:3], strict=True)
     first = ", ".join(f"{name} ({share:.0%})" for name, share in pairs if share > 0)
-    return f"{size}: large. A model of the inputs explains {explained:.0%} of its variance; most important: {first}."
+    return f"{same}the inputs explain {explained:.0%} of the rest, first of all {first}."

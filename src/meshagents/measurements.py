@@ -69,26 +69,27 @@ def measure(
         The runs, with the columns of a trace set. Those that failed every time are not among them.
 
     Raises:
-        FolderError, TraceError: a folder that cannot be written or read.
+        FolderError, TraceError: a folder that cannot be written or read, or that somebody else measures for.
         MeshGymError: the mesh does not come up, or fails run after run; what was measured is kept.
     """
-    from meshgym.traces.collect import collect  # needs packages that the rest does without
+    from meshgym.traces.collect import collect, lock  # needs packages that the rest does without
 
     plan = interleave(decisions, repeats, seed)
-    left = _missing(plan, read_runs(folder, scenario, mesh))
-    there = len(plan) - len(left)
-    progress(there, len(plan))
-    if len(left):
-        collect(
-            scenario,
-            folder / f"{len(list(folder.glob('*/'))) + 1:03}",
-            seed=seed,
-            plan=left,
-            lanes=lanes,
-            mesh=mesh,
-            progress=lambda done, total: progress(there + done, there + total),
-        )
-    return _frame(plan).merge(read_runs(folder, scenario, mesh), on=_RUN)
+    with lock(folder):
+        left = _missing(plan, read_runs(folder, scenario, mesh))
+        there = len(plan) - len(left)
+        progress(there, len(plan))
+        if len(left):
+            collect(
+                scenario,
+                folder / f"{len(list(folder.glob('*/'))) + 1:03}",
+                seed=seed,
+                plan=left,
+                lanes=lanes,
+                mesh=mesh,
+                progress=lambda done, total: progress(there + done, there + total),
+            )
+        return _frame(plan).merge(read_runs(folder, scenario, mesh), on=_RUN)
 
 
 def interleave(decisions: Decisions, repeats: int, seed: int) -> Plan:

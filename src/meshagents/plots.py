@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from meshagents.decisions import BASELINE
 from meshagents.training import rolling_mean
 
 FloatArray = NDArray[np.float64]
@@ -73,7 +74,7 @@ def ratios(table: pd.DataFrame) -> Figure:
     Args:
         table: columns ``policy``, ``live_ratio``, ``live_ratio_low``, ``live_ratio_high`` and ``sim_ratio``.
     """
-    table = table[table["policy"] != "random"].iloc[::-1].replace([np.inf, -np.inf], np.nan)
+    table = table[table["policy"] != BASELINE].iloc[::-1].replace([np.inf, -np.inf], np.nan)
     figure = Figure(figsize=(7, 0.9 + 0.32 * len(table)))
     axes = figure.subplots()
     rows = np.arange(len(table))

@@ -15,8 +15,10 @@ from meshagents import plots
 from meshagents.cards import MEASURED, write_run, write_validation
 from meshagents.config import Config
 from meshagents.configurations import load_configuration
+from meshagents.decisions import AGENT
 from meshagents.evaluation import Evaluation
 from meshagents.measurements import Bar
+from meshagents.report import write_report
 from meshagents.runs import Service, evaluate_agent, train_agent
 from meshagents.storage import save_agent
 from meshagents.training import History
@@ -79,7 +81,7 @@ class Findings:
 
 
 def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
-    """Do the whole way; traces already in ``folder`` are used, the rest is done again.
+    """Do the whole way; what was collected and measured in ``folder`` is used, the rest is done again.
 
     Args:
         settings: what to do.
@@ -121,10 +123,11 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
     (validated,) = validate_agent(agent, configuration, [service], [evaluation], folder / MEASURED, measuring, bar=bar)
     write_validation(folder, configuration.name, measuring, [service], [validated])
     replayed = validated.replayed
-    chosen = replayed[replayed["policy"] == "agent"]
+    chosen = replayed[replayed["policy"] == AGENT]
     strongest = chosen.iloc[int(chosen["reward_live"].argmax())]
     _draw(folder, replayed, history)
     plots.save(_surface(simulator, scenario, strongest), folder / "reward_surface.png")
+    write_report(folder)
     return Findings(summary(replayed), evaluation, in_words(strongest), replayed)
 
 

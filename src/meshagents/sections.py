@@ -13,10 +13,9 @@ import pandas as pd
 
 from meshagents import plots
 from meshagents.cards import GAPS, INPUTS, RATIOS, REPLAYED
-from meshagents.decisions import BASELINE
+from meshagents.decisions import AGENT, BASELINE, FIXED, ORACLE
 from meshagents.experiments import figure7
-from meshagents.gap import UNITS
-from meshagents.statistics import Interval
+from meshagents.statistics import Interval, short
 
 #: What a command wrote of itself, see :mod:`meshagents.cards`.
 Card = Mapping[str, Any]
@@ -116,7 +115,7 @@ def _validation(card: Card, folder: Path) -> Iterator[Section]:
 
 def _verdict(rows: pd.DataFrame) -> Iterator[str]:
     """What came of the agent, in a sentence."""
-    for _, row in rows[rows["policy"] == "agent"].iterrows():
+    for _, row in rows[rows["policy"] == AGENT].iterrows():
         yield (
             f"{row['scenario']}: the agent's loads drew {row['live_ratio']:.2f} times as many 503s a second from the "
             f"real mesh as random ones (95 % interval {row['live_ratio_low']:.2f} to {row['live_ratio_high']:.2f}); "
@@ -144,14 +143,13 @@ def _gap_section(sentences: list[str], gaps: pd.DataFrame, inputs: pd.DataFrame,
             *(_number(row[name]) for name in ("rms", "noise", "multiple")),
             "" if math.isnan(row["covered"]) else f"{row['covered']:.0%}",
         ]
-        for _, row in gaps.iterrows()
+        for _, row in gaps[gaps["policy"].isin(["all", BASELINE, FIXED, AGENT, ORACLE])].iterrows()
     ]
     header = [
         "settings of", "simulated", "measured", "measured less simulated", "root mean square", "noise",
         "multiple of the noise", "runs in the 90 % interval",
     ]  # fmt: skip
-    units = ", ".join(f"{name} in {unit}" if unit != "share" else f"{name} as a share" for name, unit in UNITS.items())
-    section.blocks.append(Table(f"The gap ({units})", header, cells))
+    section.blocks.append(Table("The gap (qps in 1/s, p503 as a share)", header, cells))
     inputs = inputs[inputs["explained"] > 0]
     if len(inputs):
         caption = (
@@ -166,7 +164,7 @@ def _grouped(replayed: pd.DataFrame) -> pd.DataFrame:
     """With few enough names of policies for a legend."""
     if replayed["policy"].nunique() <= 5:
         return replayed
-    kinds = {name: "best fixed action" if name.startswith("best fixed") else "agents" for name in replayed["policy"]}
+    kinds = {name: FIXED if name.startswith("best fixed") else "agents" for name in replayed["policy"]}
     return replayed.assign(policy=replayed["policy"].map({**kinds, BASELINE: BASELINE}))
 
 
@@ -267,7 +265,7 @@ def _interval(row: pd.Series[Any], name: str, estimate: str = "") -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else ""
+    return short(value) if math.isfinite(value) else ""
 
 
 #: By kind of card, in the order of a page.

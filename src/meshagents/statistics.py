@@ -23,7 +23,12 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.estimate:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{short(self.estimate)} [{short(self.low)}, {short(self.high)}]"
+
+
+def short(value: float) -> str:
+    """Three significant digits, or whole thousands in full."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 #: Where there is nothing to estimate.

@@ -15,6 +15,7 @@ from meshagents.decisions import draw_contexts
 from meshagents.measurements import interleave, measure, read_runs
 from meshgym.errors import TraceError
 from meshgym.scenarios import parse_scenario
+from meshgym.traces.collect import lock
 from meshgym.types import SETTING_NAMES
 
 RUN = [*SETTING_NAMES, "repeat"]
@@ -95,6 +96,11 @@ def test_damaged_measurements_are_named(decisions, shop, tmp_path):
     path.write_text(path.read_text().replace("\n1,", "\n-1,"))
     with pytest.raises(TraceError, match=r"rows\.csv.*http1_max_pending_requests"):
         read_runs(tmp_path, shop, FakeMesh())
+
+
+def test_only_one_measures_for_a_folder(decisions, shop, tmp_path):
+    with lock(tmp_path), pytest.raises(TraceError, match="another collector"):
+        measured(decisions, shop, tmp_path)
 
 
 KILLED = """

@@ -71,7 +71,7 @@ class Collection:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:  # closes what was opened if a later step fails
-            opening.enter_context(_lock(self.folder))
+            opening.enter_context(lock(self.folder))
             self._check_identity()
             self._rows = opening.enter_context(_AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
             self._failed = opening.enter_context(_AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
@@ -124,8 +124,13 @@ class Collection:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Only one collector writes to a folder; the system frees the lock of one that was killed."""
+def lock(folder: Path) -> Iterator[None]:
+    """Only one collector writes to a folder; the system frees the lock of one that was killed.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        TraceError: another one is writing to it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("w")
@@ -207,7 +212,8 @@ def collect(
         seed: of the plan.
         plan: another one than :func:`make_plan` draws from ``rows`` and ``seed``.
         lanes: meshes that measure side by side, 1..64.
-        make_mesh: makes another mesh than the embedded Envoy for each lane (picklable, no arguments).
+        make_mesh: makes another mesh than the embedded Envoy for each lane (picklable, no arguments); its process
+            is killed if the collection ends early.
         mesh: a mesh that is open already, to measure with it in this process; it stays the caller's to close.
         progress: called after every run.
 
