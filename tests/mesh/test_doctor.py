@@ -105,6 +105,21 @@ def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
     assert world.restored
 
 
+def test_a_collection_stops_where_somebody_else_changes_the_rule(world, tmp_path, shop_text):
+    command = [sys.executable, "-m", "meshgym.cli", *collect(world, tmp_path, shop_text, "--rows", "400")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while len(world.sent) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        theirs = world.api.put("default", "httpbin", {"host": "httpbin", "trafficPolicy": {}})
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.count("meshgym: error: somebody else changed DestinationRule default/httpbin") == 1
+    assert "Traceback" not in said
+    assert world.rule == theirs
+    assert (tmp_path / "rows" / "rows.csv").read_text().count("\n") >= 2
+
+
 def test_a_dry_run_of_a_command(world, tmp_path, shop_text, capsys):
     assert main(collect(world, tmp_path, shop_text, "--dry-run")) == 0
     assert "A dry run: nothing was sent" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from meshgym.errors import (
     RulesRefusedError,
 )
 from meshgym.mesh.certificates import make_certificates
+from meshgym.mesh.cluster import Cluster
 from meshgym.mesh.istio import IstioMesh
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
@@ -116,6 +117,22 @@ def test_without_a_usable_kubeconfig(world, config, message):
 def test_an_unknown_context(world):
     with pytest.raises(ClusterError, match=r"no cluster: .*production"):
         IstioMesh(**world.arguments(context="production"))
+
+
+def test_in_a_pod_its_own_account_is_used(world, tmp_path, monkeypatch):
+    for name in ("SERVICE_TOKEN_FILENAME", "SERVICE_CERT_FILENAME"):
+        (tmp_path / name).write_text("something")
+        monkeypatch.setattr(f"kubernetes.config.incluster_config.{name}", str(tmp_path / name))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    for name, value in {"HOST": "10.1.2.3", "PORT": "443"}.items():
+        monkeypatch.setenv(f"KUBERNETES_SERVICE_{name}", value)
+    with pytest.raises(ClusterError, match="no cluster"):
+        Cluster("default", "httpbin", context="production")
+    monkeypatch.delenv("KUBECONFIG")
+    assert Cluster("default", "httpbin").server == "https://10.1.2.3:443"
+    (tmp_path / "SERVICE_TOKEN_FILENAME").unlink()
+    with pytest.raises(ClusterError, match="no cluster"):
+        Cluster("default", "httpbin")
 
 
 def test_tls_is_verified(world, tmp_path):

@@ -184,15 +184,18 @@ class _NotFoundError(ConflictError):
 def _configuration(context: str | None) -> client.Configuration:
     """Where the API server is and how it knows us."""
     configuration = client.Configuration()
+    file = os.environ.get("KUBECONFIG")
+    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ and file is None and context is None
     try:
-        config.load_kube_config(  # type: ignore[no-untyped-call]
-            os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
-        )
+        try:
+            config.load_kube_config(file, context, configuration)  # type: ignore[no-untyped-call]
+        except ConfigException:
+            if not in_a_pod:
+                raise
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, yaml.YAMLError) as error:
-        if context is not None or "KUBERNETES_SERVICE_HOST" not in os.environ:
-            remedy = "set KUBECONFIG, or choose one of `kubectl config get-contexts`"
-            raise ClusterError(f"no cluster: {error}; {remedy}") from None
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        remedy = "set KUBECONFIG, or choose one of `kubectl config get-contexts`"
+        raise ClusterError(f"no cluster: {error}; {remedy}") from None
     if not configuration.verify_ssl:
         raise ClusterError(
             f"the kubeconfig turns TLS verification off for {configuration.host}; "

@@ -177,8 +177,8 @@ class IstioMesh(Mesh):
             RestoreError: the rule cannot be put back now; ``meshgym doctor --restore`` does so later.
         """
         self._closed = True
-        self._rule.give_back()
         atexit.unregister(self.close)
+        self._rule.give_back()
         self._open.close()
 
 
