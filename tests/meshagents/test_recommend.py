@@ -23,30 +23,38 @@ LOADS = [Load(1, 20), Load(4, 60), Load(2, 40)]
 
 
 @pytest.fixture
-def answered(shop, simulator):
-    """200s a second of every combination of rules under every load of the shop, shape (108, 12), one by one."""
+def rates(shop, simulator):
+    """200s and 503s a second of all rules under all loads of the shop, shape (2, 108, 12), asked one by one."""
     with SimulatedMesh(simulator) as mesh:
         rules = [TrafficRules(*row) for row in shop.rule_grid()]
         answers = [[mesh.measure(one, load) for load in all_loads(shop)] for one in rules]
-    return np.array([[answer.qps * answer.p200 for answer in row] for row in answers])
+    return np.array(
+        [[[answer.qps * getattr(answer, n) for answer in row] for row in answers] for n in ("p200", "p503")]
+    )
 
 
 @pytest.mark.parametrize(("criterion", "over"), [("worst", np.min), ("mean", np.mean)])
-def test_the_best_rules_are_the_best_of_all(shop, simulator, answered, criterion, over):
+def test_the_best_rules_are_the_best_of_all(shop, simulator, rates, criterion, over):
+    answered, refused = rates
     score = over(answered / answered.max(axis=0), axis=1)
     rules, found = best_rules(simulator, shop, all_loads(shop), criterion=criterion)
-    assert score[shop.rule_grid().tolist().index(list(rules.to_dict().values()))] == pytest.approx(score.max())
-    assert (found.best, found.median, found.lowest) == pytest.approx((score.max(), np.median(score), score.min()))
+    taken = shop.rule_grid().tolist().index(list(rules.to_dict().values()))
+    alike = score >= score.max() - 0.01
+    assert alike[taken]
+    assert refused[taken].max() == pytest.approx(refused[alike].max(axis=1).min())
+    summary = (found.score, found.highest, found.median, found.lowest)
+    assert summary == pytest.approx((score[taken], score.max(), np.median(score), score.min()))
     assert found.tried == found.total == 108
 
 
-def test_under_one_load_the_best_rules_answer_most(shop, simulator, answered):
+def test_under_one_load_the_best_rules_answer_most(shop, simulator, rates, monkeypatch):
+    monkeypatch.setattr(search, "ALIKE", 0)
     load = all_loads(shop)[5]
     rules, found = best_rules(simulator, shop, [load])
     with SimulatedMesh(simulator) as mesh:
         response = mesh.measure(rules, load)
-    assert response.qps * response.p200 == pytest.approx(answered[:, 5].max())
-    assert found.best == 1
+    assert response.qps * response.p200 == pytest.approx(rates[0, :, 5].max())
+    assert found.score == found.highest == 1
 
 
 def test_too_many_rules_are_drawn(shop, simulator, monkeypatch):
@@ -242,7 +250,7 @@ class Tiring(FakeMesh):
 
 
 def test_what_was_measured_before_an_error_is_kept(folder, capsys, monkeypatch):
-    monkeypatch.setattr("meshagents.cli.open_mesh", lambda chosen, scenario: Tiring())
+    monkeypatch.setattr("meshagents.commands.open_mesh", lambda chosen, scenario: Tiring())
     assert main(["recommend", "shop.toml=shop.npz", "--measure", "--load", "threads=2,calls=30"]) == 1
     assert "is the service up?" in capsys.readouterr().err
     found = json.loads((folder / "recommendations" / "shop" / "recommendation.json").read_text())

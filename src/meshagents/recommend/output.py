@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meshagents.recommend.measure import Run
-from meshagents.recommend.search import Expected, Recommendation
+from meshagents.recommend.search import ALIKE, Expected, Recommendation
 from meshagents.statistics import Interval, mean_interval
 from meshgym.errors import FolderError
 from meshgym.mesh.manifest import DestinationRule
@@ -102,8 +102,9 @@ def _how_rules(advice: Recommendation) -> list[str]:
     over = {"worst": "smallest share over", "mean": "mean share over"}[found.criterion]
     return [
         f"The best of {tried} combinations of rules, compared by their 200s a second as a share of the most",
-        f"that any of them gets under the same load; {over} the loads: {found.best:.1%}",
-        f"(median combination {found.median:.1%}, lowest {found.lowest:.1%}).",
+        f"that any of them gets under the same load; {over} the loads: {found.score:.1%}",
+        f"(of all: highest {found.highest:.1%}, median {found.median:.1%}, lowest {found.lowest:.1%}).",
+        f"Of those within {ALIKE:.0%} of the highest, these have the fewest 503s a second under their worst load.",
     ]
 
 

@@ -32,6 +32,8 @@ CRITERIA: dict[str, Callable[[FloatArray], FloatArray]] = {
 }
 #: Predictions up to which every combination of rules is tried: a minute for the largest simulators.
 MAX_PREDICTIONS = 1_500_000
+#: Scores that differ by no more are alike.
+ALIKE = 0.01
 _BATCH = 65_536
 
 
@@ -62,17 +64,20 @@ class Search:
     """How the best rules were found, and how they compare.
 
     A set of rules has a share under each load: its 200s a second, of the most that any rules tried get there.
-    Its score is the smallest of these, or their mean.
+    Its score is the smallest of these, or their mean. Of the rules whose scores are within ``ALIKE`` of the highest,
+    those are taken that give the fewest 503s a second under their worst load.
 
     Attributes:
         criterion: ``"worst"`` or ``"mean"``.
-        best, median, lowest: scores over the rules tried, 0..1.
+        score: of the rules taken, 0..1.
+        highest, median, lowest: scores over the rules tried, 0..1.
         tried: combinations of rules tried.
         total: combinations there are.
     """
 
     criterion: str
-    best: float
+    score: float
+    highest: float
     median: float
     lowest: float
     tried: int
@@ -174,16 +179,26 @@ def best_rules(
     if criterion not in CRITERIA:
         raise UnknownNameError("criterion", criterion, CRITERIA)
     rules, total = _candidates(scenario, max(MAX_PREDICTIONS // len(loads), 1), seed)
-    rates = np.empty((len(rules), len(loads)))
+    rates = np.empty((2, len(rules), len(loads)))
     for i, load in enumerate(loads):
-        rates[:, i] = _answered(simulator, rules, load)
+        rates[:, :, i] = _rates(simulator, rules, load)
         progress(i + 1, len(loads))
-    most = rates.max(axis=0)
-    shares = np.divide(rates, most, out=np.ones_like(rates), where=most > 0)  # nothing answered: all alike
+    answered, refused = rates
+    most = answered.max(axis=0)
+    shares = np.divide(answered, most, out=np.ones_like(answered), where=most > 0)  # nothing answered: all alike
     score = CRITERIA[criterion](shares)
-    best = int(score.argmax())
-    found = Search(criterion, float(score[best]), float(np.median(score)), float(score.min()), len(rules), total)
-    return TrafficRules(*rules[best]), found
+    alike = np.flatnonzero(score >= score.max() - ALIKE)
+    taken = alike[refused[alike].max(axis=1).argmin()]
+    found = Search(
+        criterion,
+        score=float(score[taken]),
+        highest=float(score.max()),
+        median=float(np.median(score)),
+        lowest=float(score.min()),
+        tried=len(rules),
+        total=total,
+    )
+    return TrafficRules(*rules[taken]), found
 
 
 def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, int]:
@@ -198,13 +213,13 @@ def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, i
     return np.column_stack([axis[index] for axis, index in zip(axes, indices, strict=True)]), total
 
 
-def _answered(simulator: Simulator, rules: FloatArray, load: Load) -> FloatArray:
-    """200s a second under each set of rules, shape (n,)."""
-    answered = load_reward("best_case")
+def _rates(simulator: Simulator, rules: FloatArray, load: Load) -> FloatArray:
+    """200s and 503s a second under each set of rules, shape (2, n)."""
+    rewards = load_reward("best_case"), load_reward("worst_case")
     parts = []
     for start in range(0, len(rules), _BATCH):
         part = rules[start : start + _BATCH]
         threads, calls = (np.full(len(part), value) for value in (load.threads, load.calls))
         said = simulator.predict(np.column_stack([part, threads, calls]))
-        parts.append(answered(said.qps, said.p200, said.p503))
-    return np.concatenate(parts, dtype=np.float64)
+        parts.append([reward(said.qps, said.p200, said.p503) for reward in rewards])
+    return np.concatenate(parts, axis=1, dtype=np.float64)
