@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import signal
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from meshgym import LiveIstioEnv
 from meshgym.envs.spaces import CONTROLS
-from meshgym.errors import InvalidValueError, LoadError, MeshError
+from meshgym.errors import InvalidValueError, LoadError, MeshError, MeshStartError
 from meshgym.mesh.envoy import EmbeddedMesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator import SimulatedMesh, Simulator
@@ -156,6 +159,27 @@ def test_over_the_embedded_mesh(shop: Scenario) -> None:
         with pytest.raises(MeshError, match="Call reset"):
             env.step([0, 0])
         env.reset()
+        env.step([0, 0])
+
+
+@pytest.mark.envoy
+def test_an_envoy_that_dies_is_an_error_and_a_reset_makes_another(shop: Scenario) -> None:
+    with LiveIstioEnv(shop, control="both") as env:
+        env.reset(seed=0)
+        env.step([0, 0])
+        mesh: Any = env._responses.mesh
+        guard = mesh._envoys._guard.pid
+        victim = Path(f"/proc/{guard}/task/{guard}/children").read_text().split()[0]
+        os.kill(int(victim), signal.SIGKILL)
+        with pytest.raises(MeshStartError, match="close this mesh and make another"):
+            _step_often(env)
+        env.close()
+        env.reset()
+        env.step([0, 0])
+
+
+def _step_often(env: LiveIstioEnv) -> None:
+    for _ in range(50):  # the first answers may still be read from a dying Envoy
         env.step([0, 0])
 
 

@@ -6,6 +6,7 @@ second, full speed is -1; and a run that was answered by nothing but 503s is an 
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,7 +44,7 @@ class Fortio:
     def __init__(self, url: str, target_url: str, max_qps: float | None = None) -> None:
         check_url("fortio_url", url)
         check_url("target_url", target_url)
-        if max_qps is not None and not max_qps > 0:
+        if max_qps is not None and not 0 < max_qps < math.inf:
             raise InvalidValueError("max_qps", max_qps, "calls a second, above 0", "None is no limit.")
         self.run_url = f"{url.rstrip('/').removesuffix('/fortio')}/fortio/rest/run"
         self.target_url, self._max_qps = target_url, max_qps
@@ -54,7 +55,7 @@ class Fortio:
             "url": self.target_url,
             "c": str(load.threads),
             "n": str(load.calls),
-            "qps": _FULL_SPEED if self._max_qps is None else f"{self._max_qps:g}",
+            "qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps),
             "timeout": f"{_CALL_S}s",
             "p": "50,99",
             "labels": f"meshgym {uuid.uuid4()}",
@@ -103,7 +104,7 @@ class Fortio:
 
     def _stop(self, label: str) -> None:
         """End our run, if it goes on; nobody else's."""
-        with suppress(LoadError, requests.RequestException):
+        with suppress(LoadError, requests.RequestException, KeyError, TypeError):
             for number, run in self._runs().items():
                 if run["RunnerOptions"]["Labels"] == label:
                     requests.get(self._rest("stop"), params={"runid": number, "wait": "on"}, timeout=_CONNECT_S)
