@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("agent", type=Path, help="file of meshagents train")
     _add_services(command)
     _add_configuration(command)
-    _add_validation(command)
+    _add_validation(command, contexts=25)
     command.add_argument("--seed", type=int, default=0, help="of contexts and order (default: 0)")
     command.add_argument("--out", type=Path, default=Path("validation"), help="folder; what is measured there counts")
     command.set_defaults(function=commands.validate)
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--configurations", nargs="+", default=[], metavar="ROW", help="such as Call Call*5")
     command.add_argument("--scenarios", nargs="+", default=[], metavar="COLUMN", help="such as S1 S2")
     command.add_argument("--validate", action="store_true", help="measure the best epochs' decisions, too")
-    _add_validation(command)
+    _add_validation(command, contexts=50)
     command.add_argument("--out", type=Path, default=Path("table5"), help="folder; what is done there counts")
     command.set_defaults(function=commands.table5)
 
@@ -105,9 +105,9 @@ def _add_configuration(command: argparse.ArgumentParser) -> None:
     command.add_argument("--configuration", default="Thread-Call", help=f"{_CONFIGURATIONS} (default: Thread-Call)")
 
 
-def _add_validation(command: argparse.ArgumentParser) -> None:
+def _add_validation(command: argparse.ArgumentParser, contexts: int) -> None:
     add = command.add_argument
-    add("--contexts", type=int, default=25, help="settings drawn from each scenario (default: 25)")
+    add("--contexts", type=int, default=contexts, help=f"settings drawn from each scenario (default: {contexts})")
     add("--repeats", type=int, default=2, help="runs of each setting; 2 or more tell the noise (default: 2)")
     add("--lanes", type=int, default=1, help="embedded meshes that measure side by side (default: 1)")
     add_mesh_arguments(command)

@@ -28,7 +28,7 @@ class Interval:
 
 def short(value: float) -> str:
     """Three significant digits, or whole thousands in full."""
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return f"{value:.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 #: Where there is nothing to estimate.

@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshagents.statistics import mean_interval, paired_effect, ratio_interval
+from meshagents.statistics import mean_interval, paired_effect, ratio_interval, short
 
 
 def test_interval_of_three_values_by_hand():
     found = mean_interval([1.0, 2.0, 3.0])
     half = 4.302652729911275 * 1 / math.sqrt(3)  # Student's t for two degrees of freedom, 97.5 %
     assert (found.estimate, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (1.5, "1.5"), (999.6, "1000"), (1234.5, "1234"), (-56789, "-56789"), (math.inf, "inf")],
+)
+def test_numbers_in_short(value, text):
+    assert short(value) == text
 
 
 def test_one_value_says_nothing_of_the_spread():
