@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from meshagents import DQN, Application, Dependent, Independent, Task, train
 
@@ -76,12 +77,15 @@ def test_collaborative_single_agents_act_together_as_alone(bandit, small):
 
 
 @pytest.mark.parametrize("kind", [DQN, Independent, Dependent])
-def test_same_seed_same_history(bandit, small, kind):
+def test_same_seed_same_history_and_weights(bandit, small, kind):
     envs = bandit(ONE if kind is DQN else PAIR, small.num_envs)
     config = replace(small, epochs=3)
-    (_, one), (_, two), (_, other) = (learn(kind, envs, config, seed) for seed in (7, 7, 8))
+    (agent, one), (twin, two), (_, other) = (learn(kind, envs, config, seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(one.reward, two.reward)
     np.testing.assert_array_equal(one.loss, two.loss)
+    for learner, same in zip(agent.learners, twin.learners, strict=True):
+        weights, equal = learner.network.state_dict(), same.network.state_dict()
+        assert all(torch.equal(weights[name], equal[name]) for name in weights)
     assert not np.array_equal(one.loss, other.loss)
 
 
