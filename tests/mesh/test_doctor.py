@@ -105,6 +105,14 @@ def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
     assert world.restored
 
 
+def test_a_limit_of_nothing_is_no_missing_limit(world, tmp_path, shop_text, capsys):
+    assert main(collect(world, tmp_path, shop_text, "--max-qps", "0")) == 1
+    assert "max_qps is 0.0; allowed: calls a second, above 0" in capsys.readouterr().err
+    assert main(collect(world, tmp_path, shop_text, "--max-calls", "0")) == 1
+    assert "at most max_calls=0 in all" in capsys.readouterr().err
+    assert not world.sent
+
+
 def test_a_collection_stops_where_somebody_else_changes_the_rule(world, tmp_path, shop_text):
     command = [sys.executable, "-m", "meshgym.cli", *collect(world, tmp_path, shop_text, "--rows", "400")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

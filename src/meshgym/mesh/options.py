@@ -38,7 +38,8 @@ def cluster_arguments(chosen: argparse.Namespace) -> dict[str, Any] | None:
         InvalidValueError: some of a cluster's options are given without the others it needs.
     """
     names = (*_NEEDED, "context", "host", "max_qps", "max_calls", "max_calls_per_step", "dry_run")
-    given = {name: getattr(chosen, name) for name in names if getattr(chosen, name)}
+    # A limit of 0 is one that was given.
+    given = {name: value for name in names if (value := getattr(chosen, name)) is not None and value is not False}
     if not chosen.destination_rule:
         if given:
             options = "options of a cluster, such as those given, need it: " + ", ".join(given)

@@ -8,10 +8,8 @@ and its run made again.
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import json
-import os
 import platform
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +25,7 @@ from meshgym.mesh.base import Mesh
 from meshgym.mesh.envoy import EmbeddedMesh
 from meshgym.mesh.process import envoy_version
 from meshgym.scenarios import Scenario
+from meshgym.traces.appended import AppendedCsv
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.schema import COLUMNS
@@ -73,8 +72,8 @@ class Collection:
         with ExitStack() as opening:  # closes what was opened if a later step fails
             opening.enter_context(lock(self.folder))
             self._check_identity()
-            self._rows = opening.enter_context(_AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
-            self._failed = opening.enter_context(_AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
+            self._rows = opening.enter_context(AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
+            self._failed = opening.enter_context(AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
             self._open = opening.pop_all()
         return self
 
@@ -143,52 +142,6 @@ def lock(folder: Path) -> Iterator[None]:
             busy = f"another collector is writing to {folder}; wait for it or choose another folder"
             raise TraceError(busy) from None
         yield
-
-
-class _AppendedCsv:
-    """A CSV file that only grows, by whole lines."""
-
-    def __init__(self, path: Path, columns: list[str]) -> None:
-        self.path, self.columns = path, columns
-        header = ",".join(columns) + "\n"
-        found = path.read_bytes() if path.exists() else b""
-        whole = found[: found.rfind(b"\n") + 1]
-        if whole and not whole.startswith(header.encode()):
-            raise TraceError(f"{path} begins with other columns than {header.strip()}; it is not this collection's")
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.ftruncate(self._file, len(whole))  # a line cut short by a kill
-        if not whole:
-            os.write(self._file, header.encode())
-
-    def append(self, row: dict[str, Any]) -> None:
-        line = ",".join(_cell(row.get(name)) for name in self.columns) + "\n"
-        try:
-            written = os.write(self._file, line.encode())
-        except OSError as error:
-            raise FolderError(f"cannot write to {self.path} ({error.strerror}); its complete lines are kept") from error
-        if written < len(line):
-            raise FolderError(
-                f"cannot write all of a line to {self.path}: the disk is full; its complete lines are kept"
-            )
-
-    def read(self) -> list[dict[str, str]]:
-        with self.path.open(newline="") as lines:
-            return list(csv.DictReader(lines))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""  # a detail that this mesh does not know
-    if isinstance(value, str):
-        return '"' + " ".join(value.split()).replace('"', "'") + '"'
-    number = float(value)  # type: ignore[arg-type]
-    return str(int(number)) if number.is_integer() else repr(round(number, 6))
 
 
 def collect(
