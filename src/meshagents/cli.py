@@ -80,9 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(function=commands.report)
 
     command = commands_of.add_parser(
-        "recommend",
-        help="the worst load under given rules, or the best rules under given loads",
-        conflict_handler="resolve",  # a cluster's --host is for rules that are made to measure; here it is written
+        "recommend", help="the worst load under given rules, or the best rules under given loads"
     )
     add_mesh_arguments(command)
     command.add_argument("service", metavar="SERVICE", help=_SERVICE)

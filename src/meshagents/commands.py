@@ -181,8 +181,7 @@ def recommend(chosen: argparse.Namespace) -> None:
     try:
         if chosen.measure:
             total = chosen.repeats * len(advice.expected)
-            where = argparse.Namespace(**{**vars(chosen), "host": None})
-            with open_mesh(where, scenario) as mesh, progress_bar("measure", "runs") as progress:
+            with open_mesh(chosen, scenario) as mesh, progress_bar("measure", "runs") as progress:
                 for run in measure(mesh, advice, chosen.repeats):
                     report.runs.append(run)
                     progress(len(report.runs), total)

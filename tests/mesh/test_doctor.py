@@ -55,7 +55,7 @@ def test_every_part_that_is_missing_is_named(world, capsys):
 def test_making_a_rule_needs_more_rights(make_world, capsys):
     world = make_world(None)
     world.api.denied.add(("delete", "destinationrules"))
-    assert doctor(world, "--host", "httpbin") == 1
+    assert doctor(world, "--new-rule-for", "httpbin") == 1
     assert "rights are missing: delete destinationrules in default;" in capsys.readouterr().err
 
 

@@ -86,7 +86,9 @@ def test_nothing_is_written_before_the_first_run(world, tmp_path):
 
 def test_a_rule_that_is_missing_is_made_only_if_asked_and_deleted_at_the_end(make_world):
     world = make_world(None)
-    with pytest.raises(InvalidValueError, match=r"default/httpbin .* is None; allowed: a rule that exists.*--host"):
+    with pytest.raises(
+        InvalidValueError, match=r"default/httpbin .* is None; allowed: a rule that exists.*--new-rule-for"
+    ):
         IstioMesh(**world.arguments())
     with IstioMesh(**world.arguments(host="httpbin")) as mesh:
         assert world.rule is None

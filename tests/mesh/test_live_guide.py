@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from meshagents.cli import main as meshagents
 from meshgym import doctor
 from meshgym.cli import main
 
@@ -41,6 +42,16 @@ def test_its_python(here, world, capsys):
     exec(here(text), {})
     qps, p503, reward = map(float, capsys.readouterr().out.split())
     assert reward == pytest.approx(qps * p503)
+    assert world.restored
+
+
+def test_an_agent_is_validated_in_the_cluster(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    agent = ["agent.npz", "S1", "--configuration", "Thread"]
+    assert meshagents(["train", *agent[1:], "--epochs", "1", "--out", agent[0]]) == 0
+    assert meshagents(["validate", *agent, "--contexts", "2", "--repeats", "1", *world.options()]) == 0
+    assert "S1: mean reward" in capsys.readouterr().out
+    assert world.sent
     assert world.restored
 
 

@@ -24,7 +24,7 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", dest="target_url", metavar="URL", help="what Fortio calls, as seen from its pod")
     add("--sidecar", metavar="URL|NAMESPACE/POD", help="Envoy's admin interface beside Fortio")
     add("--context", help="of the kubeconfig (default: its current one)")
-    add("--host", help="the service, to make the rule where there is none; it is deleted at the end")
+    add("--new-rule-for", metavar="HOST", help="make the rule where there is none, and delete it at the end")
     add("--max-qps", type=float, help="calls a second at most (default: no limit)")
     add("--max-calls", type=int, help="calls in all at most (default: 1000000)")
     add("--max-calls-per-step", type=int, help="calls of a run at most (default: 10000)")
@@ -37,13 +37,14 @@ def cluster_arguments(chosen: argparse.Namespace) -> dict[str, Any] | None:
     Raises:
         InvalidValueError: some of a cluster's options are given without the others it needs.
     """
-    names = (*_NEEDED, "context", "host", "max_qps", "max_calls", "max_calls_per_step", "dry_run")
+    names = {name: name for name in (*_NEEDED, "context", "max_qps", "max_calls", "max_calls_per_step", "dry_run")}
+    options = {name: getattr(chosen, option) for name, option in {**names, "host": "new_rule_for"}.items()}
     # A limit of 0 is one that was given.
-    given = {name: value for name in names if (value := getattr(chosen, name)) is not None and value is not False}
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
     if not chosen.destination_rule:
         if given:
-            options = "options of a cluster, such as those given, need it: " + ", ".join(given)
-            raise InvalidValueError("--destination-rule", None, f"NAMESPACE/NAME; {options}")
+            need = f"options of a cluster, such as those given, need it: {', '.join(given)}"
+            raise InvalidValueError("--destination-rule", None, f"NAMESPACE/NAME; {need}")
         return None
     namespace, _, name = chosen.destination_rule.partition("/")
     if not namespace or not name:

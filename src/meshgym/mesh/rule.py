@@ -155,7 +155,7 @@ def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> Borro
         )
     found = cluster.read()
     if found is None and host is None:
-        remedy = "Make one, or give the service's host (--host): a rule is then made, and deleted at the end."
+        remedy = "Make one, or give the service's host (--new-rule-for): one is then made, and deleted at the end."
         raise InvalidValueError(str(cluster), None, "a rule that exists", remedy)
     spec: Object = found["spec"] if found else {"host": host}
     if host not in (None, spec["host"]):
