@@ -70,8 +70,8 @@ def _render(cards: list[Card], folder: Path) -> str:
 
 
 def _title(cards: list[Card]) -> str:
-    last = cards[-1]
-    if last["kind"] == "table5":
+    if any(card["kind"] == "table5" for card in cards):
         return "Table 5: every kind of agent on every service"
+    last = cards[-1]
     scenarios = ", ".join(service["scenario"] for service in last["services"])
     return f"{last.get('name') or last['configuration']} on {scenarios}"

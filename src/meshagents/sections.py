@@ -199,9 +199,9 @@ def _table5(card: Card, folder: Path) -> Iterator[Section]:
         ),
     ]
     text = [
-        f"Each kind of agent was trained {card['seeds']} times. Call and Thread choose one of the two load settings, "
-        "the others both: Thread&Call at once, Thread-Call and Call-Thread one after the other. *n means that n "
-        "services learn together.",
+        "Call and Thread choose one of the two load settings, the others both: Thread&Call at once, Thread-Call and "
+        "Call-Thread one after the other. *n means that n services learn together. Repeats of each training, with "
+        f"other seeds: {card['seeds']}.",
     ]
     yield Section("Every kind of agent", text, blocks)
 
@@ -271,7 +271,7 @@ def _number(value: float) -> str:
 #: By kind of card, in the order of a page.
 SECTIONS: dict[str, Callable[[Card, Path], Iterator[Section]]] = {
     "run": _run,
-    "validation": _validation,
     "table5": _table5,
+    "validation": _validation,
 }
 _KINDS = {"run": "the training", "validation": "the measurements", "table5": "the table"}

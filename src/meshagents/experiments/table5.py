@@ -158,7 +158,6 @@ def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> list[Cell
         for one in validated
         for policy, ratios in summary(one.replayed).iterrows()
     }
-    order = {label: number for number, label in enumerate(PAPER)}
     cells = [
         Cell(
             label=str(label),
@@ -175,7 +174,12 @@ def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> list[Cell
         )
         for (label, scenario), runs in frame.groupby(["label", "scenario"], sort=False)
     ]
-    return sorted(cells, key=lambda cell: order.get(cell.label, len(order)))
+    return sorted(cells, key=lambda cell: place(cell.label))
+
+
+def place(label: str) -> int:
+    """Row of the paper's table; behind its last one where it has none."""
+    return list(PAPER).index(label) if label in PAPER else len(PAPER)
 
 
 def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:

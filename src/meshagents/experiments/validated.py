@@ -11,7 +11,7 @@ from meshagents.baselines import FixedAgent
 from meshagents.configurations import load_configuration
 from meshagents.decisions import BASELINE, Decisions, decide, draw_contexts
 from meshagents.experiments.jobs import DECISIONS
-from meshagents.experiments.table5 import Table5
+from meshagents.experiments.table5 import Table5, place
 from meshagents.measurements import Bar, OpenMesh, embedded, no_bar
 from meshagents.validation import Validated, Validation, validate
 from meshgym.errors import InvalidValueError
@@ -62,11 +62,11 @@ def run(
 def _decisions(records: pd.DataFrame, scenario: Scenario, count: int) -> Decisions:
     """Those of every label, and of the best fixed action of each kind of control."""
     contexts = draw_contexts(scenario, count, seed=0)
-    decisions = {BASELINE: contexts}
-    for label, runs in records.groupby("label", sort=False):
+    chosen, fixed = {}, {}
+    for label, runs in sorted(records.groupby("label", sort=False), key=lambda pair: place(str(pair[0]))):
         control = load_configuration(str(label).partition("*")[0]).control
-        fixed = FixedAgent(runs["fixed_action"].iloc[0])
-        decisions.setdefault(f"best fixed {control}", decide(fixed, contexts, scenario, control))
+        always = FixedAgent(runs["fixed_action"].iloc[0])
+        fixed[f"best fixed {control}"] = decide(always, contexts, scenario, control)
         in_turn = [runs["decisions"].iloc[context % len(runs)][context] for context in range(count)]
-        decisions[str(label)] = np.array(in_turn)
-    return decisions
+        chosen[str(label)] = np.array(in_turn)
+    return {BASELINE: contexts, **fixed, **chosen}
