@@ -63,7 +63,7 @@ def test_equal_rules_make_a_new_configuration_each_run(world):
         for _ in range(3):
             mesh.measure(RULES, LOAD)
     timeouts = [policy["connectionPool"]["tcp"]["connectTimeout"] for policy, _ in world.sent]
-    assert timeouts == ["10.001s", "10.002s", "10.001s"]
+    assert timeouts == ["10.001s", "10.002s", "10.003s"]
 
 
 def test_what_is_not_measured_stays_and_all_is_put_back(world):

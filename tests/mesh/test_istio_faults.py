@@ -89,6 +89,18 @@ def test_what_does_not_pass_is_a_typed_error(world, tmp_path, fault, error, mess
     assert not journals(tmp_path)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_after_a_change_that_failed_the_next_run_is_fresh_all_the_same(world, late):
+    with IstioMesh(**world.arguments()) as mesh:
+        mesh.measure(RULES, LOAD)
+        world.api.faults.append(Fault("PATCH", API, 403, late=late))
+        with pytest.raises(AccessDeniedError):
+            mesh.measure(RULES, LOAD)
+        mesh.measure(RULES, LOAD)
+    before, after = (policy["connectionPool"]["tcp"]["connectTimeout"] for policy, _ in world.sent)
+    assert before != after
+
+
 def test_an_api_server_that_is_gone(world):
     url = world.api.url
     world.api.close()

@@ -117,8 +117,8 @@ class IstioMesh(Mesh):
         policy = self._fresh(traffic_policy(rules))
         if self._dry_run:
             raise DryRun(self._would_send(policy, load))
-        self._runs += 1
         whole = self._rule.change(policy)
+        self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
         self._sidecar.await_policy(self.host, whole)
         time.sleep(_SETTLE_S)
         overhead_s = time.perf_counter() - started
@@ -138,14 +138,14 @@ class IstioMesh(Mesh):
             raise InvalidValueError("calls", load.calls, allowed, raise_it)
 
     def _fresh(self, policy: dict[str, Any]) -> dict[str, Any]:
-        """``policy`` with a time to connect that differs by a millisecond from one run to the next.
+        """``policy`` with a time to connect that differs by milliseconds from those of the runs before.
 
         Envoy then rebuilds the cluster even if the rules are those of the run before, and with it go ejections,
         open connections and counters; and the sidecar's configuration shows which run it is of.
         """
         found = self._rule.found["spec"].get("trafficPolicy", {}) if self._rule.found else {}
         before = found.get("connectionPool", {}).get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT)
-        timeout = duration(seconds(before) + (1 + self._runs % 2) / 1000)
+        timeout = duration(seconds(before) + (1 + self._runs % 10) / 1000)
         return merge(policy, {"connectionPool": {"tcp": {"connectTimeout": timeout}}})
 
     def _would_send(self, policy: dict[str, Any], load: Load) -> str:
