@@ -63,7 +63,7 @@ class Config:
     adam_beta1: float = 0.7
     adam_beta2: float = 0.95
     epsilon: float = 1.0
-    final_epsilon: float = 0.01
+    final_epsilon: float = 0.0
     exploration: float = 0.6
     gamma: float = 0.0
     target_rate: float = 0.01
