@@ -87,7 +87,7 @@ class Scaling:
         output_mean, output_scale: of the targets in units, shape (targets,).
         spread: factor on the predicted standard deviations that makes them fit, shape (targets,).
         correlation: of the deviations of qps and p503 from their predictions, shape ().
-        knots: intervals the settings are encoded in (see ``features.encode``), shape (k, 3).
+        knots: intervals the features are encoded in (see ``features.encode``), shape (k, 3).
 
     The targets are qps, p503 and, where a 200 is not simply what is no 503, p200.
     """
@@ -104,7 +104,8 @@ class Scaling:
 
     def inputs(self, settings: FloatArray) -> FloatArray:
         """Standardised inputs of the network, shape (n, features + k), from settings, shape (n, 9)."""
-        features = np.hstack([derive(settings), encode(settings, self.knots)])
+        features = derive(settings)
+        features = np.hstack([features, encode(features, self.knots)])
         standard: FloatArray = (features - self.input_mean) / self.input_scale
         return standard
 

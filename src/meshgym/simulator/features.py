@@ -23,6 +23,8 @@ DERIVED_NAMES: tuple[str, ...] = (
     "calls_per_connection",
     "reconnects",
     "errors_to_eject_share",
+    "calls_in_service",
+    "calls_in_service_over_errors",
 )
 FEATURE_NAMES: tuple[str, ...] = SETTING_NAMES + DERIVED_NAMES
 
@@ -34,10 +36,11 @@ def derive(settings: Any) -> FloatArray:
         settings: shape (n, 9), columns as ``SETTING_NAMES``.
 
     Returns:
-        Shape (n, 15), columns as :data:`FEATURE_NAMES`.
+        Shape (n, 17), columns as :data:`FEATURE_NAMES`.
     """
     settings = np.asarray(settings, dtype=np.float64)
     pending, connections, per_connection, _, percent, _, errors, threads, calls = settings.T
+    in_service = np.minimum(threads, connections)
     derived = (
         threads / connections,
         threads - connections - pending,  # callers that neither a connection nor the queue holds
@@ -45,22 +48,24 @@ def derive(settings: Any) -> FloatArray:
         calls / connections,
         calls / per_connection,  # connections opened over the run
         errors * percent / calls,
+        in_service,
+        in_service - errors,  # whether a burst of them all can eject a replica
     )
     return np.column_stack([settings, *derived])
 
 
-def place_knots(settings: FloatArray, bins: int) -> FloatArray:
-    """Intervals between quantiles of each setting, for :func:`encode`.
+def place_knots(features: FloatArray, bins: int) -> FloatArray:
+    """Intervals between quantiles of each feature, for :func:`encode`.
 
     Args:
-        settings: shape (n, 9).
-        bins: intervals a setting gets at most; one that never changes gets none.
+        features: of :func:`derive`, shape (n, 17).
+        bins: intervals a feature gets at most; one that never changes gets none.
 
     Returns:
-        Shape (k, 3): the setting's column, where the interval starts and where it ends.
+        Shape (k, 3): the feature's column, where the interval starts and where it ends.
     """
     knots: list[tuple[float, float, float]] = []
-    for column, values in enumerate(settings.T):
+    for column, values in enumerate(features.T):
         levels = np.unique(values)
         if len(levels) > bins + 1:
             levels = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
@@ -68,18 +73,18 @@ def place_knots(settings: FloatArray, bins: int) -> FloatArray:
     return np.array(knots, dtype=np.float64).reshape(-1, 3)
 
 
-def encode(settings: FloatArray, knots: FloatArray) -> FloatArray:
-    """How far each setting has come through each interval, 0..1 (piecewise linear encoding, arXiv:2203.05556).
+def encode(features: FloatArray, knots: FloatArray) -> FloatArray:
+    """How far each feature has come through each interval, 0..1 (piecewise linear encoding, arXiv:2203.05556).
 
     A network can then bend at every level of a rule, where from the plain number it has to learn how.
 
     Args:
-        settings: shape (n, 9).
+        features: of :func:`derive`, shape (n, 17).
         knots: of :func:`place_knots`, shape (k, 3).
 
     Returns:
         Shape (n, k).
     """
     column, low, high = knots.T
-    share: FloatArray = np.clip((settings[:, column.astype(int)] - low) / (high - low), 0, 1)
+    share: FloatArray = np.clip((features[:, column.astype(int)] - low) / (high - low), 0, 1)
     return share

@@ -36,7 +36,7 @@ class Recipe:
     Attributes:
         widths: of the hidden layers.
         members: networks whose mean is the prediction.
-        bins: intervals each setting is encoded in; 0 for the plain numbers alone.
+        bins: intervals each feature is encoded in; 0 for the plain numbers alone.
         learning_rate: at its highest.
         weight_decay: of the weights, not of the biases.
         batch: rows a step, at most an eighth of all.
@@ -52,7 +52,7 @@ class Recipe:
     weight_decay: float = 0.3
     batch: int = 256
     epochs: int = 60
-    least_steps: int = 600
+    least_steps: int = 1500
     most_steps: int = 2400
     derived: bool = True
 
@@ -63,10 +63,11 @@ class Recipe:
 
 #: The paper's network (Sec. 4.2) on the nine plain settings; it names Adam and no more.
 PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, weight_decay=0.0, derived=False)
-#: Ours: for little or noisy data, for measurements that change smoothly, and for those that jump between levels.
-SMALL = Recipe(widths=(32, 32), weight_decay=1.0)
+#: Ours: for noisy data, for little data, for measurements that change smoothly, and for those that jump.
+NOISY = Recipe(widths=(32, 32), weight_decay=1.0)
+SMALL = Recipe(widths=(32, 32))
 SMOOTH = Recipe(widths=(64, 64, 64))
-STEPPED = Recipe(widths=(64, 64), bins=16)
+STEPPED = Recipe(widths=(64, 64), bins=16, weight_decay=1.0)
 
 
 class PerceptronEnsemble:
@@ -117,8 +118,9 @@ class PerceptronEnsemble:
 
 
 def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scaling:
-    knots = place_knots(settings, recipe.bins) if recipe.bins else np.empty((0, 3))
-    features = np.hstack([derive(settings), encode(settings, knots)])
+    features = derive(settings)
+    knots = place_knots(features, recipe.bins) if recipe.bins else np.empty((0, 3))
+    features = np.hstack([features, encode(features, knots)])
     scale = _spread(features)
     scale[scale == 0] = 1.0  # a constant is 0 once its mean is taken off
     if not recipe.derived:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshgym.errors import TraceError
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import NINETY, Identity, Simulator
-from meshgym.simulator.perceptron import SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Progress, Recipe
+from meshgym.simulator.perceptron import NOISY, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Progress, Recipe
 from meshgym.traces.store import check_traces, trace_hash
 from meshgym.types import SETTING_NAMES
 
@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 
 TEST_SHARE = 0.2
 LEAST_ROWS = 50
-RECIPES: dict[str, Recipe] = {"small": SMALL, "smooth": SMOOTH, "stepped": STEPPED}
+RECIPES: dict[str, Recipe] = {"noisy": NOISY, "small": SMALL, "smooth": SMOOTH, "stepped": STEPPED}
 
 
 @dataclass(frozen=True)
