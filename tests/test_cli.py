@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -57,7 +58,13 @@ def test_rows_zero_writes_nothing(tmp_path):
 def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, shop_text, how):
     (tmp_path / "shop.toml").write_text(shop_text)
     command = ["collect", "--scenario", str(tmp_path / "shop.toml"), "--rows", "150", "--out", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "meshgym.cli", *command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "meshgym.cli", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore SIGINT and pass that on; these tests may be one.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     rows = tmp_path / "rows.csv"
     while not rows.exists() or rows.read_text().count("\n") < 5:
         time.sleep(0.05)
