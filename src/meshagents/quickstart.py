@@ -24,6 +24,7 @@ from meshagents.storage import save_agent
 from meshagents.training import History
 from meshagents.validation import Validation, summary, validate_agent
 from meshgym.errors import InvalidValueError
+from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.training import LEAST_ROWS, fit_simulator
@@ -150,6 +151,7 @@ def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> F
     """The reward of every load under the rules of a decision."""
     loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
     said = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
-    rewards = (said.qps * said.p503).astype(np.float64).reshape([len(values) for values in loads])
+    rewards = load_reward("worst_case")(said.qps, said.p200, said.p503).astype(np.float64)
+    rewards = rewards.reshape([len(values) for values in loads])
     chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
     return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s a second; circle: the decision")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -95,6 +96,17 @@ def collect(world, tmp_path, shop_text, *more):
     return ["collect", *scenario, *world.options(), *more]
 
 
+@contextmanager
+def collecting(world, tmp_path, shop_text):
+    """A long collection in a process of its own, two runs of it done."""
+    command = [sys.executable, "-m", "meshgym.cli", *collect(world, tmp_path, shop_text, "--rows", "400")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while len(world.sent) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        yield process
+
+
 def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
     assert main(collect(world, tmp_path, shop_text, "--max-calls", "100000")) == 0
     assert len(load_traces(tmp_path / "rows" / "rows.csv")) == 4
@@ -114,11 +126,7 @@ def test_a_limit_of_nothing_is_no_missing_limit(world, tmp_path, shop_text, caps
 
 
 def test_a_collection_stops_where_somebody_else_changes_the_rule(world, tmp_path, shop_text):
-    command = [sys.executable, "-m", "meshgym.cli", *collect(world, tmp_path, shop_text, "--rows", "400")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while len(world.sent) < 2:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+    with collecting(world, tmp_path, shop_text) as process:
         theirs = world.api.put("default", "httpbin", {"host": "httpbin", "trafficPolicy": {}})
         _, said = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -136,11 +144,7 @@ def test_a_dry_run_of_a_command(world, tmp_path, shop_text, capsys):
 
 
 def test_a_collection_that_is_stopped_puts_the_rule_back(world, tmp_path, shop_text):
-    command = [sys.executable, "-m", "meshgym.cli", *collect(world, tmp_path, shop_text, "--rows", "400")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while len(world.sent) < 2:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+    with collecting(world, tmp_path, shop_text) as process:
         assert not world.restored
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from meshagents import Config
+from meshagents.runs import Service
 
 
 class Bandit(VectorEnv):
@@ -62,6 +63,16 @@ def small():
     return Config(
         epochs=30, interactions=200, num_envs=50, batch_size=64, replay_size=2000, width=32, learning_rate=1e-2
     )
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory, shop_text, simulator):
+    """The shop and its twin, with their simulator, as files."""
+    folder = tmp_path_factory.mktemp("services")
+    path = str(simulator.save(folder / "simulator.npz"))
+    for name in ("shop", "twin"):
+        (folder / f"{name}.toml").write_text(shop_text)
+    return tuple(Service(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
 
 
 @pytest.fixture(autouse=True)

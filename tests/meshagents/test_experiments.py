@@ -14,20 +14,9 @@ from meshagents.experiments import comparisons, figure7, table5
 from meshagents.experiments.jobs import Job, run_job, run_jobs
 from meshagents.experiments.output import write_ablations, write_table5
 from meshagents.experiments.table5 import PAPER, Table5
-from meshagents.runs import Service
 from meshgym.errors import FolderError, InvalidValueError, UnknownNameError
 
 TINY = Config(epochs=3, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory, shop_text, simulator):
-    """The shop and its twin, with their simulator, as files."""
-    folder = tmp_path_factory.mktemp("services")
-    path = str(simulator.save(folder / "simulator.npz"))
-    for name in ("shop", "twin"):
-        (folder / f"{name}.toml").write_text(shop_text)
-    return tuple(Service(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
 
 
 @pytest.fixture(scope="module")

@@ -15,22 +15,12 @@ from meshagents.cli import main
 from meshagents.experiments import table5, validated
 from meshagents.experiments.jobs import DECISIONS
 from meshagents.experiments.table5 import PAPER, PAPER_VAL, Table5
-from meshagents.runs import Service
 from meshagents.validation import Validation, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.types import RULE_NAMES, SETTING_NAMES
 
 TINY = Config(epochs=2, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
 FEW = Validation(contexts=6, repeats=2)
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory, shop_text, simulator):
-    folder = tmp_path_factory.mktemp("services")
-    path = str(simulator.save(folder / "simulator.npz"))
-    for name in ("shop", "twin"):
-        (folder / f"{name}.toml").write_text(shop_text)
-    return tuple(Service(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
 
 
 @pytest.fixture(scope="module")
