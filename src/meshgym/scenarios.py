@@ -74,9 +74,9 @@ class Range:
 class ServiceProfile:
     """The service under test of the embedded mesh: replicas of limited capacity.
 
-    Each replica takes ``service_time_ms`` for an answer and holds a bucket of ``burst`` tokens that
-    refills by ``rate_per_s``; a call that finds the bucket empty is answered 503. The buckets are full
-    at the start of every run.
+    Each replica takes ``service_time_ms`` for an answer, or ``spread_ms`` longer, and holds a bucket of
+    ``burst`` tokens that refills by ``rate_per_s``; a call that finds the bucket empty is answered 503. The
+    buckets are full at the start of every run.
 
     A weak replica has only a part of both: the outlier the mesh is there to eject. Standby replicas get
     calls only as ejections take away from the others (Istio's locality failover); they count among the
@@ -93,6 +93,7 @@ class ServiceProfile:
         weak_replicas: how many of the replicas in use are weak, 0..replicas.
         weakness: burst and rate of a weak replica are one part in this many, at least 1; 1..1000.
         standby_replicas: replicas besides those in use, 0..64.
+        spread_ms: whole milliseconds that one answer in two, by chance, takes longer, 0..1000.
 
     Raises:
         InvalidValueError: a value outside its range.
@@ -108,6 +109,7 @@ class ServiceProfile:
     weak_replicas: int = 0
     weakness: int = 20
     standby_replicas: int = 0
+    spread_ms: int = 0
 
     def __post_init__(self) -> None:
         limits = {
@@ -120,6 +122,7 @@ class ServiceProfile:
             "weak_replicas": (0, self.replicas),
             "weakness": (1, 1000),
             "standby_replicas": (0, 64),
+            "spread_ms": (0, 1000),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)

@@ -49,6 +49,17 @@ def test_an_empty_policy_leaves_envoys_defaults():
     assert cluster["circuit_breakers"]["thresholds"][0]["max_connections"] == 4294967295
 
 
+def test_durations_become_what_envoy_reads():
+    http, detection = {"idleTimeout": "1h"}, {"interval": "250ms", "baseEjectionTime": "3m"}
+    policy = {"connectionPool": {"http": http, "tcp": {"connectTimeout": "1m30s"}}, "outlierDetection": detection}
+    cluster = envoy_cluster(policy, "service")
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    assert options["common_http_protocol_options"] == {"idle_timeout": "3600s"}
+    assert cluster["connect_timeout"] == "90s"
+    assert cluster["outlier_detection"]["interval"] == "0.25s"
+    assert cluster["outlier_detection"]["base_ejection_time"] == "180s"
+
+
 @pytest.mark.parametrize(("errors", "enforced"), [(0, 0), (1, 100)])
 def test_no_consecutive_errors_means_no_ejection(errors, enforced):
     policy = {"outlierDetection": {"consecutive5xxErrors": errors}}

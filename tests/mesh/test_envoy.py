@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mesh.services import PLENTY, WIDE, counts, envoys_in
 
 from meshgym.errors import (
     InvalidValueError,
@@ -24,13 +25,10 @@ from meshgym.errors import (
 from meshgym.mesh import process
 from meshgym.mesh.destination_rule import deviations, traffic_policy
 from meshgym.mesh.envoy import EmbeddedMesh
-from meshgym.scenarios import ServiceProfile, load_scenario
+from meshgym.scenarios import load_scenario
 from meshgym.types import Load, TrafficRules
 
 pytestmark = pytest.mark.envoy
-
-WIDE = TrafficRules(1000, 1000, 10_000, 180, 100, 1, 0)  # nothing overflows, nothing is ejected
-PLENTY = ServiceProfile(replicas=2, service_time_ms=1, burst=100_000, rate_per_s=20_000, mtls=False, proxy_workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +36,6 @@ def plenty():
     """A service with more capacity than any test asks for."""
     with EmbeddedMesh(profile=PLENTY) as mesh:
         yield mesh
-
-
-def counts(response):
-    names = ("ok", "overflow", "no_healthy_host", "upstream_error", "other_error")
-    return {name: response.details[name] for name in names if response.details[name]}
 
 
 def test_the_version_is_envoys():
@@ -80,6 +73,38 @@ def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
         half = mesh.measure(replace(WIDE, consecutive_5xx_errors=1, max_ejection_percent=50), Load(2, 100))
         assert half.details["ejections"] == 1  # one of two replicas is 50 %
         assert half.details["no_healthy_host"] == 0
+
+
+def test_a_replica_on_standby_takes_over_from_one_that_is_ejected():
+    profile = replace(PLENTY, replicas=1, weak_replicas=1, weakness=1000, standby_replicas=2)
+    with EmbeddedMesh(profile=profile) as mesh:
+        response = mesh.measure(replace(WIDE, consecutive_5xx_errors=3, max_ejection_percent=34), Load(2, 400))
+        assert response.details["ejections"] == 1
+        assert 3 <= response.details["upstream_error"] == 400 - response.details["ok"] < 20
+        kept = mesh.measure(replace(WIDE, consecutive_5xx_errors=3, max_ejection_percent=33), Load(2, 400))
+        assert kept.details["ejections"] == 0  # one of three replicas is more than 33 %
+        assert kept.p503 > 0.5
+
+
+def test_service_times_spread():
+    with EmbeddedMesh(profile=replace(PLENTY, spread_ms=20)) as mesh:
+        response = mesh.measure(WIDE, Load(2, 100))
+    assert response.details["latency_p99_ms"] >= 21
+    assert response.qps > 1.3 * 2 / 0.021  # if every call took that long, it would be one such rate
+
+
+def test_idle_connections_are_closed_soon_unless_the_policy_says_when(plenty):
+    def shown():
+        (one,) = json.loads(plenty._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
+        (options,) = one["cluster"]["typed_extension_protocol_options"].values()
+        return options["common_http_protocol_options"]["idle_timeout"]
+
+    policy = traffic_policy(WIDE)
+    plenty.measure_policy(policy, Load(1, 10))
+    assert shown() == "0.050s"
+    policy["connectionPool"]["http"]["idleTimeout"] = "7s"
+    plenty.measure_policy(policy, Load(1, 10))
+    assert shown() == "7s"
 
 
 def test_each_run_starts_afresh():
@@ -123,12 +148,12 @@ def test_several_at_once():
 def test_a_killed_envoy_is_named_and_nothing_is_left(victim):
     mesh = EmbeddedMesh(profile=PLENTY)
     folder = mesh._envoys.folder
-    os.kill(_envoys(folder)[victim], signal.SIGKILL)
+    os.kill(envoys_in(folder)[victim], signal.SIGKILL)
     with pytest.raises(MeshStartError, match=rf"the {victim}'s Envoy ended with status -9"):
         _measure_until_refused(mesh)
     mesh.close()
     mesh.close()  # twice does no harm
-    assert not _envoys(folder)
+    assert not envoys_in(folder)
     assert not folder.exists()
     with pytest.raises(MeshError, match="closed"):
         mesh.measure(WIDE, Load(1, 10))
@@ -143,7 +168,7 @@ def test_an_envoy_killed_in_the_middle_of_a_run_is_no_answer(victim):
         admin = process.Admin("sidecar", (folder / "sidecar.admin").read_text())
         _wait(lambda: any(int(count) > 20 for count in admin.stats(r"upstream_rq_total$").values()))
         admin.close()
-        os.kill(_envoys(folder)[victim], signal.SIGKILL)
+        os.kill(envoys_in(folder)[victim], signal.SIGKILL)
         for asked in (run.result, lambda: mesh.measure(WIDE, Load(1, 10))):
             with pytest.raises(MeshStartError, match=rf"{victim}'s Envoy ended with status -9(?s:.*)make another"):
                 asked()
@@ -168,9 +193,9 @@ def test_nothing_outlives_a_kill_9(victim, tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         folder, guard = parent.stdout.readline().split()
-        assert len(_envoys(folder)) == 2
+        assert len(envoys_in(folder)) == 2
         os.kill(parent.pid if victim == "parent" else int(guard), signal.SIGKILL)
-        _wait(lambda: not _envoys(folder))
+        _wait(lambda: not envoys_in(folder))
         parent.kill()
     if victim == "parent":
         _wait(lambda: not Path(folder).exists())
@@ -179,21 +204,6 @@ def test_nothing_outlives_a_kill_9(victim, tmp_path):
 def _measure_until_refused(mesh):
     for _ in range(50):  # the first answers may still be read from a dying Envoy
         mesh.measure(WIDE, Load(2, 20))
-
-
-def _envoys(folder):
-    """Process ids of the Envoys of a mesh, by name."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdigit() else []
-            alive = words and (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        except OSError:
-            continue  # it ended while we looked
-        for name in ("sidecar", "service"):
-            if alive and words[0].endswith("envoy") and f"{folder}/{name}.json" in words:
-                found[name] = int(entry.name)
-    return found
 
 
 def _wait(condition, seconds=10):

@@ -90,7 +90,7 @@ def envoy_cluster(policy: dict[str, Any], name: str) -> dict[str, Any]:
     cluster: dict[str, Any] = {
         "name": name,
         "type": "STATIC",
-        "connect_timeout": pool.get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT),
+        "connect_timeout": _protobuf(pool.get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT)),
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {
             "thresholds": [
@@ -103,17 +103,24 @@ def envoy_cluster(policy: dict[str, Any], name: str) -> dict[str, Any]:
             ]
         },
     }
-    if http.get("maxRequestsPerConnection"):
+    names = {"maxRequestsPerConnection": "max_requests_per_connection", "idleTimeout": "idle_timeout"}
+    options = {names[key]: _protobuf(http[key]) for key in names if http.get(key)}
+    if options:
         cluster["typed_extension_protocol_options"] = {
             _HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
-                "common_http_protocol_options": {"max_requests_per_connection": http["maxRequestsPerConnection"]},
+                "common_http_protocol_options": options,
                 "explicit_http_config": {"http_protocol_options": {}},
             }
         }
     if "outlierDetection" in policy:
         cluster |= _outlier_detection(policy["outlierDetection"])
     return cluster
+
+
+def _protobuf(value: Any) -> Any:
+    """A DestinationRule's value as Envoy takes it: ``3m`` is ``180s``."""
+    return duration(seconds(value)) if isinstance(value, str) else value
 
 
 def _outlier_detection(detection: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def _outlier_detection(detection: dict[str, Any]) -> dict[str, Any]:
         "baseEjectionTime": "base_ejection_time",
         "maxEjectionPercent": "max_ejection_percent",
     }
-    envoy |= {names[key]: detection[key] for key in names if detection.get(key)}
+    envoy |= {names[key]: _protobuf(detection[key]) for key in names if detection.get(key)}
     panic = {"value": detection.get("minHealthPercent", 0)}
     return {"outlier_detection": envoy, "common_lb_config": {"healthy_panic_threshold": panic}}
 
@@ -134,7 +141,8 @@ def _outlier_detection(detection: dict[str, Any]) -> dict[str, Any]:
 def deviations(cluster: dict[str, Any], policy: dict[str, Any]) -> list[str]:
     """Where a cluster of Envoy's configuration dump is not what istiod makes of ``policy``; empty where it is.
 
-    Compared are the circuit breakers, the outlier detection, the requests per connection and the time to connect.
+    Compared are the circuit breakers, the outlier detection, the requests and the idle time of a connection, and the
+    time to connect.
     """
     expected = envoy_cluster(policy, cluster["name"])
     return [

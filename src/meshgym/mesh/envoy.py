@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,13 @@ from meshgym.errors import InvalidValueError, LoadError, MeshError, RulesRefused
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.certificates import make_certificates
 from meshgym.mesh.destination_rule import envoy_cluster, traffic_policy
-from meshgym.mesh.load import Answers, ClosedLoop
+from meshgym.mesh.load import Answers, ClosedLoop, Flow, no_collection
 from meshgym.mesh.process import EnvoyGroup
 from meshgym.mesh.service import (
-    CLUSTER,
+    CLUSTER_HEADER,
     FLAGS_HEADER,
     RUN_HEADER,
+    cluster_name,
     replica_names,
     service_bootstrap,
     service_cluster,
@@ -29,32 +34,58 @@ from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
 from meshgym.types import Load, Response, TrafficRules
 
 _APPLY_S = 5.0
-_STATS = r"^cluster_manager\.cds\.(version_text|update_rejected)$|outlier_detection\.ejections_(active|enforced_total)$"
+_IDLE = "0.05s"
+#: Each lane is a cluster that Envoy is told of again with every run.
+MOST_LANES = 64
+
+
+@dataclass
+class _Run:
+    """What one lane is doing: ``step`` is a future of the worker thread, or the flow of its load."""
+
+    load: Load
+    number: int
+    started_at: float
+    step: Future[Any] | Flow
+    ejected_before: int = 0
 
 
 class EmbeddedMesh(Mesh):
     """A sidecar Envoy with the given rules in front of a service of limited capacity.
 
     Everything listens on free ports of 127.0.0.1, lives in a temporary folder and ends with this
-    process, however that ends. Several can run at once.
+    process, however that ends. Several can run at once. With several lanes one mesh measures that many
+    settings side by side: each lane has a cluster of its own in the sidecar, and token buckets of its own
+    in the replicas; they share the processes, which costs far less than a mesh for each.
 
     Args:
         scenario: name, file or :class:`Scenario`; its service profile is used.
         profile: another service profile than the scenario's.
+        lanes: how many settings can be measured at once, 1..64; see :meth:`begin`.
 
     Raises:
-        InvalidValueError: neither gives a service profile.
+        InvalidValueError: neither gives a service profile, or another number of lanes.
         MissingDependencyError: no Envoy for this platform.
         MeshStartError: an Envoy did not come up.
     """
 
-    def __init__(self, scenario: str | Path | Scenario = "S1", profile: ServiceProfile | None = None) -> None:
+    def __init__(
+        self, scenario: str | Path | Scenario = "S1", profile: ServiceProfile | None = None, lanes: int = 1
+    ) -> None:
         chosen = profile or load_scenario(scenario).service
         if chosen is None:
             raise InvalidValueError("service", None, "a [service] section in the scenario, or a profile")
+        if not 1 <= lanes <= MOST_LANES:
+            raise InvalidValueError("lanes", lanes, f"a whole number 1..{MOST_LANES}")
         self.profile = chosen
-        self._run = 0
+        self.lanes = lanes
+        self._number = 0
+        self._clusters: dict[int, str] = {}
+        self._runs: dict[int, _Run] = {}
+        #: Talks to Envoy's admin interface, so that the flows of the other lanes need not wait meanwhile.
+        self._worker = ThreadPoolExecutor(1)
         self._envoys = EnvoyGroup()
+        self._client: ClosedLoop | None = None
         try:
             self._start()
         except BaseException:
@@ -68,7 +99,7 @@ class EmbeddedMesh(Mesh):
         self._certificates = make_certificates(folder) if profile.mtls else None
         admins = self._envoys.start(
             {
-                "service": service_bootstrap(profile, self._certificates),
+                "service": service_bootstrap(profile, self._certificates, self.lanes),
                 "sidecar": sidecar_bootstrap(profile, self._cds),
             },
             {"service": 1, "sidecar": profile.proxy_workers},
@@ -84,42 +115,115 @@ class EmbeddedMesh(Mesh):
 
     def measure_policy(self, policy: dict[str, Any], load: Load) -> Response:
         """As :meth:`measure`, for a DestinationRule's ``trafficPolicy`` as it stands."""
-        self._envoys.check()
-        started = time.perf_counter()
-        try:
-            ejected_before = self._apply(policy)
-            stamp = f"{RUN_HEADER}: {self._run}\r\n"
-            answers = self._client.run(load, {RUN_HEADER: str(self._run)}, stamp.encode())
-            if answers.broken == load.calls:
-                raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
-            ejections = int(self._stats()["ejections_enforced_total"]) - ejected_before
-            self._envoys.check()  # the 503s of a service that died are no answer
-        except MeshError:
-            self._envoys.check(wait_s=0.2)  # an Envoy that died explains more than what that caused
-            raise
-        response = _response(answers, load)
-        assert isinstance(response.details, dict)
-        response.details["ejections"] = ejections
-        response.details["overhead_s"] = time.perf_counter() - started - answers.duration_s
-        return response
+        self.begin(0, policy, load)
+        with no_collection():
+            while not (ended := self.completed()):
+                pass
+        ((_, result),) = ended
+        if isinstance(result, MeshError):
+            raise result
+        return result
 
-    def _apply(self, policy: dict[str, Any]) -> int:
+    def begin(self, lane: int, policy: dict[str, Any], load: Load) -> None:
+        """Put a policy in force in a lane that is free, then send ``load``; :meth:`completed` goes on with it.
+
+        Args:
+            lane: 0 .. lanes - 1.
+            policy: a DestinationRule's ``trafficPolicy``.
+            load: what is sent.
+
+        Raises:
+            MeshError: the mesh is closed or broken.
+        """
+        self._envoys.check()
+        self._number += 1
+        step = self._submit(self._apply, lane, self._number, policy)
+        self._runs[lane] = _Run(load, self._number, time.perf_counter(), step)
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future = self._worker.submit(function, *arguments)
+        future.add_done_callback(self._wake)
+        return future
+
+    def _wake(self, _: Future[Any]) -> None:
+        if self._client is not None:
+            self._client.wake()
+
+    def completed(self) -> list[tuple[int, Response | MeshError]]:
+        """Go on with what was begun until something happens; return the lanes that are done, and with what.
+
+        Raises:
+            MeshError: the mesh is broken, and with it what was begun in any lane.
+        """
+        try:
+            self._envoys.check()
+            assert self._client is not None
+            over = self._client.poll()
+            ended = []
+            for lane, run in list(self._runs.items()):
+                if run.step in over or (isinstance(run.step, Future) and run.step.done()):
+                    result = self._go_on(lane, run)
+                    if result is not None:
+                        del self._runs[lane]
+                        ended.append((lane, result))
+            self._envoys.check()  # the 503s of a service that died are no answer
+        except BaseException:
+            self._abandon()
+            raise
+        return ended
+
+    def _go_on(self, lane: int, run: _Run) -> Response | MeshError | None:
+        try:
+            return self._next(lane, run)
+        except MeshError as error:
+            self._envoys.check(wait_s=0.2)  # an Envoy that died explains more than what that caused
+            return error
+
+    def _next(self, lane: int, run: _Run) -> Response | None:
+        """Take a run from its step that is over to the next one; the response after the last."""
+        assert self._client is not None
+        if isinstance(run.step, Flow):
+            if run.step.error is not None:
+                raise run.step.error
+            if run.step.answers.broken == run.load.calls:
+                raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
+            run.step = self._submit(self._conclude, lane, run, run.step.answers)
+            return None
+        result: int | Response = run.step.result()
+        if isinstance(result, Response):
+            return result
+        run.ejected_before = result
+        headers = {RUN_HEADER: str(run.number), CLUSTER_HEADER: cluster_name(lane)}
+        run.step = self._client.start(run.load, headers, f"{RUN_HEADER}: {run.number}\r\n".encode())
+        return None
+
+    def _abandon(self) -> None:
+        for run in self._runs.values():
+            if isinstance(run.step, Flow) and self._client is not None:
+                self._client.drop(run.step)
+        self._runs.clear()
+
+    def _apply(self, lane: int, number: int, policy: dict[str, Any]) -> int:
         """Put the rules in force and wait until Envoy says so; return the ejections counted so far."""
-        self._run += 1
         cluster = service_cluster(
-            envoy_cluster(policy, CLUSTER), self._replicas, self.profile.replicas, self._run, self._certificates
+            envoy_cluster(_closing_idle(policy), cluster_name(lane)),
+            self._replicas,
+            self.profile.replicas,
+            number,
+            self._certificates,
         )
-        version = str(self._run)
-        rejected = self._stats()["cds.update_rejected"]
+        rejected = self._stats(lane)["cds.update_rejected"]
+        clusters = {**self._clusters, lane: json.dumps(cluster)}
         new = self._cds.with_suffix(".new")
-        new.write_text(json.dumps({"version_info": version, "resources": [cluster]}))
+        new.write_text(f'{{"version_info": "{number}", "resources": [{", ".join(clusters.values())}]}}')
         new.replace(self._cds)  # Envoy watches for the rename
         deadline = time.monotonic() + _APPLY_S
         while time.monotonic() < deadline:
-            stats = self._stats()
-            if stats["cds.version_text"] == version:
+            stats = self._stats(lane)
+            if stats["cds.version_text"] == str(number):
                 if stats["ejections_active"] != "0":
                     raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
+                self._clusters = clusters
                 return int(stats["ejections_enforced_total"])
             if stats["cds.update_rejected"] != rejected:
                 reason = self._envoys.log("sidecar").splitlines()[-1].lstrip("}: ")
@@ -127,9 +231,14 @@ class EmbeddedMesh(Mesh):
             time.sleep(0.0005)
         raise MeshError(f"Envoy did not take the rules within {_APPLY_S:g} s")
 
-    def _stats(self) -> dict[str, str]:
-        """The watched statistics by the last parts of their names."""
-        found = self._sidecar.stats(_STATS)
+    def _conclude(self, lane: int, run: _Run, answers: Answers) -> Response:
+        ejections = int(self._stats(lane)["ejections_enforced_total"]) - run.ejected_before
+        spent_s = time.perf_counter() - run.started_at
+        return _response(answers, run.load, {"ejections": ejections, "overhead_s": spent_s - answers.duration_s})
+
+    def _stats(self, lane: int) -> dict[str, str]:
+        """The watched statistics of a lane by the last parts of their names."""
+        found = self._sidecar.stats(rf"^cluster_manager\.cds\.|{re.escape(cluster_name(lane))}\.outlier_detection")
         short = {name.split("cluster_manager.")[-1].split("outlier_detection.")[-1]: v for name, v in found.items()}
         empty = {"cds.version_text": "", "cds.update_rejected": "0"}
         fresh = {"ejections_active": "0", "ejections_enforced_total": "0"}
@@ -137,7 +246,22 @@ class EmbeddedMesh(Mesh):
 
     def close(self) -> None:
         """See :meth:`Mesh.close`."""
+        self._abandon()
         self._envoys.close()
+        self._worker.shutdown(cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def _closing_idle(policy: dict[str, Any]) -> dict[str, Any]:
+    """``policy`` with an ``idleTimeout`` if it has none.
+
+    The connections to a replica that was ejected count against ``maxConnections`` as long as they are open,
+    which by default is an hour: longer than any run.
+    """
+    pool = policy.get("connectionPool", {})
+    return {**policy, "connectionPool": {**pool, "http": {"idleTimeout": _IDLE, **pool.get("http", {})}}}
 
 
 def _flag(head: bytes) -> str:
@@ -147,7 +271,7 @@ def _flag(head: bytes) -> str:
     return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
 
 
-def _response(answers: Answers, load: Load) -> Response:
+def _response(answers: Answers, load: Load, more: dict[str, float]) -> Response:
     kinds = Counter((head[9:12], _flag(head)) for head in answers.heads)
     total = sum(count for (status, _), count in kinds.items() if status == b"503")
     overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)
@@ -167,5 +291,6 @@ def _response(answers: Answers, load: Load) -> Response:
             "latency_p50_ms": float(p50),
             "latency_p99_ms": float(p99),
             "duration_s": answers.duration_s,
+            **more,
         },
     )

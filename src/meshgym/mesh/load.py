@@ -1,8 +1,10 @@
 """A closed-loop load generator, as ``fortio load -c THREADS -n CALLS -qps 0``.
 
 Each of ``threads`` connections sends one request, waits for its answer and sends the next;
-keep-alive, closed after an answer that is no success (as Fortio does). One event loop serves all
-connections: Python threads would add their own switching to what is measured.
+keep-alive, closed after an answer that is no success (as Fortio does). Calls that do not divide are
+spread over the threads; Fortio gives them all to its first, which then ends alone and sets the rate. One
+event loop serves all connections of all flows: Python threads would add their own switching to what is
+measured.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import selectors
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from meshgym.errors import LoadError
@@ -41,12 +45,39 @@ class Answers:
     duration_s: float = 0.0
 
 
+class Flow:
+    """A load on its way: ``answers`` so far, and the ``error`` that ended it, if one did."""
+
+    __slots__ = ("answers", "error", "expect", "heard_at", "left", "request", "started_at", "threads")
+
+    def __init__(self, load: Load, request: bytes, expect: bytes) -> None:
+        each, rest = divmod(load.calls, load.threads)
+        self.threads = [_Thread(self, each + (number < rest)) for number in range(load.threads)]
+        self.left = load.calls
+        self.request, self.expect = request, expect
+        self.answers = Answers()
+        self.error: LoadError | None = None
+        self.started_at = self.heard_at = time.perf_counter()
+
+    @property
+    def over(self) -> bool:
+        """Every call has ended, or none is made any more."""
+        return not self.left or self.error is not None
+
+    def count(self, thread: _Thread) -> None:
+        """The call of ``thread`` has ended."""
+        self.heard_at = time.perf_counter()
+        self.answers.latencies_s.append(self.heard_at - thread.sent_at)
+        self.left -= 1
+
+
 class _Thread:
     """One connection and the calls it still has to make."""
 
-    __slots__ = ("buffer", "calls", "sent_at", "socket")
+    __slots__ = ("buffer", "calls", "flow", "sent_at", "socket")
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, flow: Flow, calls: int) -> None:
+        self.flow = flow
         self.calls = calls
         self.socket: socket.socket | None = None
         self.buffer = b""
@@ -63,12 +94,24 @@ def _complete(data: bytes) -> int:
     return end if len(data) >= end + 4 + length else 0
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without garbage collection, which in the middle of a flow would look like latency."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class ClosedLoop:
-    """Sends loads to one address.
+    """Sends loads to one address, several at once if need be.
 
     Args:
         address: host and port.
-        timeout_s: seconds without any answer after which a run is given up.
+        timeout_s: seconds without any answer after which a flow is given up.
 
     The request is ``GET /`` with the given headers.
     """
@@ -76,57 +119,85 @@ class ClosedLoop:
     def __init__(self, address: tuple[str, int], timeout_s: float = 10.0) -> None:
         self.address = address
         self.timeout_s = timeout_s
+        self._flows: list[Flow] = []
+        self._selector = selectors.DefaultSelector()
+        self._alarm, self._bell = socket.socketpair()
+        self._selector.register(self._alarm, selectors.EVENT_READ, None)
 
     def run(self, load: Load, headers: dict[str, str], expect: bytes = b"") -> Answers:
         """Send ``load`` and wait for all answers.
 
-        Args:
-            load: threads and calls; thread 0 takes what does not divide.
-            headers: sent with each request.
-            expect: bytes each answer's headers must contain.
+        Args: see :meth:`start`.
 
         Raises:
             LoadError: no answer for ``timeout_s``, or an answer without ``expect``.
         """
+        with no_collection():
+            flow = self.start(load, headers, expect)
+            while flow not in self.poll():
+                pass
+        if flow.error is not None:
+            raise flow.error
+        return flow.answers
+
+    def start(self, load: Load, headers: dict[str, str], expect: bytes = b"") -> Flow:
+        """Send the first requests of ``load``; :meth:`poll` goes on with it.
+
+        Args:
+            load: threads and calls; the first threads take what does not divide.
+            headers: sent with each request.
+            expect: bytes each answer's headers must contain.
+        """
         lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-        request = f"GET / HTTP/1.1\r\nhost: service\r\n{lines}\r\n".encode()
-        each, rest = divmod(load.calls, load.threads)
-        threads = [_Thread(each + (rest if number == 0 else 0)) for number in range(load.threads)]
-        collecting = gc.isenabled()
-        gc.disable()  # a collection in the middle would look like latency
-        try:
-            with selectors.DefaultSelector() as selector:
-                try:
-                    return self._loop(selector, threads, request, expect)
-                finally:
-                    for thread in threads:
-                        if thread.socket is not None:
-                            thread.socket.close()
-        finally:
-            if collecting:
-                gc.enable()
+        flow = Flow(load, f"GET / HTTP/1.1\r\nhost: service\r\n{lines}\r\n".encode(), expect)
+        self._flows.append(flow)
+        for thread in flow.threads:
+            self._send(thread)
+        return flow
 
-    def _loop(self, selector: selectors.BaseSelector, threads: list[_Thread], request: bytes, expect: bytes) -> Answers:
-        answers = Answers()
-        clock = time.perf_counter
-        start = clock()
-        for thread in threads:
-            self._send(selector, thread, request, answers)
-        while selector.get_map():
-            events = selector.select(self.timeout_s)
-            if not events:
-                left = sum(thread.calls for thread in threads)
-                raise LoadError(f"no answer for {self.timeout_s:g} s with {left} calls left; is the service up?")
-            for key, _ in events:
-                thread = key.data
-                if self._receive(selector, thread, expect, answers):
-                    self._send(selector, thread, request, answers)
-        answers.duration_s = clock() - start
-        return answers
+    def poll(self) -> list[Flow]:
+        """Wait for answers or for :meth:`wake`, send what follows them, and return the flows that are over."""
+        heard = min((flow.heard_at for flow in self._flows), default=time.perf_counter())
+        wait_s = 0.0 if any(flow.over for flow in self._flows) else heard + self.timeout_s - time.perf_counter()
+        for key, _ in self._selector.select(max(wait_s, 0)):
+            thread: _Thread | None = key.data
+            if thread is None:
+                self._alarm.recv(4096)
+            elif self._receive(thread):
+                self._send(thread)
+        now = time.perf_counter()
+        for flow in self._flows:
+            if now - flow.heard_at >= self.timeout_s and not flow.over:
+                silence = f"no answer for {self.timeout_s:g} s with {flow.left} calls left; is the service up?"
+                flow.error = LoadError(silence)
+        over = [flow for flow in self._flows if flow.over]
+        for flow in over:
+            flow.answers.duration_s = flow.heard_at - flow.started_at
+            self.drop(flow)
+        return over
 
-    def _send(self, selector: selectors.BaseSelector, thread: _Thread, request: bytes, answers: Answers) -> None:
+    def wake(self) -> None:
+        """Let :meth:`poll` return; may be called from another thread."""
+        self._bell.send(b"!")
+
+    def drop(self, flow: Flow) -> None:
+        """Hang up a flow's connections and forget it."""
+        self._flows.remove(flow)
+        for thread in flow.threads:
+            self._hang_up(thread)
+
+    def close(self) -> None:
+        """Drop all flows; no further one can be started."""
+        for flow in list(self._flows):
+            self.drop(flow)
+        self._selector.close()
+        self._alarm.close()
+        self._bell.close()
+
+    def _send(self, thread: _Thread) -> None:
         """Send the thread's next call, on a new connection if need be; count what can't be sent."""
-        while thread.calls:
+        flow = thread.flow
+        while thread.calls and flow.error is None:
             thread.calls -= 1
             thread.sent_at = time.perf_counter()
             try:
@@ -135,18 +206,20 @@ class ClosedLoop:
                     thread.socket.settimeout(None)  # the selector watches the time
                     thread.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     thread.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                    selector.register(thread.socket, selectors.EVENT_READ, thread)
-                thread.socket.sendall(request)
+                    self._selector.register(thread.socket, selectors.EVENT_READ, thread)
+                thread.socket.sendall(flow.request)
                 return
             except OSError:
-                self._hang_up(selector, thread)
-                answers.broken += 1
-                answers.latencies_s.append(time.perf_counter() - thread.sent_at)
-        self._hang_up(selector, thread)
+                self._hang_up(thread)
+                flow.answers.broken += 1
+                flow.count(thread)
+        self._hang_up(thread)
 
-    def _receive(self, selector: selectors.BaseSelector, thread: _Thread, expect: bytes, answers: Answers) -> bool:
+    def _receive(self, thread: _Thread) -> bool:
         """Read; True when the call is over."""
-        assert thread.socket is not None
+        if thread.socket is None:
+            return False  # its flow ended in this very round
+        flow = thread.flow
         try:
             data = thread.socket.recv(65536)
         except OSError:
@@ -157,25 +230,24 @@ class ClosedLoop:
             if not end:
                 thread.buffer = data
                 return False
-        answers.latencies_s.append(time.perf_counter() - thread.sent_at)
         thread.buffer = b""
+        flow.count(thread)
         if not data:
-            answers.broken += 1
-            self._hang_up(selector, thread)
-            return True
-        if expect not in data:
-            raise LoadError(f"an answer came from other rules than this run's: {data[:end].decode('latin-1')!r}")
-        if data.startswith(b"HTTP/1.1 200"):
-            answers.ok += 1
+            flow.answers.broken += 1
+            self._hang_up(thread)
+        elif flow.expect not in data:
+            head = data[:end].decode("latin-1")
+            flow.error = LoadError(f"an answer came from other rules than this run's: {head!r}")
+        elif data.startswith(b"HTTP/1.1 200"):
+            flow.answers.ok += 1
         else:
-            answers.heads.append(data[:end])
-            self._hang_up(selector, thread)
+            flow.answers.heads.append(data[:end])
+            self._hang_up(thread)
         return True
 
-    @staticmethod
-    def _hang_up(selector: selectors.BaseSelector, thread: _Thread) -> None:
+    def _hang_up(self, thread: _Thread) -> None:
         if thread.socket is not None:
-            if thread.socket.fileno() in selector.get_map():
-                selector.unregister(thread.socket)
+            if thread.socket.fileno() in self._selector.get_map():
+                self._selector.unregister(thread.socket)
             thread.socket.close()
             thread.socket = None

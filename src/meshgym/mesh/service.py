@@ -12,15 +12,20 @@ from typing import Any
 from meshgym.mesh.certificates import Certificates
 from meshgym.scenarios import ServiceProfile
 
-#: The cluster of the service under test, as the sidecar calls it.
-CLUSTER = "outbound|8000||service.default.svc.cluster.local"
-#: Every request carries its run's number, every answer shows the run its rules were made for.
+#: Every request says which lane's cluster it is for,
+CLUSTER_HEADER = "x-meshgym-cluster"
+#: and carries its run's number; every answer shows the run its rules were made for.
 RUN_HEADER = "x-meshgym-run"
 FLAGS_HEADER = "x-meshgym-flags"
 METADATA = "meshgym"
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+
+
+def cluster_name(lane: int) -> str:
+    """A lane's cluster of the service under test, as a sidecar of Istio calls that of a subset."""
+    return f"outbound|8000|lane-{lane}|service.default.svc.cluster.local"
 
 
 def _loopback(port: int = 0) -> dict[str, Any]:
@@ -49,17 +54,18 @@ def _connection_manager(name: str, route: dict[str, Any], filters: list[dict[str
     }
 
 
-def _delay(milliseconds: int) -> list[dict[str, Any]]:
+def _delay(milliseconds: int, percent: int = 100) -> list[dict[str, Any]]:
     if not milliseconds:
         return []
+    share = {"numerator": percent, "denominator": "HUNDRED"}
     fault = {
         "@type": f"{_TYPE}.filters.http.fault.v3.HTTPFault",
-        "delay": {"fixed_delay": f"{milliseconds / 1000:.3f}s", "percentage": _ALWAYS["default_value"]},
+        "delay": {"fixed_delay": f"{milliseconds / 1000:.3f}s", "percentage": share},
     }
     return [{"name": "delay", "typed_config": fault}]
 
 
-def _capacity(burst: int, rate_per_s: int) -> dict[str, Any]:
+def _capacity(burst: int, rate_per_s: int, lanes: int) -> dict[str, Any]:
     """A token bucket for each run: a dynamic descriptor on the run header, so every run starts full."""
     bucket = {"max_tokens": burst, "tokens_per_fill": rate_per_s, "fill_interval": "1s"}
     limit = {
@@ -71,16 +77,19 @@ def _capacity(burst: int, rate_per_s: int) -> dict[str, Any]:
         "filter_enforced": _ALWAYS,
         "status": {"code": "ServiceUnavailable"},
         "descriptors": [{"entries": [{"key": "run"}], "token_bucket": bucket}],
-        "max_dynamic_descriptors": 4,
+        "max_dynamic_descriptors": 2 * lanes + 2,  # the least recently used are forgotten
         "rate_limits": [{"actions": [{"request_headers": {"header_name": RUN_HEADER, "descriptor_key": "run"}}]}],
     }
     return {"name": "capacity", "typed_config": limit}
 
 
-def _bootstrap(name: str, listeners: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+def _bootstrap(name: str, listeners: list[dict[str, Any]], statistics: list[str], **more: Any) -> dict[str, Any]:
+    """``statistics``: parts of the names of those to keep; a hundred for each cluster of each run would cost time."""
+    kept = {"inclusion_list": {"patterns": [{"contains": part} for part in statistics]}}
     return {
         "node": {"id": name, "cluster": "meshgym"},
         "admin": {"address": _loopback()},
+        "stats_config": {"stats_matcher": kept if statistics else {"reject_all": True}},
         "static_resources": {"listeners": listeners},
         **more,
     }
@@ -91,23 +100,23 @@ def replica_names(profile: ServiceProfile) -> list[str]:
     return [f"replica-{number}" for number in range(profile.replicas + profile.standby_replicas)]
 
 
-def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None) -> dict[str, Any]:
-    """The service: one listener a replica, each with its own capacity."""
+def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None, lanes: int = 1) -> dict[str, Any]:
+    """The service: one listener a replica, each with its own capacity, for as many runs at once as there are lanes."""
     answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
     listeners = []
     for number, name in enumerate(replica_names(profile)):
         share = profile.weakness if number < profile.weak_replicas else 1
-        capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1))
-        filters = [*_delay(profile.service_time_ms), capacity]
+        capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1), lanes)
+        filters = [*_delay(profile.service_time_ms), *_delay(profile.spread_ms, 50), capacity]
         chain: dict[str, Any] = {"filters": [_connection_manager("replica", answer, filters)]}
         if certificates is not None:
             chain["transport_socket"] = certificates.server_socket()
         listeners.append({"name": name, "address": _loopback(), "filter_chains": [chain]})
-    return _bootstrap("service", listeners)
+    return _bootstrap("service", listeners, [])
 
 
 def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
-    """The client's sidecar: Istio's outbound route; the cluster comes from the file ``cds``."""
+    """The client's sidecar: Istio's outbound route; the clusters come from the file ``cds``."""
     retries = {
         "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
         "num_retries": 2,
@@ -124,7 +133,7 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
         FLAGS_HEADER: "%RESPONSE_FLAGS%",
     }
     route = {
-        "route": {"cluster": CLUSTER, "timeout": "0s", "retry_policy": retries},
+        "route": {"cluster_header": CLUSTER_HEADER, "timeout": "0s", "retry_policy": retries},
         "response_headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for key, value in stamps.items()
@@ -133,7 +142,8 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
     manager = _connection_manager("outbound", route, _delay(profile.network_delay_ms))
     listener = {"name": "outbound", "address": _loopback(), "filter_chains": [{"filters": [manager]}]}
     source = {"path_config_source": {"path": str(cds)}, "resource_api_version": "V3"}
-    return _bootstrap("sidecar", [listener], dynamic_resources={"cds_config": source})
+    statistics = ["cluster_manager.cds.", "outlier_detection.ejections_", "upstream_rq_total"]
+    return _bootstrap("sidecar", [listener], statistics, dynamic_resources={"cds_config": source})
 
 
 def service_cluster(
@@ -142,15 +152,17 @@ def service_cluster(
     """``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` in its metadata.
 
     The run's number makes each configuration a new one: Envoy then rebuilds the cluster with fresh
-    hosts, which is what clears ejections and open connections.
+    hosts, which is what clears ejections and open connections. One of those on standby takes over first,
+    the others if it fails, too; with several at once, chance would share out the connections among them.
 
     One field differs from istiod's: Envoy holds back changes of health for ``update_merge_window``
     (1 s) after the last one, building the cluster included. In a mesh that runs for days the first
     ejection acts at once; with a cluster built for each run it would come after the run.
     """
+    parts = (ports[:in_use], ports[in_use : in_use + 1], ports[in_use + 1 :])
     endpoints = [
         {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _loopback(port)}} for port in part]}
-        for priority, part in enumerate((ports[:in_use], ports[in_use:]))
+        for priority, part in enumerate(parts)
         if part
     ]
     whole = {

@@ -22,17 +22,18 @@ from typing import Any, Self
 
 from meshgym.errors import FolderError, InvalidValueError, MeshError, TraceError
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.mesh.envoy import MOST_LANES, EmbeddedMesh
 from meshgym.mesh.process import envoy_version
 from meshgym.scenarios import Scenario
 from meshgym.traces.appended import AppendedCsv
-from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome
+from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.schema import COLUMNS
 from meshgym.types import SETTING_NAMES, Response, Setting
 
 #: ``progress(done, total)`` after every run.
 Progress = Callable[[int, int], None]
+Pool = Lanes | SharedLanes | OneLane
 
 _ATTEMPTS = 3
 #: So many runs given up one after the other mean that the mesh is broken, not the runs.
@@ -165,8 +166,8 @@ def collect(
         seed: of the plan.
         plan: another one than :func:`make_plan` draws from ``rows`` and ``seed``.
         lanes: meshes that measure side by side, 1..64.
-        make_mesh: makes another mesh than the embedded Envoy for each lane (picklable, no arguments); its process
-            is killed if the collection ends early.
+        make_mesh: makes another mesh than the embedded Envoy, one for each lane in a process of its own (picklable,
+            no arguments); the process is killed if the collection ends early.
         mesh: a mesh that is open already, to measure with it in this process; it stays the caller's to close.
         progress: called after every run.
 
@@ -174,7 +175,7 @@ def collect(
         FolderError, TraceError: see :class:`Collection`.
         MeshGymError: the mesh does not come up, or fails run after run; what was collected is kept.
     """
-    most = 64 if mesh is None else 1
+    most = MOST_LANES if mesh is None else 1
     if not 1 <= lanes <= most:
         raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}", "" if most > 1 else "There is one mesh.")
     if plan is None:
@@ -184,12 +185,20 @@ def collect(
         waiting = [run for run in range(len(collection.plan)) if run not in done]
         progress(len(done), len(collection.plan))
         if waiting:
-            with OneLane(mesh) if mesh else Lanes(make_mesh or partial(EmbeddedMesh, scenario), lanes) as pool:
+            with _pool(scenario, lanes, make_mesh, mesh) as pool:
                 _work_off(collection, pool, waiting, progress)
         return folder / "rows.csv"
 
 
-def _work_off(collection: Collection, pool: Lanes | OneLane, waiting: list[int], progress: Progress) -> None:
+def _pool(scenario: Scenario, lanes: int, make_mesh: MeshFactory | None, mesh: Mesh | None) -> Pool:
+    if mesh is not None:
+        return OneLane(mesh)
+    if make_mesh is not None:
+        return Lanes(make_mesh, lanes)
+    return SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes))
+
+
+def _work_off(collection: Collection, pool: Pool, waiting: list[int], progress: Progress) -> None:
     """Run what waits; what fails goes to the end of the queue, until its attempts are used up."""
     total = len(collection.plan)
     left = len(waiting)

@@ -1,4 +1,4 @@
-"""Lanes: processes that each own a mesh and measure side by side."""
+"""Lanes that measure side by side: in processes that each own a mesh, or in one mesh they share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from multiprocessing.process import BaseProcess
 
 from meshgym.errors import MeshError, MeshGymError
 from meshgym.mesh.base import Mesh
+from meshgym.mesh.destination_rule import traffic_policy
+from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.mesh.load import no_collection
 from meshgym.types import Response, Setting
 
 MeshFactory = Callable[[], Mesh]
@@ -159,6 +162,56 @@ class Lanes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class SharedLanes:
+    """:class:`Lanes` of one embedded mesh, which measures in all of them at once; a context manager.
+
+    A mesh that broke is replaced, and the runs it was at come back as ``MeshError``.
+
+    Args:
+        make_mesh: makes the mesh; its ``lanes`` are filled.
+
+    Raises:
+        MeshGymError: the mesh did not come up.
+    """
+
+    def __init__(self, make_mesh: Callable[[], EmbeddedMesh]) -> None:
+        self._make_mesh = make_mesh
+        self._mesh = make_mesh()
+        self._runs: dict[int, int] = {}  # by lane
+
+    def submit(self, run: int, setting: Setting) -> None:
+        """See :meth:`Lanes.submit`."""
+        lane = next(lane for lane in range(self._mesh.lanes) if lane not in self._runs)
+        self._runs[lane] = run
+        with suppress(MeshError):  # a broken mesh shows itself in completed()
+            self._mesh.begin(lane, traffic_policy(setting.rules), setting.load)
+
+    @property
+    def free(self) -> int:
+        """See :attr:`Lanes.free`."""
+        return self._mesh.lanes - len(self._runs)
+
+    def completed(self) -> Iterator[Outcome]:
+        """See :meth:`Lanes.completed`."""
+        ended: list[tuple[int, Response | MeshError]] = []
+        try:
+            with no_collection():
+                while not ended:
+                    ended = self._mesh.completed()
+        except MeshError as error:
+            self._mesh.close()
+            self._mesh = self._make_mesh()
+            ended = [(lane, error) for lane in self._runs]
+        for lane, result in ended:
+            yield Outcome(self._runs.pop(lane), lane, result)
+
+    def __enter__(self) -> SharedLanes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mesh.close()
 
 
 class OneLane:
