@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--configuration", help=f"{_CONFIGURATIONS} (default: Thread-Call)")
     command.add_argument("--rows", type=int, help="runs to collect")
     command.add_argument("--contexts", type=int, help="sets of rules to validate under")
-    command.add_argument("--lanes", type=int, help="meshes that collect side by side")
+    command.add_argument("--lanes", type=int, help="settings that the embedded mesh measures side by side")
     command.add_argument("--epochs", type=int, help="of training")
     command.add_argument("--seed", type=int, help="of plan, training and validation")
     command.add_argument("--out", type=Path, help="folder (default: quickstart/SCENARIO-SEED); traces in it are used")
@@ -107,7 +107,7 @@ def _add_validation(command: argparse.ArgumentParser, contexts: int) -> None:
     add = command.add_argument
     add("--contexts", type=int, default=contexts, help=f"settings drawn from each scenario (default: {contexts})")
     add("--repeats", type=int, default=2, help="runs of each setting; 2 or more tell the noise (default: 2)")
-    add("--lanes", type=int, default=1, help="embedded meshes that measure side by side (default: 1)")
+    add("--lanes", type=int, default=1, help="settings that the embedded mesh measures side by side (default: 1)")
     add_mesh_arguments(command)
 
 

@@ -61,7 +61,7 @@ def measure(
         folder: of this scenario's measurements.
         repeats: runs of each setting.
         seed: of the order.
-        lanes: embedded meshes that measure side by side.
+        lanes: settings that the embedded mesh measures side by side.
         mesh: a live mesh that is open; None for the embedded ones of the scenario.
         progress: called after every run.
 

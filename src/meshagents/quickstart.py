@@ -42,7 +42,7 @@ class Quickstart:
         configuration: who decides what, a row of Table 5 (see ``meshagents.configurations``).
         rows: runs to collect.
         contexts: sets of rules to validate under; each policy makes one run under each.
-        lanes: meshes that collect side by side.
+        lanes: settings that the mesh measures side by side, in the collection and in the validation: it shifts rates.
         epochs: of training.
         seed: of the plan, the training and the validation.
 
@@ -54,7 +54,7 @@ class Quickstart:
     configuration: str = "Thread-Call"
     rows: int = 240
     contexts: int = 25
-    lanes: int = 2
+    lanes: int = 8
     epochs: int = Config.epochs
     seed: int = 0
 
@@ -120,7 +120,7 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
     save_agent(folder / "agent.npz", agent, history)
     (evaluation,) = evaluate_agent(agent, configuration, [service])
     write_run(folder / "agent.npz", configuration, [service], agent, history, [evaluation])
-    measuring = Validation(settings.contexts, repeats=1, seed=settings.seed)
+    measuring = Validation(settings.contexts, repeats=1, seed=settings.seed, lanes=settings.lanes)
     (validated,) = validate_agent(agent, configuration, [service], [evaluation], folder / MEASURED, measuring, bar=bar)
     write_validation(folder, configuration.name, measuring, [service], [validated])
     replayed = validated.replayed

@@ -35,7 +35,7 @@ class Validation:
         contexts: drawn from each scenario, at least 2.
         repeats: runs of each setting, at least 1; the noise is known from 2 on.
         seed: of contexts and order.
-        lanes: embedded meshes that measure side by side.
+        lanes: settings that the embedded mesh measures side by side.
 
     Raises:
         InvalidValueError: too few contexts or repeats.

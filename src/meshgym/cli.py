@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_scenario(command)
     command.add_argument("--rows", type=int, help="runs in the plan (default: the scenario's)")
     command.add_argument("--seed", type=int, default=0, help="of the plan (default: 0)")
-    command.add_argument("--lanes", type=int, default=1, help="meshes that measure side by side (default: 1)")
+    command.add_argument("--lanes", type=int, default=1, help="settings that are measured side by side (default: 1)")
     command.add_argument("--out", type=Path, help="folder (default: collections/SCENARIO); goes on if begun")
     add_mesh_arguments(command)
     command.set_defaults(function=_collect)
@@ -94,7 +94,7 @@ def _collect(chosen: argparse.Namespace) -> None:
     scenario = load_scenario(chosen.scenario)
     folder = make_folder(chosen.out or Path("collections") / scenario.name)
     plan = {"rows": chosen.rows, "seed": chosen.seed, "lanes": chosen.lanes}
-    # Each lane makes an embedded mesh of its own; of a cluster there is one.
+    # The embedded mesh has lanes; in a cluster there is one service to load.
     cluster = open_mesh(chosen, scenario) if cluster_arguments(chosen) else nullcontext()
     with cluster as mesh, progress_bar(f"collect {scenario.name}", "runs") as progress:
         rows = collect(scenario, folder, mesh=mesh, progress=progress, **plan)

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +39,15 @@ _IDLE = "0.05s"
 MOST_LANES = 64
 
 
+_Step = Future[Any] | Flow
+
+
 @dataclass
 class _Run:
-    """What one lane is doing: ``step`` is a future of the worker thread, or the flow of its load."""
+    """What one lane is at: the steps of its run, and the one it waits for."""
 
-    load: Load
-    number: int
-    started_at: float
-    step: Future[Any] | Flow
-    ejected_before: int = 0
+    steps: Generator[_Step, Any, Response]
+    step: _Step
 
 
 class EmbeddedMesh(Mesh):
@@ -136,9 +136,27 @@ class EmbeddedMesh(Mesh):
             MeshError: the mesh is closed or broken.
         """
         self._envoys.check()
+        steps = self._steps(lane, policy, load)
+        self._runs[lane] = _Run(steps, next(steps))
+
+    def _steps(self, lane: int, policy: dict[str, Any], load: Load) -> Generator[_Step, Any, Response]:
+        """A run: yields what is to be waited for and is sent its result."""
+        assert self._client is not None
+        started_at = time.perf_counter()
         self._number += 1
-        step = self._submit(self._apply, lane, self._number, policy)
-        self._runs[lane] = _Run(load, self._number, time.perf_counter(), step)
+        number = str(self._number)
+        ejected = yield self._submit(self._apply, lane, number, policy)
+        headers = {RUN_HEADER: number, CLUSTER_HEADER: cluster_name(lane)}
+        answers: Answers = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
+        if answers.broken == load.calls:
+            raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
+        stats = yield self._submit(self._stats, lane)
+        return _response(
+            answers,
+            load,
+            ejections=int(stats["ejections_enforced_total"]) - ejected,
+            overhead_s=time.perf_counter() - started_at - answers.duration_s,
+        )
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future = self._worker.submit(function, *arguments)
@@ -155,14 +173,14 @@ class EmbeddedMesh(Mesh):
         Raises:
             MeshError: the mesh is broken, and with it what was begun in any lane.
         """
+        ended: list[tuple[int, Response | MeshError]] = []
         try:
             self._envoys.check()
             assert self._client is not None
             over = self._client.poll()
-            ended = []
             for lane, run in list(self._runs.items()):
                 if run.step in over or (isinstance(run.step, Future) and run.step.done()):
-                    result = self._go_on(lane, run)
+                    result = self._advance(run)
                     if result is not None:
                         del self._runs[lane]
                         ended.append((lane, result))
@@ -172,29 +190,16 @@ class EmbeddedMesh(Mesh):
             raise
         return ended
 
-    def _go_on(self, lane: int, run: _Run) -> Response | MeshError | None:
+    def _advance(self, run: _Run) -> Response | MeshError | None:
+        """Take a run from its step, which is over, to the next; after the last, or an error, what came of it."""
         try:
-            return self._next(lane, run)
+            run.step = run.steps.send(run.step.result())
+        except StopIteration as end:
+            response: Response = end.value
+            return response
         except MeshError as error:
             self._envoys.check(wait_s=0.2)  # an Envoy that died explains more than what that caused
             return error
-
-    def _next(self, lane: int, run: _Run) -> Response | None:
-        """Take a run from its step that is over to the next one; the response after the last."""
-        assert self._client is not None
-        if isinstance(run.step, Flow):
-            if run.step.error is not None:
-                raise run.step.error
-            if run.step.answers.broken == run.load.calls:
-                raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
-            run.step = self._submit(self._conclude, lane, run, run.step.answers)
-            return None
-        result: int | Response = run.step.result()
-        if isinstance(result, Response):
-            return result
-        run.ejected_before = result
-        headers = {RUN_HEADER: str(run.number), CLUSTER_HEADER: cluster_name(lane)}
-        run.step = self._client.start(run.load, headers, f"{RUN_HEADER}: {run.number}\r\n".encode())
         return None
 
     def _abandon(self) -> None:
@@ -203,7 +208,7 @@ class EmbeddedMesh(Mesh):
                 self._client.drop(run.step)
         self._runs.clear()
 
-    def _apply(self, lane: int, number: int, policy: dict[str, Any]) -> int:
+    def _apply(self, lane: int, number: str, policy: dict[str, Any]) -> int:
         """Put the rules in force and wait until Envoy says so; return the ejections counted so far."""
         cluster = service_cluster(
             envoy_cluster(_closing_idle(policy), cluster_name(lane)),
@@ -220,7 +225,7 @@ class EmbeddedMesh(Mesh):
         deadline = time.monotonic() + _APPLY_S
         while time.monotonic() < deadline:
             stats = self._stats(lane)
-            if stats["cds.version_text"] == str(number):
+            if stats["cds.version_text"] == number:
                 if stats["ejections_active"] != "0":
                     raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
                 self._clusters = clusters
@@ -230,11 +235,6 @@ class EmbeddedMesh(Mesh):
                 raise RulesRefusedError(f"Envoy refused the rules: {reason}")
             time.sleep(0.0005)
         raise MeshError(f"Envoy did not take the rules within {_APPLY_S:g} s")
-
-    def _conclude(self, lane: int, run: _Run, answers: Answers) -> Response:
-        ejections = int(self._stats(lane)["ejections_enforced_total"]) - run.ejected_before
-        spent_s = time.perf_counter() - run.started_at
-        return _response(answers, run.load, {"ejections": ejections, "overhead_s": spent_s - answers.duration_s})
 
     def _stats(self, lane: int) -> dict[str, str]:
         """The watched statistics of a lane by the last parts of their names."""
@@ -271,7 +271,7 @@ def _flag(head: bytes) -> str:
     return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
 
 
-def _response(answers: Answers, load: Load, more: dict[str, float]) -> Response:
+def _response(answers: Answers, load: Load, **more: float) -> Response:
     kinds = Counter((head[9:12], _flag(head)) for head in answers.heads)
     total = sum(count for (status, _), count in kinds.items() if status == b"503")
     overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)

@@ -64,6 +64,12 @@ class Flow:
         """Every call has ended, or none is made any more."""
         return not self.left or self.error is not None
 
+    def result(self) -> Answers:
+        """What came back; raises the error that ended it."""
+        if self.error is not None:
+            raise self.error
+        return self.answers
+
     def count(self, thread: _Thread) -> None:
         """The call of ``thread`` has ended."""
         self.heard_at = time.perf_counter()
@@ -136,9 +142,7 @@ class ClosedLoop:
             flow = self.start(load, headers, expect)
             while flow not in self.poll():
                 pass
-        if flow.error is not None:
-            raise flow.error
-        return flow.answers
+        return flow.result()
 
     def start(self, load: Load, headers: dict[str, str], expect: bytes = b"") -> Flow:
         """Send the first requests of ``load``; :meth:`poll` goes on with it.
@@ -181,8 +185,9 @@ class ClosedLoop:
         self._bell.send(b"!")
 
     def drop(self, flow: Flow) -> None:
-        """Hang up a flow's connections and forget it."""
-        self._flows.remove(flow)
+        """Hang up a flow's connections and forget it, unless that was done."""
+        if flow in self._flows:
+            self._flows.remove(flow)
         for thread in flow.threads:
             self._hang_up(thread)
 

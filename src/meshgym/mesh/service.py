@@ -147,7 +147,7 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
 
 
 def service_cluster(
-    cluster: dict[str, Any], ports: list[int], in_use: int, run: int, certificates: Certificates | None
+    cluster: dict[str, Any], ports: list[int], in_use: int, run: str, certificates: Certificates | None
 ) -> dict[str, Any]:
     """``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` in its metadata.
 
@@ -169,7 +169,7 @@ def service_cluster(
         **cluster,
         "load_assignment": {"cluster_name": cluster["name"], "endpoints": endpoints},
         "common_lb_config": {**cluster.get("common_lb_config", {}), "update_merge_window": "0s"},
-        "metadata": {"filter_metadata": {METADATA: {"run": str(run)}}},
+        "metadata": {"filter_metadata": {METADATA: {"run": run}}},
     }
     if certificates is not None:
         whole["transport_socket"] = certificates.client_socket()

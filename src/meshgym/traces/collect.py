@@ -165,7 +165,7 @@ def collect(
         rows: runs in the plan; default the scenario's.
         seed: of the plan.
         plan: another one than :func:`make_plan` draws from ``rows`` and ``seed``.
-        lanes: meshes that measure side by side, 1..64.
+        lanes: settings that are measured side by side, 1..64.
         make_mesh: makes another mesh than the embedded Envoy, one for each lane in a process of its own (picklable,
             no arguments); the process is killed if the collection ends early.
         mesh: a mesh that is open already, to measure with it in this process; it stays the caller's to close.

@@ -44,7 +44,7 @@ COLUMNS: dict[str, Column] = {
     "ejections": Column("ejections", "replicas ejected during the run"),
     "overhead_s": Column("s", "time spent beside the load: applying rules, reading counters", whole=False),
     "repeat": Column("", "0: first run of this setting, 1..: repeats of it"),
-    "lane": Column("", "which of the meshes measuring side by side"),
+    "lane": Column("", "which of the settings measured side by side"),
     "attempt": Column("", "1: measured at once, 2..: after failed attempts", 1),
     "run": Column("", "number in the shuffled plan"),
 }
