@@ -6,18 +6,15 @@ import json
 from dataclasses import replace
 
 import pytest
+from mesh.services import PLENTY, WIDE
 from mesh.standins.world import World
 
 from meshgym.errors import RulesRefusedError
 from meshgym.mesh.envoy import EmbeddedMesh
 from meshgym.mesh.istio import IstioMesh
-from meshgym.scenarios import ServiceProfile
-from meshgym.types import Load, TrafficRules
+from meshgym.types import Load
 
 pytestmark = pytest.mark.envoy
-
-PLENTY = ServiceProfile(replicas=2, service_time_ms=1, burst=100_000, rate_per_s=20_000, mtls=False, proxy_workers=1)
-WIDE = TrafficRules(1000, 1000, 10_000, 180, 100, 1, 0)  # nothing overflows, nothing is ejected
 
 
 class EnvoyWorld(World):

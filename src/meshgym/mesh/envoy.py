@@ -143,9 +143,7 @@ class EmbeddedMesh(Mesh):
         """A run: yields what is to be waited for and is sent its result."""
         assert self._client is not None
         started_at = time.perf_counter()
-        self._number += 1
-        number = str(self._number)
-        ejected = yield self._submit(self._apply, lane, number, policy)
+        number, ejected = yield self._submit(self._apply, policy, lane)
         headers = {RUN_HEADER: number, CLUSTER_HEADER: cluster_name(lane)}
         answers: Answers = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
         if answers.broken == load.calls:
@@ -208,8 +206,10 @@ class EmbeddedMesh(Mesh):
                 self._client.drop(run.step)
         self._runs.clear()
 
-    def _apply(self, lane: int, number: str, policy: dict[str, Any]) -> int:
-        """Put the rules in force and wait until Envoy says so; return the ejections counted so far."""
+    def _apply(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, int]:
+        """Put the rules in force and wait until Envoy says so; return the run's number and the ejections so far."""
+        self._number += 1
+        number = str(self._number)
         cluster = service_cluster(
             envoy_cluster(_closing_idle(policy), cluster_name(lane)),
             self._replicas,
@@ -229,7 +229,7 @@ class EmbeddedMesh(Mesh):
                 if stats["ejections_active"] != "0":
                     raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
                 self._clusters = clusters
-                return int(stats["ejections_enforced_total"])
+                return number, int(stats["ejections_enforced_total"])
             if stats["cds.update_rejected"] != rejected:
                 reason = self._envoys.log("sidecar").splitlines()[-1].lstrip("}: ")
                 raise RulesRefusedError(f"Envoy refused the rules: {reason}")
