@@ -49,8 +49,8 @@ class Recipe:
     members: int = 8
     bins: int = 0
     learning_rate: float = 1e-2
-    weight_decay: float = 0.3
-    batch: int = 256
+    weight_decay: float = 0.0
+    batch: int = 64
     epochs: int = 60
     least_steps: int = 1500
     most_steps: int = 2400
@@ -62,11 +62,11 @@ class Recipe:
 
 
 #: The paper's network (Sec. 4.2) on the nine plain settings; it names Adam and no more.
-PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, weight_decay=0.0, derived=False)
-#: Ours: for noisy data, for little data, for measurements that change smoothly, and for those that jump.
-NOISY = Recipe(widths=(32, 32), weight_decay=1.0)
-SMALL = Recipe(widths=(32, 32))
-SMOOTH = Recipe(widths=(64, 64, 64))
+PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, batch=256, derived=False)
+#: Ours: for noisy or little data, for most, for much of it, and for measurements that jump between levels.
+NOISY = Recipe(widths=(32, 32, 32), weight_decay=1.0)
+SMALL = Recipe(widths=(32, 32, 32), weight_decay=0.1)
+SMOOTH = Recipe(widths=(64, 64, 64), weight_decay=0.3, batch=256)
 STEPPED = Recipe(widths=(64, 64), bins=16, weight_decay=1.0)
 
 
