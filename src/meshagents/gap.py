@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshagents.statistics import mean_interval
 from meshagents.validation import Validated
 from meshgym.simulator.artefact import NINETY
-from meshgym.traces.quality import OUTPUTS, effects
+from meshgym.traces.quality import OUTPUTS, explain
 from meshgym.types import SETTING_NAMES
 
 FloatArray = NDArray[np.float64]
@@ -104,9 +104,9 @@ def blame(validated: Validated, seed: int = 0) -> pd.DataFrame:
         difference = (whole[f"{output}_live"] - whole[f"{output}_sim"]).to_numpy(np.float64)
         if np.ptp(difference) == 0:
             continue
-        by_input, explained = effects(settings, difference, np.arange(len(whole)), seed)
-        ranked = sorted(by_input.items(), key=lambda pair: -pair[1])
-        rows += [(output, name, max(share, 0.0), max(explained, 0.0)) for name, share in ranked]
+        explanation = explain(settings, difference, np.arange(len(whole)), seed)
+        ranked = sorted(explanation.effects.items(), key=lambda pair: -pair[1])
+        rows += [(output, name, max(share, 0.0), max(explanation.share, 0.0)) for name, share in ranked]
     return pd.DataFrame(rows, columns=columns)
 
 

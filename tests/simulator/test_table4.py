@@ -12,7 +12,7 @@ import pytest
 
 from meshgym.errors import FolderError, UnknownNameError
 from meshgym.scenarios import load_scenario
-from meshgym.simulator.table4 import FLOOR, OURS, Table4, run, save, summary, to_markdown
+from meshgym.simulator.table4 import FLOOR, ORDERED, OURS, Table4, run, save, summary, to_markdown
 from meshgym.traces.store import check_traces
 
 
@@ -37,7 +37,8 @@ def table(quick_recipe: Callable[[], AbstractContextManager[None]]) -> Table4:
 
 def test_every_fit_is_a_row(table: Table4) -> None:
     fits = table.scores[table.scores["model"] != FLOOR]
-    assert len(fits) == 2 * 2 * 3 * 2
+    assert set(fits["model"]) == {OURS, ORDERED, "ridge", "mean"}
+    assert len(fits) == 2 * 2 * 4 * 2
     assert not fits.duplicated(["set", "split", "model", "seed"]).any()
     assert set(table.tests) == {"S1", "S2"}
     np.testing.assert_allclose(fits["mse"], (fits["mse_qps"] + fits["mse_p503"]) / 2)
@@ -49,6 +50,7 @@ def test_models_stand_in_their_order(table: Table4) -> None:
         assert mse[way, "ridge"] < 0.5 * mse[way, "mean"]
         assert mse[way, OURS] < 0.5 * mse[way, "mean"]
         assert mse[way, FLOOR] < mse[way, "mean"]
+        assert mse[way, ORDERED] == pytest.approx(mse[way, OURS], rel=0.35)  # nothing in the order of these runs
     assert mse["settings", "mean"] == pytest.approx(1, abs=0.4)
 
 

@@ -54,6 +54,13 @@ def test_order_shows_in_the_autocorrelation(made_up):
     assert assess(made_up.sort_values("threads")).autocorrelation["p503"] > 0.9
 
 
+def test_a_drift_shows_where_the_settings_are_taken_off(made_up):
+    pace = made_up.assign(p503=made_up["p503"] * 0.9 + np.linspace(0, 0.1, len(made_up)))
+    assert assess(pace).residual_autocorrelation["p503"] > 0.8
+    assert abs(assess(pace).autocorrelation["p503"]) < 0.15
+    assert abs(assess(made_up).residual_autocorrelation["qps"]) < 0.15
+
+
 def test_without_repeats_the_noise_is_not_known():
     assert np.isnan(noise_share(np.arange(4.0), np.arange(4)))
 

@@ -177,9 +177,10 @@ def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> list[Cell
     return sorted(cells, key=lambda cell: place(cell.label))
 
 
-def place(label: str) -> int:
-    """Row of the paper's table; behind its last one where it has none."""
-    return list(PAPER).index(label) if label in PAPER else len(PAPER)
+def place(label: str) -> tuple[bool, int]:
+    """Where a row stands, as in the paper's table: services alone before those together, then by configuration."""
+    name, together, _ = label.partition("*")
+    return bool(together), [configuration.name for configuration in CONFIGURATIONS].index(name)
 
 
 def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -206,7 +207,7 @@ def shortfalls(cells: Sequence[Cell]) -> list[str]:
 
 def markdown(cells: Sequence[Cell]) -> str:
     """Tables: ratios beside the paper's, simulated and, where there are any, measured; shares; yardsticks."""
-    ratios = _grid(cells, lambda cell: f"{_pm(cell.paper_ratio, 2)} ({cell.paper:.2f})")
+    ratios = _grid(cells, lambda cell: _pm(cell.paper_ratio, 2) + _in_brackets(cell.paper))
     shares = _grid(cells, lambda cell: _pm(cell.share, 1, percent=True))
     yardsticks = _grid(cells, lambda cell: f"{cell.fixed_share:.1%}, {cell.ceiling:.2f}")
     measured = []
@@ -215,7 +216,7 @@ def markdown(cells: Sequence[Cell]) -> str:
             "Val: reward over random's, measured, with its 95 % interval; simulated for the same decisions; in "
             "brackets the paper's, measured and simulated",
             _grid(
-                cells, lambda cell: f"{cell.val}; {cell.val_sim.estimate:.2f} ({cell.paper_val:.2f}; {cell.paper:.2f})"
+                cells, lambda cell: f"{cell.val}; {cell.val_sim.estimate:.2f}{_in_brackets(cell.paper_val, cell.paper)}"
             ),
         ]
     return "\n\n".join(
@@ -239,6 +240,11 @@ def _grid(cells: Sequence[Cell], text: Callable[[Cell], str]) -> str:
     lines = [["", *scenarios], ["---"] * (len(scenarios) + 1)]
     lines += [[label, *(texts.get((label, one), "") for one in scenarios)] for label in labels]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _in_brackets(*of_paper: float) -> str:
+    """The paper's figures; nothing where it has none."""
+    return "" if math.isnan(of_paper[0]) else f" ({'; '.join(f'{value:.2f}' for value in of_paper)})"
 
 
 def _pm(interval: Interval, digits: int, percent: bool = False) -> str:

@@ -16,7 +16,7 @@ LICENCE = "CC-BY-4.0"
 _EMBEDDED = {
     "taken": "meshgym collect on the embedded mesh: docs/embedded-mesh.md",
     "known_limits": "one machine, loopback network, a service without an application behind it; "
-    "rates depend on the machine",
+    "rates depend on the machine, whose pace drifts a little while a set is taken",
 }
 _CLUSTER = {
     "taken": "meshgym collect in a cluster: docs/live.md",
@@ -53,6 +53,7 @@ def pack(folder: Path, path: Path) -> Path:
         "machine": f"{platform.system()} {platform.machine()}",
         "lanes": int(frame["lane"].nunique()),
         "noise_share": quality.noise,
+        "residual_autocorrelation": quality.residual_autocorrelation,
         "repeats": quality.repeats,
     }
     return write_traces(frame, path, card)

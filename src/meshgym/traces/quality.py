@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class Quality:
         effects: by output and setting that varies, how much of the held-out variance a model no longer
             explains when the setting's values are shuffled (permutation importance), mean over folds.
         explained: by output, held-out share of the variance that model explains.
+        residual_autocorrelation: by output, of what that model leaves of neighbouring rows (lag 1). More
+            sensitive: what the settings do is taken off. The pace of a shared machine shows here.
     """
 
     rows: int
@@ -48,6 +50,7 @@ class Quality:
     autocorrelation: dict[str, float]
     effects: dict[str, dict[str, float]]
     explained: dict[str, float]
+    residual_autocorrelation: dict[str, float]
 
     def __str__(self) -> str:
         def line(name: str, values: dict[str, float]) -> str:
@@ -60,10 +63,26 @@ class Quality:
             line("noise share", self.noise),
             line("noise share across lanes", self.lane_noise),
             line("autocorrelation", self.autocorrelation),
+            line("residual autocorrelation", self.residual_autocorrelation),
             line("explained, held out", self.explained),
         ]
         lines += [line(f"effects on {output}", effects) for output, effects in self.effects.items()]
         return "\n".join(lines)
+
+
+class Explanation(NamedTuple):
+    """What a model makes of a measurement on folds that share no setting.
+
+    Attributes:
+        effects: by each setting that varies, how much of the held-out variance is no longer explained when its
+            values are shuffled.
+        share: of the held-out variance that is explained. Like an effect, negative where there is nothing to find.
+        left: values less predictions, shape (n,).
+    """
+
+    effects: dict[str, float]
+    share: float
+    left: NDArray[np.float64]
 
 
 def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
@@ -81,7 +100,7 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     group = group.ravel()
     lane = frame["lane"].to_numpy() if "lane" in frame else np.zeros(len(frame))
     outputs = {name: frame[name].to_numpy(np.float64) for name in OUTPUTS}
-    found = {name: effects(settings, values, group, seed) for name, values in outputs.items()}
+    found = {name: explain(settings, values, group, seed) for name, values in outputs.items()}
     p503 = outputs["p503"]
     return Quality(
         rows=len(frame),
@@ -92,8 +111,9 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
         noise={name: noise_share(values, group) for name, values in outputs.items()},
         lane_noise={name: _lane_noise_share(values, group, lane) for name, values in outputs.items()},
         autocorrelation={name: _autocorrelation(values) for name, values in outputs.items()},
-        effects={name: by_setting for name, (by_setting, _) in found.items()},
-        explained={name: explained for name, (_, explained) in found.items()},
+        effects={name: explanation.effects for name, explanation in found.items()},
+        explained={name: explanation.share for name, explanation in found.items()},
+        residual_autocorrelation={name: _autocorrelation(explanation.left) for name, explanation in found.items()},
     )
 
 
@@ -129,20 +149,16 @@ def _autocorrelation(values: NDArray[np.float64]) -> float:
     return float((centred[:-1] * centred[1:]).mean() / values.var())
 
 
-def effects(
+def explain(
     settings: NDArray[np.float64], values: NDArray[np.float64], group: NDArray[np.int64], seed: int
-) -> tuple[dict[str, float], float]:
-    """Permutation importances and explained variance, on folds that share no setting.
+) -> Explanation:
+    """Fit gradient-boosted trees to a measurement and shuffle one setting after the other (permutation importance).
 
     Args:
         settings: shape (n, 9), columns ``SETTING_NAMES``.
         values: what is to be explained, shape (n,).
         group: which setting each row is, shape (n,); at least five different ones.
         seed: of folds, model and shuffles.
-
-    Returns:
-        By each setting that varies, how much of the held-out variance is no longer explained when its values are
-        shuffled; and the share that is explained. Both may come out negative where there is nothing to find.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.
@@ -156,13 +172,14 @@ def effects(
         raise MissingDependencyError("scikit-learn", "the effect of each rule", "simulator") from None
     varying = np.flatnonzero(np.ptp(settings, axis=0) > 0)
     inputs = settings[:, varying]
-    importances, explained = [], []
+    importances, explained, left = [], [], np.empty(len(values))
     with threadpool_limits(1):  # thousands of small predictions: threads would mostly wait for each other
         for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(inputs, groups=group):
             model = HistGradientBoostingRegressor(random_state=seed).fit(inputs[train], values[train])
             explained.append(model.score(inputs[test], values[test]))
+            left[test] = values[test] - model.predict(inputs[test])
             shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
             importances.append(shuffled.importances_mean)
     means = np.mean(importances, axis=0)
-    by_setting = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
-    return by_setting, float(np.mean(explained))
+    effects = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
+    return Explanation(effects, float(np.mean(explained)), left)
