@@ -30,8 +30,8 @@ CRITERIA: dict[str, Callable[[FloatArray], FloatArray]] = {
     "worst": lambda shares: shares.min(axis=1),
     "mean": lambda shares: shares.mean(axis=1),
 }
-#: Predictions up to which every combination of rules is tried: a minute for the largest simulators.
-MAX_PREDICTIONS = 1_500_000
+#: Predictions up to which every combination of rules is tried: enough for all of S5, in half a minute.
+MAX_PREDICTIONS = 15_000_000
 #: Scores that differ by no more are alike.
 ALIKE = 0.01
 _BATCH = 65_536
