@@ -46,7 +46,8 @@ class Table4:
     Attributes:
         scores: a row for each set, split, model and seed, with ``mse`` (mean over both standardised
             outputs), ``mse_qps``, ``mse_p503``, ``rmse_qps`` (1/s), ``rmse_p503`` (share) and ``seconds``
-            of training. The noise floor is a model with no seconds, and :data:`ORDERED` comes with :data:`OURS`.
+            of training. The noise floor is a model with no seconds, and :data:`ORDERED` comes with
+            :data:`OURS` and has its seconds.
         tests: for each set the test part of the first split and seed: settings, and each output
             as measured and as predicted by the simulator's own model.
     """
@@ -113,16 +114,17 @@ def _fit(measured: Measurements, model: str, seed: int) -> tuple[dict[str, dict[
     else:
         fitted = RIVALS[model](seed).fit(train.settings, train.targets[:, :2])
     seconds = time.perf_counter() - start
-    predictions = {model: fitted.predict(measured.settings)[:, :2]}
+    predictions = {model: fitted.predict(measured.settings[test])[:, :2]}
     if model == OURS:
-        honest = predictions[OURS].copy()
-        honest[rows] = unseen[:, :2]
-        predictions[ORDERED] = correct_by_order(measured, honest, rows, seed)
+        honest = np.empty((len(measured.settings), 2))  # each row by networks that have not learned from it
+        honest[rows], honest[test] = unseen[:, :2], predictions[OURS]
+        predictions[ORDERED] = correct_by_order(measured, honest, rows, seed)[test]
+    predictions = {name: np.clip(values, 0, [np.inf, 1]) for name, values in predictions.items()}  # as simulators do
     truth, variance = measured.targets[test, :2], train.targets[:, :2].var(axis=0)
-    scores = {}
-    for name, predicted in predictions.items():
-        predicted = predictions[name] = np.clip(predicted[test], 0, [np.inf, 1])  # as the simulator does
-        scores[name] = _scores(np.square(predicted - truth).mean(axis=0), variance) | {"seconds": seconds}
+    scores = {
+        name: _scores(np.square(values - truth).mean(axis=0), variance) | {"seconds": seconds}
+        for name, values in predictions.items()
+    }
     columns = {f"{name}_measured": truth[:, i] for i, name in enumerate(_OUTPUTS)}
     columns |= {f"{name}_predicted": predictions[model][:, i] for i, name in enumerate(_OUTPUTS)}
     return scores, pd.DataFrame(measured.settings[test], columns=list(SETTING_NAMES)).assign(**columns)

@@ -166,6 +166,7 @@ def explain(
     try:
         from sklearn.ensemble import HistGradientBoostingRegressor
         from sklearn.inspection import permutation_importance
+        from sklearn.metrics import r2_score
         from sklearn.model_selection import GroupKFold
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -176,8 +177,9 @@ def explain(
     with threadpool_limits(1):  # thousands of small predictions: threads would mostly wait for each other
         for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(inputs, groups=group):
             model = HistGradientBoostingRegressor(random_state=seed).fit(inputs[train], values[train])
-            explained.append(model.score(inputs[test], values[test]))
-            left[test] = values[test] - model.predict(inputs[test])
+            predicted = model.predict(inputs[test])
+            explained.append(r2_score(values[test], predicted))
+            left[test] = values[test] - predicted
             shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
             importances.append(shuffled.importances_mean)
     means = np.mean(importances, axis=0)
