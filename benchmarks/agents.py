@@ -23,10 +23,10 @@ import torch
 from gymnasium.wrappers import TransformObservation, TransformReward
 from stable_baselines3.common.callbacks import BaseCallback
 
-from meshagents import Config, evaluate, train
+from meshagents import Hyperparameters, evaluate, train
 from meshagents.agent import Agent
-from meshagents.configurations import CONFIGURATIONS
-from meshagents.runs import Service, make_agent, make_environment
+from meshagents.training.configurations import CONFIGURATIONS
+from meshagents.training.training import Task, make_agent, make_environment
 from meshgym.errors import SimulatorError
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import load_simulator
@@ -70,22 +70,22 @@ class Theirs(Agent):
         return self.model.predict(scaled, deterministic=True)[0]
 
 
-def ours(watch: Watch, service: Service, config: Config, seed: int) -> None:
+def ours(watch: Watch, service: Task, hyperparameters: Hyperparameters, seed: int) -> None:
     """Our DQN, batched."""
     configuration = next(one for one in CONFIGURATIONS if one.control == watch.control)
-    envs = make_environment(configuration, [service], config)
-    agent = make_agent(configuration, envs, config, seed)
-    per_look = EVERY // config.interactions
+    envs = make_environment(configuration, [service], hyperparameters)
+    agent = make_agent(configuration, envs, hyperparameters, seed)
+    per_look = EVERY // hyperparameters.interactions
     train(
         agent,
         envs,
         progress=lambda history: (
-            watch.look(agent, len(history) * config.interactions) if len(history) % per_look == 0 else None
+            watch.look(agent, len(history) * hyperparameters.interactions) if len(history) % per_look == 0 else None
         ),
     )
 
 
-def theirs(watch: Watch, service: Service, rewards: tuple[float, float], seed: int, settings: dict[str, Any]) -> None:
+def theirs(watch: Watch, service: Task, rewards: tuple[float, float], seed: int, settings: dict[str, Any]) -> None:
     """Stable-Baselines3's DQN on the single environment."""
     env = gym.make(
         "MeshResilience-v0", scenario=service.scenario, simulator=service.load_simulator(), control=watch.control
@@ -124,17 +124,19 @@ def main() -> None:
         simulator = load_simulator(chosen.simulator or chosen.scenario)
     except SimulatorError:
         simulator = untrained_simulator(load_scenario(chosen.scenario))
-    service = Service(chosen.scenario, simulator)
+    service = Task(chosen.scenario, simulator)
     grid = service.grid()
     rewards = grid.view(chosen.control)[1]
     scale = (float(rewards.mean()), float(rewards.std()))
-    config = Config()
+    hyperparameters = Hyperparameters()
     fixed = rewards.mean(axis=0).max() / rewards.max(axis=1).mean()
     print(f"share of the oracle's reward that the best fixed action has: {fixed:.2%}")
     print(f"{'':<34} {'share':>7} {'interact.':>9} {'training':>10} {'rate':>9}")
     candidates = {
-        "meshagents, default": lambda watch: ours(watch, service, config, chosen.seed),
-        "meshagents, plain inputs": lambda watch: ours(watch, service, replace(config, frequencies=0), chosen.seed),
+        "meshagents, default": lambda watch: ours(watch, service, hyperparameters, chosen.seed),
+        "meshagents, plain inputs": lambda watch: ours(
+            watch, service, replace(hyperparameters, frequencies=0), chosen.seed
+        ),
         "Stable-Baselines3 DQN, defaults": lambda watch: theirs(watch, service, scale, chosen.seed, {}),
         "Stable-Baselines3 DQN, our batch": lambda watch: theirs(
             watch, service, scale, chosen.seed, {"batch_size": 128, "train_freq": 8, "learning_rate": 1e-3}

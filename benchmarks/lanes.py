@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.traces.lanes import Lanes, SharedLanes
 from meshgym.traces.plan import Plan, make_plan

@@ -69,7 +69,18 @@ def test_a_page_does_what_it_says(page, tmp_path):
 
 @pytest.mark.envoy
 def test_the_readme_does_what_it_says(tmp_path):
-    command = [sys.executable, "-m", "meshagents.cli", "quickstart", "--rows", "60", "--contexts", "4", "--epochs", "5"]
+    command = [
+        sys.executable,
+        "-m",
+        "meshagents.cli.main",
+        "quickstart",
+        "--rows",
+        "60",
+        "--contexts",
+        "4",
+        "--epochs",
+        "5",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL, timeout=280)
     play(README, tmp_path)
 

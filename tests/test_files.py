@@ -12,7 +12,7 @@ from meshgym.files import UNREADABLE, read_arrays, write_arrays
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = write_arrays(tmp_path / "new" / "a.npz", {"one": np.arange(3), "text": np.array("ü")}, "it")
+    path = write_arrays(tmp_path / "new" / "a.npz", {"one": np.arange(3), "text": np.array("ü")})
     read = read_arrays(path)
     assert list(read) == ["one", "text"]
     assert read["one"].tolist() == [0, 1, 2]
@@ -20,13 +20,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_is_kept_where_the_next_cannot_be_written(tmp_path: Path) -> None:
-    path = write_arrays(tmp_path / "a.npz", {"one": np.arange(3)}, "it")
+    path = write_arrays(tmp_path / "a.npz", {"one": np.arange(3)})
     before = path.read_bytes()
     with pytest.raises(ValueError, match="allow_pickle"):
-        write_arrays(path, {"one": np.arange(9), "thing": np.array([object()])}, "it")
+        write_arrays(path, {"one": np.arange(9), "thing": np.array([object()])})
     assert path.read_bytes() == before
-    with pytest.raises(FolderError, match=r"cannot write it .*a\.npz/b\.npz"):
-        write_arrays(path / "b.npz", {}, "it")
+    with pytest.raises(FolderError, match=r"cannot write .*a\.npz/b\.npz"):
+        write_arrays(path / "b.npz", {})
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive", b"\x93NUMPY\x01\x00"])

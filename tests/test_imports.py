@@ -20,8 +20,6 @@ ORDER = [
     "meshgym.simulator",
     "meshgym.envs",
     "meshgym.testing",
-    "meshgym.doctor",
-    "meshgym.console",
     "meshgym.cli",
     "meshagents",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshgym.errors import MeshError
-from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator import SimulatedMesh, Simulator
 from meshgym.testing import FakeMesh, check_mesh

@@ -10,18 +10,18 @@ if importlib.util.find_spec("torch") is None:
     raise MissingDependencyError("torch", "meshagents", "agents")
 
 from meshagents.agent import Agent, LearningAgent
-from meshagents.application import Application
-from meshagents.baselines import FixedAgent, RandomAgent
-from meshagents.config import PRESETS, Config
-from meshagents.dependent import Dependent
-from meshagents.dqn import DQN
 from meshagents.errors import AgentError
-from meshagents.evaluation import Evaluation, RewardGrid, evaluate
-from meshagents.independent import Independent
-from meshagents.replay import Transition
-from meshagents.storage import load_agent, save_agent
-from meshagents.task import Task
-from meshagents.training import History, play, train
+from meshagents.learners.dependent import Dependent
+from meshagents.learners.dqn import DQN
+from meshagents.learners.hyperparameters import PRESETS, Hyperparameters
+from meshagents.learners.independent import Independent
+from meshagents.learners.replay import Transition
+from meshagents.learners.storage import load_agent, save_agent
+from meshagents.policies import FixedAgent, RandomAgent
+from meshagents.spaces import Spaces
+from meshagents.training.application import Application
+from meshagents.training.evaluation import Evaluation, RewardGrid, evaluate
+from meshagents.training.loop import History, play, train
 
 __all__ = [
     "DQN",
@@ -29,16 +29,16 @@ __all__ = [
     "Agent",
     "AgentError",
     "Application",
-    "Config",
     "Dependent",
     "Evaluation",
     "FixedAgent",
     "History",
+    "Hyperparameters",
     "Independent",
     "LearningAgent",
     "RandomAgent",
     "RewardGrid",
-    "Task",
+    "Spaces",
     "Transition",
     "evaluate",
     "load_agent",

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meshagents.collaborative import CollaborativeLearner, collaborative_reward
-from meshagents.config import Config
 from meshagents.errors import AgentError
-from meshagents.qlearner import QLearner
-from meshagents.replay import Replay, Transition
-from meshagents.task import Task
+from meshagents.learners.collaborative import CollaborativeLearner, collaborative_reward
+from meshagents.learners.hyperparameters import Hyperparameters
+from meshagents.learners.qlearner import QLearner
+from meshagents.learners.replay import Replay, Transition
+from meshagents.spaces import Spaces
 
 
 class Agent(ABC):
@@ -43,7 +43,7 @@ class Agent(ABC):
 class RewardScale:
     """Running mean and deviation of rewards, one for each service: networks learn best around 0 and 1."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Spaces) -> None:
         self.count = 0
         self.mean = np.zeros(task.services or ())
         self.squares = np.zeros(task.services or ())
@@ -69,7 +69,7 @@ class LearningAgent(Agent):
 
     Args:
         task: what there is to decide.
-        config: all settings.
+        hyperparameters: all settings.
         seed: of the starting weights, the exploration and the replay.
 
     Raises:
@@ -79,15 +79,15 @@ class LearningAgent(Agent):
     #: Whether it decides on threads and calls, or on one of them.
     paired: ClassVar[bool]
 
-    def __init__(self, task: Task, config: Config, seed: int) -> None:
+    def __init__(self, task: Spaces, hyperparameters: Hyperparameters, seed: int) -> None:
         if task.paired != self.paired:
             needed = 'both threads and calls: control="both"' if self.paired else 'control="threads" or "calls"'
             raise AgentError(
                 f"{type(self).__name__} cannot act in an action space of {task.actions}; it takes {needed}"
             )
-        self.task, self.config, self.seed = task, config, seed
+        self.task, self.hyperparameters, self.seed = task, hyperparameters, seed
         self.rng = np.random.default_rng(seed)
-        self.replay = Replay(config.replay_size)
+        self.replay = Replay(hyperparameters.replay_size)
         self.scale = RewardScale(task)
         self.learners = self._make_learners(torch.Generator().manual_seed(seed))
         self.best_weights: list[dict[str, Tensor]] = []  # of each learner's network, see remember
@@ -104,14 +104,14 @@ class LearningAgent(Agent):
     def _learn(self, batch: Transition, reward: Tensor, learning_rate: float) -> float:
         """One gradient step of every learner on a batch with scaled rewards; returns the mean loss."""
 
-    def _learner(self, task: Task, generator: torch.Generator) -> QLearner:
+    def _learner(self, task: Spaces, generator: torch.Generator) -> QLearner:
         kind = QLearner if task.services is None else CollaborativeLearner
-        return kind(task, self.config, generator)
+        return kind(task, self.hyperparameters, generator)
 
     @property
     def progress(self) -> float:
         """Share of the run's interactions that have been seen, 0..1."""
-        return min(self.replay.added / self.config.horizon, 1.0)
+        return min(self.replay.added / self.hyperparameters.horizon, 1.0)
 
     def remember(self) -> None:
         """Keep the networks as they are now: :meth:`best` goes back to them."""
@@ -126,28 +126,28 @@ class LearningAgent(Agent):
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
         """See :meth:`Agent.act`."""
-        return self._choose(observation, self.config.epsilon_at(self.progress) if explore else 0.0, service)
+        return self._choose(observation, self.hyperparameters.epsilon_at(self.progress) if explore else 0.0, service)
 
     def update(self, transition: Transition) -> float:
-        """Keep the steps, then learn from ``config.updates`` batches of what was kept; returns the mean loss."""
+        """Keep the steps, then learn from ``hyperparameters.updates`` batches of them; return the mean loss."""
         reward = np.asarray(transition.reward, dtype=np.float64)
         if self.task.services is not None:
-            reward = collaborative_reward(reward, self.config)
+            reward = collaborative_reward(reward, self.hyperparameters)
         self.scale.add(reward)
         self.replay.add(transition._replace(reward=reward))
-        learning_rate = self.config.learning_rate_at(self.progress)
+        learning_rate = self.hyperparameters.learning_rate_at(self.progress)
         losses = []
-        for _ in range(self.config.updates):
-            batch = self.replay.sample(self.config.batch_size, self.rng)
+        for _ in range(self.hyperparameters.updates):
+            batch = self.replay.sample(self.hyperparameters.batch_size, self.rng)
             # A mean may be taken off only where no values follow: elsewhere it would change what is best.
-            scaled = self.scale.standardise(batch.reward, centred=self.config.gamma == 0)
+            scaled = self.scale.standardise(batch.reward, centred=self.hyperparameters.gamma == 0)
             losses.append(self._learn(batch, scaled, learning_rate))
         return float(np.mean(losses))
 
     def _target(self, learner: QLearner, batch: Transition, reward: Tensor) -> Tensor:
         """``reward + gamma * value of the next observation``, without the latter where the episode terminated."""
-        if not self.config.gamma:
+        if not self.hyperparameters.gamma:
             return reward
         goes_on = torch.as_tensor(~np.asarray(batch.terminated, dtype=bool))
         following = learner.value(batch.next_observation)
-        return reward + self.config.gamma * following * goes_on.reshape(-1, *[1] * (following.ndim - 1))
+        return reward + self.hyperparameters.gamma * following * goes_on.reshape(-1, *[1] * (following.ndim - 1))

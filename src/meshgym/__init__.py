@@ -9,8 +9,8 @@ from meshgym.simulator import load_simulator
 from meshgym.types import Load, Response, TrafficRules
 
 if TYPE_CHECKING:
-    from meshgym.mesh.envoy import EmbeddedMesh
-    from meshgym.mesh.istio import IstioMesh
+    from meshgym.mesh.cluster.mesh import IstioMesh
+    from meshgym.mesh.embedded.mesh import EmbeddedMesh
     from meshgym.traces.store import load_traces
 
 __all__ = [
@@ -29,8 +29,8 @@ __all__ = [
 
 #: Names whose modules load more than numpy, gymnasium and pettingzoo, or start processes.
 _ON_FIRST_USE = {
-    "EmbeddedMesh": "meshgym.mesh.envoy",
-    "IstioMesh": "meshgym.mesh.istio",
+    "EmbeddedMesh": "meshgym.mesh.embedded.mesh",
+    "IstioMesh": "meshgym.mesh.cluster.mesh",
     "load_traces": "meshgym.traces.store",
 }
 

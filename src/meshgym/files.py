@@ -1,7 +1,12 @@
-"""Arrays as ``.npz`` files without pickle."""
+"""The one home of writing files: whole or not at all; and arrays as ``.npz`` without pickle."""
 
 from __future__ import annotations
 
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -9,38 +14,102 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import FolderError
+from meshgym.errors import FolderError, MissingDependencyError
 
 Arrays = dict[str, NDArray[Any]]
 
-#: What NumPy and zipfile raise on files that are damaged, or none of theirs.
+#: What NumPy and zipfile raise on files that are damaged or aren't theirs.
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, BadZipFile)
 
 
-def write_arrays(path: str | Path, arrays: Arrays, what: str) -> Path:
-    """Write a file that is whole or not there; the same arrays always give the same bytes.
-
-    Args:
-        path: its folder is made if need be.
-        arrays: by name.
-        what: the file is, for the error.
+def make_folder(path: str | Path) -> Path:
+    """Make a folder, unless it exists, and check that files can be written to it.
 
     Raises:
-        FolderError: it cannot be written.
+        FolderError: it can't be made or written.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        partial.replace(path)
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
-        raise FolderError(f"cannot write {what} {path}: {error}") from error
+        raise FolderError(f"cannot write to {path} ({error.strerror}); choose another folder with --out") from error
     return path
 
 
+def write_bytes(path: str | Path, data: bytes, mode: int = 0o644) -> Path:
+    """Write a file whole or not at all: beside it, synced to the disk, then renamed into place.
+
+    Args:
+        path: its folder is made if it doesn't exist.
+        data: the contents.
+        mode: permissions of the file.
+
+    Raises:
+        FolderError: the file can't be written; what was there before is still there.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise FolderError(f"cannot write {path} ({error.strerror}); free space or choose another folder") from error
+    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write UTF-8 text; see :func:`write_bytes`."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Write JSON, indented; see :func:`write_bytes`."""
+    return write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_arrays(path: str | Path, arrays: Arrays) -> Path:
+    """Write an ``.npz`` file; the same arrays always give the same bytes. See :func:`write_bytes`."""
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    return write_bytes(path, packed.getvalue())
+
+
 def read_arrays(path: str | Path) -> Arrays:
-    """Read what :func:`write_arrays` wrote; raises one of :data:`UNREADABLE` where that is not possible."""
+    """Read what :func:`write_arrays` wrote; raise one of :data:`UNREADABLE` if that isn't possible."""
     with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}
+
+
+@contextmanager
+def lock(path: Path, busy: Exception) -> Iterator[None]:
+    """Hold the lock file ``path``; the system frees it when its holder dies.
+
+    Raises:
+        FolderError: the lock file can't be made.
+        busy: somebody else holds it.
+    """
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise MissingDependencyError("filelock", "keeping two writers apart", "traces") from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path, timeout=0)
+        held.acquire()
+    except Timeout:
+        raise busy from None
+    except OSError as error:
+        raise FolderError(f"cannot write to {path.parent} ({error.strerror}); choose another folder") from error
+    try:
+        yield
+    finally:
+        held.release()

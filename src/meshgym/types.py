@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from meshgym.errors import InvalidValueError
+
+#: ``progress(done, total)``, called as work goes on.
+Progress = Callable[[int, int], None]
 
 #: Istio's fields are int32.
 INT32_MAX = 2**31 - 1

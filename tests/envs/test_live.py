@@ -18,7 +18,7 @@ from gymnasium.utils.env_checker import check_env
 from meshgym import LiveIstioEnv
 from meshgym.envs.spaces import CONTROLS
 from meshgym.errors import InvalidValueError, LoadError, MeshError, MeshStartError
-from meshgym.mesh.envoy import EmbeddedMesh
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator import SimulatedMesh, Simulator
 from meshgym.testing import FakeMesh

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshgym.cli import main
+from meshgym.cli.main import main
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
 from meshgym.testing import FakeMesh

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh.standins.world import World
+from mesh.cluster.standins.world import World
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter waits: what is waited for is on this machine."""
-    from meshgym.mesh import cluster, fortio, istio, sidecar
+    from meshgym.mesh.cluster import api as cluster
+    from meshgym.mesh.cluster import fortio, sidecar
+    from meshgym.mesh.cluster import mesh as istio
 
     monkeypatch.setattr(cluster, "_RETRY", cluster._RETRY.new(backoff_factor=0))
     for options in (cluster._ASKING, cluster._CHANGING):

@@ -11,8 +11,8 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from meshagents import Config
-from meshagents.runs import Service
+from meshagents import Hyperparameters
+from meshagents.training.training import Task
 
 
 class Bandit(VectorEnv):
@@ -60,7 +60,7 @@ def bandit():
 @pytest.fixture
 def small():
     """Settings for tiny worlds."""
-    return Config(
+    return Hyperparameters(
         epochs=30, interactions=200, num_envs=50, batch_size=64, replay_size=2000, width=32, learning_rate=1e-2
     )
 
@@ -72,7 +72,7 @@ def services(tmp_path_factory, shop_text, simulator):
     path = str(simulator.save(folder / "simulator.npz"))
     for name in ("shop", "twin"):
         (folder / f"{name}.toml").write_text(shop_text)
-    return tuple(Service(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
+    return tuple(Task(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
 
 
 @pytest.fixture(autouse=True)

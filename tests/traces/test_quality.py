@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshgym.cli import main
+from meshgym.cli.main import main
 from meshgym.traces.quality import assess, noise_share
 from meshgym.types import SETTING_NAMES
 

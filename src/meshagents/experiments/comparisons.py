@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meshagents.config import Config
-from meshagents.configurations import CONFIGURATIONS
-from meshagents.experiments.jobs import Job, Progress, run_jobs
-from meshagents.runs import Service
+from meshagents.experiments.jobs import Job, run_jobs
+from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.statistics import Effect, paired_effect
-from meshagents.training import ROLLING_EPOCHS, rolling_mean
+from meshagents.training.configurations import CONFIGURATIONS
+from meshagents.training.loop import ROLLING_EPOCHS, rolling_mean
+from meshagents.training.training import Task
+from meshgym.types import Progress
 
 #: What is measured of a run, and whether more of it is better.
 MEASURES: dict[str, bool] = {"share": True, "epochs_to_95": False, "unrest": False}
@@ -119,10 +120,12 @@ CONTEXTS = ("uniform", "walk")
 
 
 def ablation_jobs(
-    services: tuple[Service, ...], config: Config, seeds: int, configuration: str = "Thread-Call"
+    services: tuple[Task, ...], hyperparameters: Hyperparameters, seeds: int, configuration: str = "Thread-Call"
 ) -> list[Job]:
     """The collaborative learner whole and with each ablation, under each kind of contexts."""
-    variants = {"whole": config} | {name: replace(config, **change) for name, change in ABLATIONS.items()}
+    variants = {"whole": hyperparameters} | {
+        name: replace(hyperparameters, **change) for name, change in ABLATIONS.items()
+    }
     return [
         Job(configuration, services, seed, variant, contexts, f"{name}, {contexts}")
         for contexts in CONTEXTS
@@ -132,8 +135,8 @@ def ablation_jobs(
 
 
 def run_ablations(
-    services: tuple[Service, ...],
-    config: Config,
+    services: tuple[Task, ...],
+    hyperparameters: Hyperparameters,
     seeds: int,
     folder: Path,
     n_jobs: int = -1,
@@ -141,7 +144,7 @@ def run_ablations(
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
     """Do all ablations that are not yet in ``folder``, see :func:`meshagents.experiments.jobs.run_jobs`."""
-    return run_jobs(ablation_jobs(services, config, seeds), folder, n_jobs, backend, progress)
+    return run_jobs(ablation_jobs(services, hyperparameters, seeds), folder, n_jobs, backend, progress)
 
 
 def score_ablations(frame: pd.DataFrame) -> list[Comparison]:

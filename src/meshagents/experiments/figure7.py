@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from meshagents.statistics import mean_interval
-from meshagents.training import rolling_mean
+from meshagents.training.loop import rolling_mean
 
 
 def score(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,16 +17,15 @@ import pandas as pd
 import torch
 
 from meshagents.agent import Agent
-from meshagents.config import Config
-from meshagents.configurations import load_configuration
-from meshagents.decisions import decide, draw_contexts
-from meshagents.runs import Service, evaluate_agent, train_agent
-from meshgym.console import make_folder
+from meshagents.learners.hyperparameters import Hyperparameters
+from meshagents.training.configurations import load_configuration
+from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.validation.decisions import decide, draw_contexts
 from meshgym.errors import FolderError, MissingDependencyError, UnknownNameError
+from meshgym.files import make_folder
 from meshgym.scenarios import load_scenario
+from meshgym.types import Progress
 
-#: ``progress(done, total)`` after every run.
-Progress = Callable[[int, int], None]
 BACKENDS = ("loky", "ray", "dask")
 #: Contexts of a scenario (with seed 0) under which each run keeps the decisions of its best epoch.
 DECISIONS = 200
@@ -37,18 +36,18 @@ class Job:
     """One training run.
 
     Attributes:
-        configuration: name in :data:`meshagents.configurations.CONFIGURATIONS`.
+        configuration: name in :data:`meshagents.training.configurations.CONFIGURATIONS`.
         services: one, or several that collaborate; scenarios and simulators by name or path.
         seed: of everything.
-        config: of the learners.
+        hyperparameters: of the learners.
         contexts: how rules are drawn, see ``meshgym.envs``.
         variant: what sets it apart from other jobs of its kind; a part of its name.
     """
 
     configuration: str
-    services: tuple[Service, ...]
+    services: tuple[Task, ...]
     seed: int
-    config: Config
+    hyperparameters: Hyperparameters
     contexts: str = "uniform"
     variant: str = ""
 
@@ -73,7 +72,7 @@ class Job:
             "scenarios": [service.name for service in self.services],
             "simulators": json.loads(json.dumps(simulators)),
             "seed": self.seed,
-            "config": self.config.to_dict(),
+            "hyperparameters": self.hyperparameters.to_dict(),
             "contexts": self.contexts,
             "variant": self.variant,
             "decisions": DECISIONS,
@@ -95,17 +94,17 @@ def run_job(job: Job) -> list[dict[str, Any]]:
     """Train and evaluate; one record for each service.
 
     A record holds ``label``, ``scenario``, ``seed``, ``variant``; ``paper_ratio`` (see
-    :class:`meshagents.training.History`); ``agent``, ``random``, ``fixed``, ``oracle``, ``contexts`` and
-    ``complete`` (see :class:`meshagents.evaluation.Evaluation`); ``joint_oracle``, the oracle's reward if both
+    :class:`meshagents.training.loop.History`); ``agent``, ``random``, ``fixed``, ``oracle``, ``contexts`` and
+    ``complete`` (see :class:`meshagents.training.evaluation.Evaluation`); ``joint_oracle``, the oracle's reward if both
     threads and calls were its to choose; ``curve``, the ratio of each epoch; ``cpu_s``, the processor seconds of
     training, shared equally among the services; ``decisions``, the settings that the agent of the best epoch
-    chose under the scenario's first contexts (see :func:`meshagents.decisions.draw_contexts`).
+    chose under the scenario's first contexts (see :func:`meshagents.validation.decisions.draw_contexts`).
     """
     configuration = load_configuration(job.configuration)
     grids = [service.grid() for service in job.services]
     with _one_thread():
         started = time.process_time()
-        agent, history = train_agent(configuration, job.services, job.config, job.seed, contexts=job.contexts)
+        agent, history = train_agent(configuration, job.services, job.hyperparameters, job.seed, contexts=job.contexts)
         seconds = time.process_time() - started
         evaluations = evaluate_agent(agent, configuration, job.services)
     curves = history.ratio.reshape(len(history), -1)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from meshagents import plots
 from meshagents.experiments import comparisons, figure7, table5
-from meshagents.validation import Validated
+from meshagents.report import plots
+from meshagents.validation.validate import Validated
 
 
 def write_table5(frame: pd.DataFrame, folder: Path, validated: Sequence[Validated] = ()) -> str:
@@ -18,7 +18,7 @@ def write_table5(frame: pd.DataFrame, folder: Path, validated: Sequence[Validate
     Args:
         frame: what :func:`meshagents.experiments.table5.run` returned.
         folder: an existing one.
-        validated: what :func:`meshagents.experiments.validated.run` returned.
+        validated: what :func:`meshagents.experiments.table5_live.run` returned.
 
     Returns:
         The text of ``table5.md``.

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meshagents.config import Config
-from meshagents.configurations import CONFIGURATIONS
-from meshagents.experiments.jobs import Job, Progress, run_jobs
-from meshagents.runs import Service
+from meshagents.experiments.jobs import Job, run_jobs
+from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.statistics import NO_INTERVAL, Interval, mean_interval
-from meshagents.validation import Validated, summary
+from meshagents.training.configurations import CONFIGURATIONS
+from meshagents.training.training import Task
+from meshagents.validation.validate import Validated, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.scenarios import SCENARIO_NAMES
+from meshgym.types import Progress
 
 #: The paper's simulated ratios, S1..S5.
 PAPER: dict[str, tuple[float, ...]] = {
@@ -56,7 +57,7 @@ class Table5:
     Attributes:
         services: scenarios and simulators, a column each; the ``*n`` rows train on all of them together.
         seeds: how many repeats of each cell (paper: 3).
-        config: of the learners.
+        hyperparameters: of the learners.
         rows: labels of the rows wanted, such as ``"Call"`` and ``"Call*5"``; none for all of them.
         columns: scenarios of the columns wanted; none for all of them.
 
@@ -65,9 +66,9 @@ class Table5:
         UnknownNameError: a row or column that these services do not have.
     """
 
-    services: tuple[Service, ...] = tuple(Service(name) for name in SCENARIO_NAMES)
+    services: tuple[Task, ...] = tuple(Task(name) for name in SCENARIO_NAMES)
     seeds: int = 3
-    config: Config = field(default_factory=Config)
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 
@@ -97,7 +98,12 @@ class Table5:
         together = [self.services] if len(self.services) > 1 else []
         groups = [*together, *((service,) for service in dict.fromkeys(self.services))]
         names = [configuration.name for configuration in reversed(CONFIGURATIONS)]
-        return [Job(name, group, seed, self.config) for group in groups for name in names for seed in range(self.seeds)]
+        return [
+            Job(name, group, seed, self.hyperparameters)
+            for group in groups
+            for name in names
+            for seed in range(self.seeds)
+        ]
 
 
 def run(
@@ -151,7 +157,7 @@ def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> list[Cell
 
     Args:
         frame: what :func:`run` returned.
-        validated: what :func:`meshagents.experiments.validated.run` returned.
+        validated: what :func:`meshagents.experiments.table5_live.run` returned.
     """
     measured = {
         (str(policy), one.scenario): {"val": ratios["live_ratio"], "val_sim": ratios["sim_ratio"]}

@@ -20,10 +20,9 @@ from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.artefact import NINETY
-from meshgym.types import Load, TrafficRules
+from meshgym.types import Load, Progress, TrafficRules
 
 FloatArray = NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 #: How a score over several loads becomes one.
 CRITERIA: dict[str, Callable[[FloatArray], FloatArray]] = {

@@ -66,7 +66,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         """
         observation, info = super().reset(seed=seed, options=options)
         if self._responses.mesh is None:
-            from meshgym.mesh.envoy import EmbeddedMesh  # needs packages that simulation does without
+            from meshgym.mesh.embedded.mesh import EmbeddedMesh  # needs packages that simulation does without
 
             self._responses.mesh = EmbeddedMesh(self._core.scenario)
         self._last = {}

@@ -170,7 +170,7 @@ class Simulator:
         Raises:
             FolderError: the file cannot be written.
         """
-        return write_arrays(path, _to_arrays(self) | {"sha256": np.array(self.sha256)}, "the simulator")
+        return write_arrays(path, _to_arrays(self) | {"sha256": np.array(self.sha256)})
 
     @classmethod
     def load(cls, path: str | Path) -> Simulator:

@@ -6,7 +6,7 @@ One thread makes the order of every sum the same, so one seed gives the same wei
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,6 +18,7 @@ from meshgym.errors import MissingDependencyError
 from meshgym.simulator.artefact import Scaling
 from meshgym.simulator.features import derive, encode, place_knots
 from meshgym.simulator.network import Ensemble, quantise
+from meshgym.types import Progress
 
 try:
     import torch
@@ -26,7 +27,6 @@ except ImportError as error:
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from scipy import stats
 from meshgym.errors import FolderError, UnknownNameError
 from meshgym.simulator.models import RIVALS
 from meshgym.simulator.order import correct_by_order
-from meshgym.simulator.perceptron import Progress
 from meshgym.simulator.training import Measurements, noise_floor, select, split
-from meshgym.types import SETTING_NAMES
+from meshgym.types import SETTING_NAMES, Progress
 
 #: The simulator's own model.
 OURS = "MLP ensemble (meshgym)"

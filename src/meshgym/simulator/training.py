@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from meshgym.errors import TraceError
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import NINETY, Identity, Simulator
-from meshgym.simulator.perceptron import NOISY, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Progress, Recipe
+from meshgym.simulator.perceptron import NOISY, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
 from meshgym.traces.store import check_traces, trace_hash
-from meshgym.types import SETTING_NAMES
+from meshgym.types import SETTING_NAMES, Progress
 
 if TYPE_CHECKING:
     import pandas as pd

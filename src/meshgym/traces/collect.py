@@ -12,7 +12,7 @@ import fcntl
 import json
 import platform
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -22,17 +22,15 @@ from typing import Any, Self
 
 from meshgym.errors import FolderError, InvalidValueError, MeshError, TraceError
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.envoy import MOST_LANES, EmbeddedMesh
-from meshgym.mesh.process import envoy_version
+from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
+from meshgym.mesh.embedded.process import envoy_version
 from meshgym.scenarios import Scenario
 from meshgym.traces.appended import AppendedCsv
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.schema import COLUMNS
-from meshgym.types import SETTING_NAMES, Response, Setting
+from meshgym.types import SETTING_NAMES, Progress, Response, Setting
 
-#: ``progress(done, total)`` after every run.
-Progress = Callable[[int, int], None]
 Pool = Lanes | SharedLanes | OneLane
 
 _ATTEMPTS = 3

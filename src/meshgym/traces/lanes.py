@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from meshgym.errors import MeshError, MeshGymError
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.destination_rule import traffic_policy
-from meshgym.mesh.envoy import EmbeddedMesh
-from meshgym.mesh.load import no_collection
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.mesh.load.closed_loop import no_collection
 from meshgym.types import Response, Setting
 
 MeshFactory = Callable[[], Mesh]

@@ -1,0 +1,92 @@
+"""Yardsticks that do not learn: at random, always the same, and the best there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshagents.agent import Agent
+from meshagents.spaces import Spaces
+from meshgym.errors import UnknownNameError
+from meshgym.rewards import Reward, load_reward
+from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+from meshgym.types import LOAD_NAMES, RULE_NAMES, SETTING_NAMES
+
+
+class RandomAgent(Agent):
+    """Every action with the same probability (the paper's baseline).
+
+    Args:
+        task: what there is to decide.
+        seed: of the draws.
+    """
+
+    def __init__(self, task: Spaces, seed: int) -> None:
+        self.task = task
+        self.rng = np.random.default_rng(seed)
+
+    def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
+        counts = self.task.actions if service is None else self.task.actions[service]
+        leading = np.shape(observation)[: -1 if service is not None else -self.task.low.ndim]
+        return self.rng.integers(counts, size=(*leading, *counts.shape))
+
+
+class FixedAgent(Agent):
+    """The same action whatever the rules are.
+
+    Args:
+        action: shape () for one decision, (2,) for threads and calls.
+    """
+
+    def __init__(self, action: Any) -> None:
+        self.action = np.asarray(action, dtype=np.int64)
+
+    def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
+        return np.broadcast_to(self.action, (*np.shape(observation)[:-1], *self.action.shape)).copy()
+
+
+class OracleAgent(Agent):
+    """The best action for each observation, found by asking the simulator about all of them.
+
+    Args:
+        simulator: what is asked.
+        scenario: whose actions are tried.
+        control: ``"threads"``, ``"calls"`` or ``"both"``.
+        reward: what the best action has most of.
+
+    Raises:
+        UnknownNameError: no such control or reward.
+    """
+
+    def __init__(
+        self, simulator: Simulator, scenario: Scenario, control: str, reward: str | Reward = "worst_case"
+    ) -> None:
+        if control not in (*LOAD_NAMES, "both"):
+            raise UnknownNameError("control", control, (*LOAD_NAMES, "both"))
+        self.simulator, self.reward = simulator, load_reward(reward)
+        self.decided = [name for name in LOAD_NAMES if control in (name, "both")]
+        counts = [len(scenario.actions[name]) for name in self.decided]
+        self.choices = np.indices(counts).reshape(len(counts), -1).T
+        self.values = np.column_stack(
+            [np.array(scenario.actions[name])[self.choices[:, i]] for i, name in enumerate(self.decided)]
+        )
+
+    def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
+        """See :meth:`Agent.act`."""
+        observation = np.asarray(observation, dtype=np.float64)
+        seen = np.repeat(observation.reshape(-1, observation.shape[-1]), len(self.values), axis=0)
+        tried = np.tile(self.values, (len(seen) // len(self.values), 1))
+        settings = np.empty((len(seen), len(SETTING_NAMES)))
+        free = [name for name in LOAD_NAMES if name not in self.decided]
+        for part, names in ((seen, [*RULE_NAMES, *free]), (tried, self.decided)):
+            settings[:, [SETTING_NAMES.index(name) for name in names]] = part
+        said = self.simulator.predict(settings)
+        best = self.reward(said.qps, said.p200, said.p503).reshape(-1, len(self.values)).argmax(axis=1)
+        shape = observation.shape[:-1] if len(self.decided) == 1 else (*observation.shape[:-1], 2)
+        actions: NDArray[np.int64] = self.choices[best].reshape(shape)
+        return actions

@@ -1,0 +1,130 @@
+"""Figures: learning curves, predicted against measured, the reward over threads and calls."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from meshagents.training.loop import rolling_mean
+from meshagents.validation.decisions import BASELINE
+
+FloatArray = NDArray[np.float64]
+_UNITS = {"qps": "answers a second", "p503": "share of 503s"}
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    return path
+
+
+def data_uri(figure: Figure) -> str:
+    """A figure as the address of its own data, to stand in an HTML page; the same figure always gives the same."""
+    FigureCanvasAgg(figure)
+    drawn = BytesIO()
+    with rc_context({"svg.hashsalt": "meshgym"}):
+        figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawn.getvalue()).decode()}"
+
+
+def learning_curve(ratio: FloatArray) -> Figure:
+    """Reward over the random baseline's by epoch, and its rolling mean: the paper's metric (Fig. 7).
+
+    Args:
+        ratio: of one service, shape (epochs,).
+    """
+    figure = Figure(figsize=(6, 3.5))
+    axes = figure.subplots()
+    epochs = np.arange(1, len(ratio) + 1)
+    axes.plot(epochs, ratio, linewidth=0.6, alpha=0.5, label="each epoch")
+    axes.plot(epochs, rolling_mean(ratio), linewidth=1.8, label="rolling mean over 25 epochs")
+    axes.axhline(1, color="black", linewidth=0.8, linestyle=":", label="random")
+    axes.set(xlabel="epoch", ylabel="reward / random's reward", title="Learning on the simulator")
+    axes.legend(frameon=False)
+    return figure
+
+
+def predicted_against_measured(replayed: pd.DataFrame) -> Figure:
+    """What the simulator said and what the mesh answered, run by run (see ``validation.replay``)."""
+    figure = Figure(figsize=(8, 3.8))
+    for axes, (name, unit) in zip(figure.subplots(1, len(_UNITS)), _UNITS.items(), strict=True):
+        for policy, rows in replayed.groupby("policy", sort=False):
+            axes.scatter(rows[f"{name}_sim"], rows[f"{name}_live"], s=14, alpha=0.7, label=policy)
+        top = replayed[[f"{name}_sim", f"{name}_live"]].to_numpy().max() * 1.05
+        axes.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=":")
+        axes.set(xlabel=f"predicted ({unit})", ylabel=f"measured ({unit})", title=name)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def ratios(table: pd.DataFrame) -> Figure:
+    """Reward over random's of each policy of a scenario, measured with its 95 % interval and simulated.
+
+    Args:
+        table: columns ``policy``, ``live_ratio``, ``live_ratio_low``, ``live_ratio_high`` and ``sim_ratio``.
+    """
+    table = table[table["policy"] != BASELINE].iloc[::-1].replace([np.inf, -np.inf], np.nan)
+    figure = Figure(figsize=(7, 0.9 + 0.32 * len(table)))
+    axes = figure.subplots()
+    rows = np.arange(len(table))
+    below, above = table["live_ratio"] - table["live_ratio_low"], table["live_ratio_high"] - table["live_ratio"]
+    axes.errorbar(table["live_ratio"], rows, xerr=[below, above], fmt="o", capsize=3, label="measured, 95 % interval")
+    axes.plot(table["sim_ratio"], rows, linestyle="", marker="D", fillstyle="none", label="simulated")
+    axes.axvline(1, color="black", linewidth=0.8, linestyle=":", label="random")
+    axes.set_yticks(rows, table["policy"])
+    axes.set(xlabel="reward / random's reward", ylim=(-0.6, len(table) - 0.4))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def importances(table: pd.DataFrame) -> Figure:
+    """How much of the gap between simulated and measured each input explains, see ``gap.blame``.
+
+    Args:
+        table: columns ``scenario``, ``output``, ``input``, ``importance`` and ``explained``.
+    """
+    scenarios, outputs = (list(dict.fromkeys(table[name])) for name in ("scenario", "output"))
+    figure = Figure(figsize=(8, 2.2 * len(scenarios)))
+    grid = figure.subplots(len(scenarios), len(outputs), squeeze=False, sharey="row")
+    for axes_row, scenario in zip(grid, scenarios, strict=True):
+        for axes, output in zip(axes_row, outputs, strict=True):
+            part = table[(table["scenario"] == scenario) & (table["output"] == output)].iloc[::-1]
+            axes.barh(part["input"], part["importance"])
+            explained = f"{part['explained'].max():.0%}" if len(part) else "none"
+            axes.set_title(f"{scenario}, {output}: {explained} explained", fontsize="medium")
+            axes.set_xlim(left=0)
+    figure.tight_layout()
+    return figure
+
+
+def reward_surface(
+    rewards: FloatArray, threads: Sequence[Any], calls: Sequence[Any], chosen: tuple[int, int], title: str
+) -> Figure:
+    """The reward of every load under one set of rules, the chosen one marked.
+
+    Args:
+        rewards: shape (threads, calls).
+        threads, calls: the values of the two axes.
+        chosen: indices of the load to mark.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(7, 3.5))
+    axes = figure.subplots()
+    image = axes.imshow(rewards, origin="lower", aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(calls)), calls, rotation=90)
+    axes.set_yticks(range(len(threads)), threads)
+    axes.plot(chosen[1], chosen[0], marker="o", markersize=12, fillstyle="none", color="red", markeredgewidth=2)
+    axes.set(xlabel="calls", ylabel="threads", title=title)
+    figure.colorbar(image, label="reward (1/s)")
+    return figure

@@ -1,0 +1,117 @@
+"""Checks, before anything is measured, that it can be; and puts back what a killed run has left in a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshgym.errors import AccessDeniedError, MeshGymError
+from meshgym.mesh.cluster.journal import journal_folder
+from meshgym.scenarios import load_scenario
+from meshgym.types import Setting
+
+if TYPE_CHECKING:
+    from meshgym.mesh.cluster.api import Cluster
+    from meshgym.mesh.cluster.sidecar import Sidecar
+
+#: What there is to say, or the error where something is not as it must be.
+Finding = str | MeshGymError
+
+
+def check_embedded() -> Iterator[Finding]:
+    """Is Envoy here, and does the embedded mesh answer?"""
+    for check in (_envoy, _embedded_mesh):
+        yield _look(check)
+
+
+def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
+    """Is there all that ``IstioMesh(**arguments)`` needs? Nothing is changed, and no load is sent.
+
+    Raises:
+        MissingDependencyError: a package of the extra ``cluster``.
+        ClusterError: no usable kubeconfig.
+        InvalidValueError: an argument that will not do.
+    """
+    from meshgym.mesh.cluster.api import Cluster
+    from meshgym.mesh.cluster.fortio import Fortio
+    from meshgym.mesh.cluster.mesh import IstioMesh
+    from meshgym.mesh.cluster.sidecar import Sidecar
+
+    cluster = Cluster(arguments["namespace"], arguments["destination_rule"], arguments.get("context"))
+    sidecar = Sidecar(arguments["sidecar"], cluster)
+    fortio = Fortio(arguments["fortio_url"], arguments["target_url"])
+
+    def rule() -> str:
+        with IstioMesh(**{**arguments, "dry_run": True}) as mesh:
+            return f"{cluster} can be measured; it is for {mesh.host}"
+
+    yield _look(lambda: f"Kubernetes {cluster.server_version()} at {cluster.server}")
+    yield _look(lambda: _rights(cluster, sidecar, arguments.get("host")))
+    yield _look(rule)
+    yield _look(lambda: f"Fortio answers at {fortio.run_url}, {fortio.check()} runs under way")
+    yield _look(lambda: _sidecar(cluster, sidecar, arguments.get("host")))
+
+
+def restore(journals: list[Path]) -> Iterator[Finding]:
+    """Put back the rules that ``journals`` remember, or all journals at the usual place."""
+    from meshgym.mesh.cluster import loan
+
+    paths = journals or sorted(journal_folder().glob("*.json"))
+    if not paths:
+        yield f"nothing is to be put back: there is no journal in {journal_folder()}"
+    for path in paths:
+        yield _look(lambda path=path: f"{loan.restore(path)} is as it was found")  # type: ignore[misc]
+
+
+def _look(check: Callable[[], str]) -> Finding:
+    try:
+        return check()
+    except MeshGymError as error:
+        return error
+
+
+def _envoy() -> str:
+    from meshgym.mesh.embedded.process import envoy_binary, envoy_version
+
+    return f"Envoy {envoy_version()} at {envoy_binary()}"
+
+
+def _embedded_mesh() -> str:
+    from meshgym.mesh.embedded.mesh import EmbeddedMesh
+
+    scenario = load_scenario("S1")
+    setting = Setting.from_row([span.low for span in scenario.ranges.values()])
+    with EmbeddedMesh(scenario) as mesh:
+        response = mesh.measure(setting.rules, setting.load)
+    return f"the embedded mesh answers: {response.qps:.0f} answers a second, {response.p503:.0%} of them 503"
+
+
+def _rights(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
+    """The rights that changing, or making, the rule and reaching the sidecar need."""
+    from meshgym.mesh.cluster.api import GROUP, PLURAL
+
+    rule = {"group": GROUP, "resource": PLURAL, "namespace": cluster.namespace}
+    named = {**rule, "name": cluster.name}  # a role may be for this one rule only
+    needed = [{**named, "verb": verb} for verb in ("get", "patch", "update")]
+    if host:
+        needed += [{**rule, "verb": "create"}, {**named, "verb": "delete"}]
+    if sidecar.pod:  # the client opens a port-forward by GET, newer clusters ask for the right to create too
+        namespace, name = sidecar.pod
+        pod = {"resource": "pods", "subresource": "portforward", "namespace": namespace, "name": name}
+        needed += [{**pod, "verb": verb} for verb in ("get", "create")]
+    missing = [_in_words(one) for one in needed if not cluster.allowed(**one)]
+    if missing:
+        raise AccessDeniedError(f"rights are missing: {', '.join(missing)}; see the manifest in docs/live.md")
+    return f"all {len(needed)} rights are there"
+
+
+def _in_words(right: dict[str, str]) -> str:
+    what = "/".join(filter(None, (right["resource"], right.get("subresource"))))
+    return f"{right['verb']} {what} in {right['namespace']}"
+
+
+def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
+    rule = cluster.read()
+    reached = sidecar.outbound(rule["spec"]["host"] if rule else host or "")
+    return f"Envoy {sidecar.version()} at {sidecar.where} reaches {', '.join(one['name'] for one in reached)}"

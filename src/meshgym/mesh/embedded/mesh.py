@@ -1,0 +1,296 @@
+"""The embedded mesh: real Envoys on this machine, one as the client's sidecar, one as the service."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshgym.errors import InvalidValueError, LoadError, MeshError, RulesRefusedError
+from meshgym.mesh.base import Mesh
+from meshgym.mesh.destination_rule import envoy_cluster, traffic_policy
+from meshgym.mesh.embedded.certificates import make_certificates
+from meshgym.mesh.embedded.process import EnvoyGroup
+from meshgym.mesh.embedded.service import (
+    CLUSTER_HEADER,
+    FLAGS_HEADER,
+    RUN_HEADER,
+    cluster_name,
+    replica_names,
+    service_bootstrap,
+    service_cluster,
+    sidecar_bootstrap,
+)
+from meshgym.mesh.load.closed_loop import Answers, ClosedLoop, Flow, no_collection
+from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
+from meshgym.types import Load, Response, TrafficRules
+
+_APPLY_S = 5.0
+_IDLE = "0.05s"
+#: Each lane is a cluster that Envoy is told of again with every run.
+MOST_LANES = 64
+
+
+_Step = Future[Any] | Flow
+
+
+@dataclass
+class _Run:
+    """What one lane is at: the steps of its run, and the one it waits for."""
+
+    steps: Generator[_Step, Any, Response]
+    step: _Step
+
+
+class EmbeddedMesh(Mesh):
+    """A sidecar Envoy with the given rules in front of a service of limited capacity.
+
+    Everything listens on free ports of 127.0.0.1, lives in a temporary folder and ends with this
+    process, however that ends. Several can run at once. With several lanes one mesh measures that many
+    settings side by side: each lane has a cluster of its own in the sidecar, and token buckets of its own
+    in the replicas; they share the processes, which costs far less than a mesh for each.
+
+    Args:
+        scenario: name, file or :class:`Scenario`; its service profile is used.
+        profile: another service profile than the scenario's.
+        lanes: how many settings can be measured at once, 1..64; see :meth:`begin`.
+
+    Raises:
+        InvalidValueError: neither gives a service profile, or another number of lanes.
+        MissingDependencyError: no Envoy for this platform.
+        MeshStartError: an Envoy did not come up.
+    """
+
+    def __init__(
+        self, scenario: str | Path | Scenario = "S1", profile: ServiceProfile | None = None, lanes: int = 1
+    ) -> None:
+        chosen = profile or load_scenario(scenario).service
+        if chosen is None:
+            raise InvalidValueError("service", None, "a [service] section in the scenario, or a profile")
+        if not 1 <= lanes <= MOST_LANES:
+            raise InvalidValueError("lanes", lanes, f"a whole number 1..{MOST_LANES}")
+        self.profile = chosen
+        self.lanes = lanes
+        self._number = 0
+        self._clusters: dict[int, str] = {}
+        self._runs: dict[int, _Run] = {}
+        #: Talks to Envoy's admin interface, so that the flows of the other lanes need not wait meanwhile.
+        self._worker = ThreadPoolExecutor(1)
+        self._envoys = EnvoyGroup()
+        self._client: ClosedLoop | None = None
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        folder, profile = self._envoys.folder, self.profile
+        self._cds = folder / "cds.json"
+        self._cds.write_text(json.dumps({"resources": []}))
+        self._certificates = make_certificates(folder) if profile.mtls else None
+        admins = self._envoys.start(
+            {
+                "service": service_bootstrap(profile, self._certificates, self.lanes),
+                "sidecar": sidecar_bootstrap(profile, self._cds),
+            },
+            {"service": 1, "sidecar": profile.proxy_workers},
+        )
+        ports = admins["service"].ports()
+        self._replicas = [ports[name] for name in replica_names(profile)]
+        self._sidecar = admins["sidecar"]
+        self._client = ClosedLoop(("127.0.0.1", self._sidecar.ports()["outbound"]))
+
+    def measure(self, rules: TrafficRules, load: Load) -> Response:
+        """See :meth:`Mesh.measure`; every answer is checked to come from these rules and this run."""
+        return self.measure_policy(traffic_policy(rules), load)
+
+    def measure_policy(self, policy: dict[str, Any], load: Load) -> Response:
+        """As :meth:`measure`, for a DestinationRule's ``trafficPolicy`` as it stands."""
+        self.begin(0, policy, load)
+        with no_collection():
+            while not (ended := self.completed()):
+                pass
+        ((_, result),) = ended
+        if isinstance(result, MeshError):
+            raise result
+        return result
+
+    def begin(self, lane: int, policy: dict[str, Any], load: Load) -> None:
+        """Put a policy in force in a lane that is free, then send ``load``; :meth:`completed` goes on with it.
+
+        Args:
+            lane: 0 .. lanes - 1.
+            policy: a DestinationRule's ``trafficPolicy``.
+            load: what is sent.
+
+        Raises:
+            MeshError: the mesh is closed or broken.
+        """
+        self._envoys.check()
+        steps = self._steps(lane, policy, load)
+        self._runs[lane] = _Run(steps, next(steps))
+
+    def _steps(self, lane: int, policy: dict[str, Any], load: Load) -> Generator[_Step, Any, Response]:
+        """A run: yields what is to be waited for and is sent its result."""
+        assert self._client is not None
+        started_at = time.perf_counter()
+        number, ejected = yield self._submit(self._apply, policy, lane)
+        headers = {RUN_HEADER: number, CLUSTER_HEADER: cluster_name(lane)}
+        answers: Answers = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
+        if answers.broken == load.calls:
+            raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
+        stats = yield self._submit(self._stats, lane)
+        return _response(
+            answers,
+            load,
+            ejections=int(stats["ejections_enforced_total"]) - ejected,
+            overhead_s=time.perf_counter() - started_at - answers.duration_s,
+        )
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future = self._worker.submit(function, *arguments)
+        future.add_done_callback(self._wake)
+        return future
+
+    def _wake(self, _: Future[Any]) -> None:
+        if self._client is not None:
+            self._client.wake()
+
+    def completed(self) -> list[tuple[int, Response | MeshError]]:
+        """Go on with what was begun until something happens; return the lanes that are done, and with what.
+
+        Raises:
+            MeshError: the mesh is broken, and with it what was begun in any lane.
+        """
+        ended: list[tuple[int, Response | MeshError]] = []
+        try:
+            self._envoys.check()
+            assert self._client is not None
+            over = self._client.poll()
+            for lane, run in list(self._runs.items()):
+                if run.step in over or (isinstance(run.step, Future) and run.step.done()):
+                    result = self._advance(run)
+                    if result is not None:
+                        del self._runs[lane]
+                        ended.append((lane, result))
+            self._envoys.check()  # the 503s of a service that died are no answer
+        except BaseException:
+            self._abandon()
+            raise
+        return ended
+
+    def _advance(self, run: _Run) -> Response | MeshError | None:
+        """Take a run from its step, which is over, to the next; after the last, or an error, what came of it."""
+        try:
+            run.step = run.steps.send(run.step.result())
+        except StopIteration as end:
+            response: Response = end.value
+            return response
+        except MeshError as error:
+            self._envoys.check(wait_s=0.2)  # an Envoy that died explains more than what that caused
+            return error
+        return None
+
+    def _abandon(self) -> None:
+        for run in self._runs.values():
+            if isinstance(run.step, Flow) and self._client is not None:
+                self._client.drop(run.step)
+        self._runs.clear()
+
+    def _apply(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, int]:
+        """Put the rules in force and wait until Envoy says so; return the run's number and the ejections so far."""
+        self._number += 1
+        number = str(self._number)
+        cluster = service_cluster(
+            envoy_cluster(_closing_idle(policy), cluster_name(lane)),
+            self._replicas,
+            self.profile.replicas,
+            number,
+            self._certificates,
+        )
+        rejected = self._stats(lane)["cds.update_rejected"]
+        clusters = {**self._clusters, lane: json.dumps(cluster)}
+        new = self._cds.with_suffix(".new")
+        new.write_text(f'{{"version_info": "{number}", "resources": [{", ".join(clusters.values())}]}}')
+        new.replace(self._cds)  # Envoy watches for the rename
+        deadline = time.monotonic() + _APPLY_S
+        while time.monotonic() < deadline:
+            stats = self._stats(lane)
+            if stats["cds.version_text"] == number:
+                if stats["ejections_active"] != "0":
+                    raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
+                self._clusters = clusters
+                return number, int(stats["ejections_enforced_total"])
+            if stats["cds.update_rejected"] != rejected:
+                reason = self._envoys.log("sidecar").splitlines()[-1].lstrip("}: ")
+                raise RulesRefusedError(f"Envoy refused the rules: {reason}")
+            time.sleep(0.0005)
+        raise MeshError(f"Envoy did not take the rules within {_APPLY_S:g} s")
+
+    def _stats(self, lane: int) -> dict[str, str]:
+        """The watched statistics of a lane by the last parts of their names."""
+        found = self._sidecar.stats(rf"^cluster_manager\.cds\.|{re.escape(cluster_name(lane))}\.outlier_detection")
+        short = {name.split("cluster_manager.")[-1].split("outlier_detection.")[-1]: v for name, v in found.items()}
+        empty = {"cds.version_text": "", "cds.update_rejected": "0"}
+        fresh = {"ejections_active": "0", "ejections_enforced_total": "0"}
+        return empty | fresh | {name: value.strip('"') for name, value in short.items()}
+
+    def close(self) -> None:
+        """See :meth:`Mesh.close`."""
+        self._abandon()
+        self._envoys.close()
+        self._worker.shutdown(cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def _closing_idle(policy: dict[str, Any]) -> dict[str, Any]:
+    """``policy`` with an ``idleTimeout`` if it has none.
+
+    The connections to a replica that was ejected count against ``maxConnections`` as long as they are open,
+    which by default is an hour: longer than any run.
+    """
+    pool = policy.get("connectionPool", {})
+    return {**policy, "connectionPool": {**pool, "http": {"idleTimeout": _IDLE, **pool.get("http", {})}}}
+
+
+def _flag(head: bytes) -> str:
+    """Envoy's response flags of an answer, ``-`` where there is none."""
+    name = f"{FLAGS_HEADER}: ".encode()
+    start = head.find(name)
+    return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
+
+
+def _response(answers: Answers, load: Load, **more: float) -> Response:
+    kinds = Counter((head[9:12], _flag(head)) for head in answers.heads)
+    total = sum(count for (status, _), count in kinds.items() if status == b"503")
+    overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)
+    no_host = sum(count for (_, flag), count in kinds.items() if "UH" in flag)
+    latencies = np.array(answers.latencies_s) * 1000
+    p50, p99 = np.percentile(latencies, [50, 99])
+    return Response(
+        qps=load.calls / answers.duration_s,
+        p200=answers.ok / load.calls,
+        p503=total / load.calls,
+        details={
+            "ok": answers.ok,
+            "overflow": overflow,
+            "no_healthy_host": no_host,
+            "upstream_error": total - overflow - no_host,
+            "other_error": load.calls - answers.ok - total,
+            "latency_p50_ms": float(p50),
+            "latency_p99_ms": float(p99),
+            "duration_s": answers.duration_s,
+            **more,
+        },
+    )

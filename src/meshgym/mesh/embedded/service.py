@@ -1,0 +1,176 @@
+"""Bootstrap configurations of the embedded mesh's two Envoys: the client's sidecar and the service.
+
+The service under test is an Envoy too: it answers by itself after a fixed service time, each replica
+from a token bucket of its own, so that the CPU stays with what is measured.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from meshgym.mesh.embedded.certificates import Certificates
+from meshgym.scenarios import ServiceProfile
+
+#: Every request says which lane's cluster it is for,
+CLUSTER_HEADER = "x-meshgym-cluster"
+#: and carries its run's number; every answer shows the run its rules were made for.
+RUN_HEADER = "x-meshgym-run"
+FLAGS_HEADER = "x-meshgym-flags"
+METADATA = "meshgym"
+
+_TYPE = "type.googleapis.com/envoy.extensions"
+_ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+
+
+def cluster_name(lane: int) -> str:
+    """A lane's cluster of the service under test, as a sidecar of Istio calls that of a subset."""
+    return f"outbound|8000|lane-{lane}|service.default.svc.cluster.local"
+
+
+def _loopback(port: int = 0) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _connection_manager(name: str, route: dict[str, Any], filters: list[dict[str, Any]]) -> dict[str, Any]:
+    host = {"name": name, "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}
+    router = {
+        "name": "router",
+        "typed_config": {
+            "@type": f"{_TYPE}.filters.http.router.v3.Router",
+            "suppress_envoy_headers": False,
+        },
+    }
+    return {
+        "name": "http",
+        "typed_config": {
+            "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "codec_type": "HTTP1",
+            "generate_request_id": False,
+            "route_config": {"name": name, "virtual_hosts": [host], "validate_clusters": False},
+            "http_filters": [*filters, router],
+        },
+    }
+
+
+def _delay(milliseconds: int, percent: int = 100) -> list[dict[str, Any]]:
+    if not milliseconds:
+        return []
+    share = {"numerator": percent, "denominator": "HUNDRED"}
+    fault = {
+        "@type": f"{_TYPE}.filters.http.fault.v3.HTTPFault",
+        "delay": {"fixed_delay": f"{milliseconds / 1000:.3f}s", "percentage": share},
+    }
+    return [{"name": "delay", "typed_config": fault}]
+
+
+def _capacity(burst: int, rate_per_s: int, lanes: int) -> dict[str, Any]:
+    """A token bucket for each run: a dynamic descriptor on the run header, so every run starts full."""
+    bucket = {"max_tokens": burst, "tokens_per_fill": rate_per_s, "fill_interval": "1s"}
+    limit = {
+        "@type": f"{_TYPE}.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "capacity",
+        "token_bucket": bucket,
+        "always_consume_default_token_bucket": False,
+        "filter_enabled": _ALWAYS,
+        "filter_enforced": _ALWAYS,
+        "status": {"code": "ServiceUnavailable"},
+        "descriptors": [{"entries": [{"key": "run"}], "token_bucket": bucket}],
+        "max_dynamic_descriptors": 2 * lanes + 2,  # the least recently used are forgotten
+        "rate_limits": [{"actions": [{"request_headers": {"header_name": RUN_HEADER, "descriptor_key": "run"}}]}],
+    }
+    return {"name": "capacity", "typed_config": limit}
+
+
+def _bootstrap(name: str, listeners: list[dict[str, Any]], statistics: list[str], **more: Any) -> dict[str, Any]:
+    """``statistics``: parts of the names of those to keep; a hundred for each cluster of each run would cost time."""
+    kept = {"inclusion_list": {"patterns": [{"contains": part} for part in statistics]}}
+    return {
+        "node": {"id": name, "cluster": "meshgym"},
+        "admin": {"address": _loopback()},
+        "stats_config": {"stats_matcher": kept if statistics else {"reject_all": True}},
+        "static_resources": {"listeners": listeners},
+        **more,
+    }
+
+
+def replica_names(profile: ServiceProfile) -> list[str]:
+    """The weak ones first, those on standby last."""
+    return [f"replica-{number}" for number in range(profile.replicas + profile.standby_replicas)]
+
+
+def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None, lanes: int = 1) -> dict[str, Any]:
+    """The service: one listener a replica, each with its own capacity, for as many runs at once as there are lanes."""
+    answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
+    listeners = []
+    for number, name in enumerate(replica_names(profile)):
+        share = profile.weakness if number < profile.weak_replicas else 1
+        capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1), lanes)
+        filters = [*_delay(profile.service_time_ms), *_delay(profile.spread_ms, 50), capacity]
+        chain: dict[str, Any] = {"filters": [_connection_manager("replica", answer, filters)]}
+        if certificates is not None:
+            chain["transport_socket"] = certificates.server_socket()
+        listeners.append({"name": name, "address": _loopback(), "filter_chains": [chain]})
+    return _bootstrap("service", listeners, [])
+
+
+def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
+    """The client's sidecar: Istio's outbound route; the clusters come from the file ``cds``."""
+    retries = {
+        "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
+        "num_retries": 2,
+        "host_selection_retry_max_attempts": 5,
+        "retry_host_predicate": [
+            {
+                "name": "previous_hosts",
+                "typed_config": {"@type": f"{_TYPE}.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+            }
+        ],
+    }
+    stamps = {
+        RUN_HEADER: f"%CLUSTER_METADATA({METADATA}:run)%",
+        FLAGS_HEADER: "%RESPONSE_FLAGS%",
+    }
+    route = {
+        "route": {"cluster_header": CLUSTER_HEADER, "timeout": "0s", "retry_policy": retries},
+        "response_headers_to_add": [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in stamps.items()
+        ],
+    }
+    manager = _connection_manager("outbound", route, _delay(profile.network_delay_ms))
+    listener = {"name": "outbound", "address": _loopback(), "filter_chains": [{"filters": [manager]}]}
+    source = {"path_config_source": {"path": str(cds)}, "resource_api_version": "V3"}
+    statistics = ["cluster_manager.cds.", "outlier_detection.ejections_", "upstream_rq_total"]
+    return _bootstrap("sidecar", [listener], statistics, dynamic_resources={"cds_config": source})
+
+
+def service_cluster(
+    cluster: dict[str, Any], ports: list[int], in_use: int, run: str, certificates: Certificates | None
+) -> dict[str, Any]:
+    """``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` in its metadata.
+
+    The run's number makes each configuration a new one: Envoy then rebuilds the cluster with fresh
+    hosts, which is what clears ejections and open connections. One of those on standby takes over first,
+    the others if it fails, too; with several at once, chance would share out the connections among them.
+
+    One field differs from istiod's: Envoy holds back changes of health for ``update_merge_window``
+    (1 s) after the last one, building the cluster included. In a mesh that runs for days the first
+    ejection acts at once; with a cluster built for each run it would come after the run.
+    """
+    parts = (ports[:in_use], ports[in_use : in_use + 1], ports[in_use + 1 :])
+    endpoints = [
+        {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _loopback(port)}} for port in part]}
+        for priority, part in enumerate(parts)
+        if part
+    ]
+    whole = {
+        **cluster,
+        "load_assignment": {"cluster_name": cluster["name"], "endpoints": endpoints},
+        "common_lb_config": {**cluster.get("common_lb_config", {}), "update_merge_window": "0s"},
+        "metadata": {"filter_metadata": {METADATA: {"run": run}}},
+    }
+    if certificates is not None:
+        whole["transport_socket"] = certificates.client_socket()
+    return {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", **whole}

@@ -1,0 +1,159 @@
+"""The doctor says of every part of a cluster whether it is there; the commands take the cluster by options."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from meshgym.cli.main import main
+from meshgym.traces.store import load_traces
+
+
+def doctor(world, *more):
+    return main(["doctor", *world.options(), *more])
+
+
+def test_all_is_there(world, capsys):
+    assert doctor(world) == 0
+    said = capsys.readouterr()
+    assert not said.err
+    for line in (
+        f"ok: Kubernetes v1.34.1 at {world.api.url}",
+        "ok: all 3 rights are there",
+        f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin",
+        f"ok: Fortio answers at {world.fortio.url}/fortio/rest/run, 0 runs under way",
+        f"ok: Envoy 1.40.0 at {world.admin.url} reaches outbound|8000||httpbin.default.svc.cluster.local",
+    ):
+        assert line in said.out.splitlines()
+    assert {method for method, path, _ in world.api.asked if "selfsubject" not in path} == {"GET"}
+    assert world.restored
+
+
+def test_every_part_that_is_missing_is_named(world, capsys):
+    del world.api.rules["default", "httpbin"]
+    world.api.denied |= {("patch", "destinationrules"), ("create", "pods/portforward")}
+    world.fortio.close()
+    world.api.admin = None
+    assert doctor(world, "--sidecar", "default/fortio") == 1
+    said = capsys.readouterr()
+    assert said.out == f"ok: Kubernetes v1.34.1 at {world.api.url}\n"
+    missing = said.err.splitlines()
+    assert (
+        "patch destinationrules in default, create pods/portforward in default; see the manifest in docs/live.md"
+        in missing[0]
+    )
+    assert "allowed: a rule that exists" in missing[1]
+    assert "no Fortio answers at" in missing[2]
+    assert "port 15000 of pod default/fortio does not answer" in missing[3]
+    assert missing[4] == "meshgym: error: not all is as it must be (4 of the lines above)"
+
+
+def test_making_a_rule_needs_more_rights(make_world, capsys):
+    world = make_world(None)
+    world.api.denied.add(("delete", "destinationrules"))
+    assert doctor(world, "--new-rule-for", "httpbin") == 1
+    assert "rights are missing: delete destinationrules in default;" in capsys.readouterr().err
+
+
+def test_no_cluster_at_all(world, capsys):
+    world.kubeconfig.unlink()
+    assert doctor(world) == 1
+    assert "meshgym: error: no cluster" in capsys.readouterr().err
+
+
+def test_without_the_packages(world, capsys, monkeypatch):
+    for module in (
+        "meshgym.mesh.cluster.api",
+        "meshgym.mesh.cluster.mesh",
+        "meshgym.mesh.cluster.loan",
+        "meshgym.mesh.cluster.sidecar",
+    ):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    assert doctor(world) == 1
+    assert "pip install 'meshgym[cluster]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--destination-rule", "httpbin"], "'httpbin'; allowed: NAMESPACE/NAME, both of them"),
+        (["--destination-rule", "default/"], "allowed: NAMESPACE/NAME, both of them"),
+        (["--destination-rule", "default/httpbin", "--fortio", "http://x/"], "--target, --sidecar is None"),
+        (["--fortio", "http://x/", "--dry-run"], "--destination-rule is None; allowed: NAMESPACE/NAME"),
+    ],
+)
+@pytest.mark.parametrize("command", ["doctor", "collect"])
+def test_options_that_will_not_do(command, options, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+def collect(world, tmp_path, shop_text, *more):
+    (tmp_path / "shop.toml").write_text(shop_text)
+    scenario = ["--scenario", str(tmp_path / "shop.toml"), "--rows", "4", "--out", str(tmp_path / "rows")]
+    return ["collect", *scenario, *world.options(), *more]
+
+
+@contextmanager
+def collecting(world, tmp_path, shop_text):
+    """A long collection in a process of its own, two runs of it done."""
+    command = [sys.executable, "-m", "meshgym.cli.main", *collect(world, tmp_path, shop_text, "--rows", "400")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while len(world.sent) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        yield process
+
+
+def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
+    assert main(collect(world, tmp_path, shop_text, "--max-calls", "100000")) == 0
+    assert len(load_traces(tmp_path / "rows" / "rows.csv")) == 4
+    assert (
+        main(collect(world, tmp_path, shop_text, "--rows", "40", "--max-calls", "200", "--out", f"{tmp_path}/2")) == 1
+    )
+    assert "max_calls=200" in capsys.readouterr().err
+    assert world.restored
+
+
+def test_a_limit_of_nothing_is_no_missing_limit(world, tmp_path, shop_text, capsys):
+    assert main(collect(world, tmp_path, shop_text, "--max-qps", "0")) == 1
+    assert "max_qps is 0.0; allowed: calls a second, above 0" in capsys.readouterr().err
+    assert main(collect(world, tmp_path, shop_text, "--max-calls", "0")) == 1
+    assert "at most max_calls=0 in all" in capsys.readouterr().err
+    assert not world.sent
+
+
+def test_a_collection_stops_where_somebody_else_changes_the_rule(world, tmp_path, shop_text):
+    with collecting(world, tmp_path, shop_text) as process:
+        theirs = world.api.put("default", "httpbin", {"host": "httpbin", "trafficPolicy": {}})
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.count("meshgym: error: somebody else changed DestinationRule default/httpbin") == 1
+    assert "Traceback" not in said
+    assert world.rule == theirs
+    assert (tmp_path / "rows" / "rows.csv").read_text().count("\n") >= 2
+
+
+def test_a_dry_run_of_a_command(world, tmp_path, shop_text, capsys):
+    assert main(collect(world, tmp_path, shop_text, "--dry-run")) == 0
+    assert "A dry run: nothing was sent" in capsys.readouterr().out
+    assert {method for method, *_ in world.api.asked} == {"GET"}
+    assert not world.fortio.asked
+
+
+def test_a_collection_that_is_stopped_puts_the_rule_back(world, tmp_path, shop_text):
+    with collecting(world, tmp_path, shop_text) as process:
+        assert not world.restored
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from it" in said
+    assert world.restored
+    assert (tmp_path / "rows" / "rows.csv").read_text().count("\n") >= 2

@@ -1,0 +1,133 @@
+"""A cluster of stand-ins: an API server, istiod, the load generator's sidecar, and Fortio."""
+
+from __future__ import annotations
+
+import threading
+import time
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from mesh.cluster.standins.fortio import Fortio
+from mesh.cluster.standins.kubernetes import ApiServer
+from mesh.cluster.standins.server import Standin
+
+from meshgym.mesh.destination_rule import envoy_cluster, traffic_rules
+from meshgym.testing import FakeMesh
+from meshgym.types import Load, Response
+
+CLUSTER = "outbound|8000||httpbin.default.svc.cluster.local"
+#: As it is found: with more than the seven rules, labels, and an annotation.
+RULE: dict[str, Any] = {
+    "host": "httpbin",
+    "subsets": [{"name": "v1", "labels": {"version": "v1"}}],
+    "trafficPolicy": {
+        "loadBalancer": {"simple": "RANDOM"},
+        "connectionPool": {"tcp": {"maxConnections": 77}, "http": {"http2MaxRequests": 99}},
+    },
+}
+
+
+class Admin(Standin):
+    """The sidecar's admin interface; ``clusters()`` gives what it holds."""
+
+    def __init__(self, clusters: Any) -> None:
+        self._clusters = clusters
+        super().__init__()
+
+    def answer(self, method: str, path: str, query: str, body: Any, headers: Any) -> tuple[int, Any]:
+        if path == "/server_info":
+            return 200, {"version": "abcdef/1.40.0/Clean/RELEASE/BoringSSL", "state": "LIVE"}
+        assert (path, query) == ("/config_dump", "resource=dynamic_active_clusters")
+        return 200, {"configs": [{"version_info": "1", "cluster": one} for one in self._clusters()]}
+
+
+class World:
+    """A service ``httpbin`` in the namespace ``default``; Fortio's load meets the rules its sidecar holds.
+
+    Attributes:
+        lag_s: seconds from a change of the rule until the sidecar holds it.
+        deaf: the sidecar takes no more rules.
+        sent: every load, with the ``trafficPolicy`` that was in force.
+    """
+
+    def __init__(self, folder: Path, rule: dict[str, Any] | None = RULE) -> None:
+        self.lag_s = 0.05
+        self.deaf = False
+        self.sent: list[tuple[dict[str, Any], Load]] = []
+        self._history: list[tuple[float, dict[str, Any]]] = [(0.0, {})]
+        self._lock = threading.Lock()
+        self.api = ApiServer(self._changed)
+        self.admin = Admin(self.clusters)
+        self.fortio = Fortio(self._serve)
+        self.api.admin = self.admin.url
+        if rule is not None:
+            self.api.put("default", "httpbin", rule, labels={"team": "shop"}, annotations={"note": "keep"})
+        self.found = deepcopy(self.rule)
+        self.kubeconfig = self.api.kubeconfig(folder)
+
+    @property
+    def rule(self) -> dict[str, Any] | None:
+        """The DestinationRule as it is now."""
+        return self.api.rules.get(("default", "httpbin"))
+
+    @property
+    def restored(self) -> bool:
+        """Whether the rule is as it was found, its version aside."""
+        now, found = deepcopy(self.rule), deepcopy(self.found)
+        for one in (now, found):
+            if one:
+                del one["metadata"]["resourceVersion"]
+        return now == found
+
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Of an IstioMesh in this world."""
+        return {
+            "namespace": "default",
+            "destination_rule": "httpbin",
+            "fortio_url": f"{self.fortio.url}/fortio/",
+            "target_url": "http://httpbin:8000/get",
+            "sidecar": self.admin.url,
+            **more,
+        }
+
+    def options(self) -> list[str]:
+        """The same for the command line."""
+        given = self.arguments()
+        options = {"--fortio": "fortio_url", "--target": "target_url", "--sidecar": "sidecar"}
+        return ["--destination-rule=default/httpbin", *(f"{key}={given[name]}" for key, name in options.items())]
+
+    def _changed(self) -> None:
+        rule = self.rule
+        policy = rule["spec"].get("trafficPolicy", {}) if rule else {}
+        with self._lock:
+            self._history.append((time.monotonic() + self.lag_s, deepcopy(policy)))
+
+    def _in_force(self) -> dict[str, Any]:
+        with self._lock:
+            if self.deaf:
+                return self._history[0][1]
+            return [policy for since, policy in self._history if since <= time.monotonic()][-1]
+
+    def clusters(self) -> list[dict[str, Any]]:
+        """As Envoy prints them: durations with three or nine digits, besides clusters of other services."""
+        mine = envoy_cluster(self._in_force(), CLUSTER)
+        for detection in (mine, mine.get("outlier_detection", {})):
+            for name, value in detection.items():
+                if isinstance(value, str) and value.endswith("s") and value[0].isdigit() and "." in value:
+                    detection[name] = f"{float(value[:-1]):.3f}s"
+        others = [
+            "outbound|8000||httpbin.other.svc.cluster.local",
+            "outbound|80||reviews.default.svc.cluster.local",
+            "xds",
+        ]
+        return [mine, *({"name": name, "circuit_breakers": {}} for name in others)]
+
+    def _serve(self, load: Load) -> Response:
+        policy = self._in_force()
+        self.sent.append((policy, load))
+        return FakeMesh().measure(traffic_rules(policy), load)
+
+    def close(self) -> None:
+        for standin in (self.api, self.admin, self.fortio):
+            standin.close()

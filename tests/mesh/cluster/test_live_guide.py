@@ -1,0 +1,65 @@
+"""What docs/live.md shows is run against stand-ins; its manifest gives the rights that are needed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meshagents.cli.main import main as meshagents
+from meshgym.cli import doctor
+from meshgym.cli.main import main
+
+PAGE = (Path(__file__).parents[3] / "docs" / "live.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def here(world):
+    """Leads what the page says to the stand-ins."""
+    ports = {"http://localhost:8080": world.fortio.url, "http://localhost:15000": world.admin.url}
+    return lambda text: re.sub("|".join(ports), lambda found: ports[found[0]], text)
+
+
+def test_its_commands(here, world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("meshgym ")]
+    assert len(commands) == 4
+    for command in commands:
+        assert main(shlex.split(here(command))[1:]) == 0, capsys.readouterr().err
+        assert world.restored
+    assert (tmp_path / "collections" / "S2" / "rows.csv").read_text().count("\n") == 21
+
+
+def test_its_python(here, world, capsys):
+    (text,) = blocks("python")
+    exec(here(text), {})
+    qps, p503, reward = map(float, capsys.readouterr().out.split())
+    assert reward == pytest.approx(qps * p503)
+    assert world.restored
+
+
+def test_an_agent_is_validated_in_the_cluster(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    agent = ["agent.npz", "S1", "--configuration", "Thread"]
+    assert meshagents(["train", *agent[1:], "--epochs", "1", "--out", agent[0]]) == 0
+    assert meshagents(["validate", *agent, "--contexts", "2", "--repeats", "1", *world.options()]) == 0
+    assert "S1: mean reward" in capsys.readouterr().out
+    assert world.sent
+    assert world.restored
+
+
+def test_its_manifest_gives_the_rights_the_doctor_asks_for(world):
+    arguments = world.arguments(host="httpbin", sidecar="default/fortio")
+    assert all(isinstance(finding, str) for finding in doctor.check_cluster(arguments))
+    (text,) = blocks("yaml")
+    role, binding = yaml.safe_load_all(text)
+    given = {(verb, kind) for rule in role["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
+    assert given == world.api.reviewed
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]

@@ -1,0 +1,258 @@
+"""A cluster as a mesh, against stand-ins that speak the wire formats of Kubernetes, Envoy's admin port and Fortio."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mesh.cluster.standins.kubernetes import TOKEN
+from mesh.cluster.standins.world import RULE
+
+import meshgym
+from meshgym.errors import DryRun, InvalidValueError, MeshError, RestoreError, RulesRefusedError
+from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.mesh.destination_rule import traffic_policy, traffic_rules
+from meshgym.testing import FakeMesh, check_mesh
+from meshgym.traces.collect import collect
+from meshgym.traces.pack import pack
+from meshgym.traces.store import load_traces, read_card
+from meshgym.types import Load, TrafficRules
+
+RULES = TrafficRules(2, 1, 4, 180, 50, 0.25, 6)
+LOAD = Load(5, 40)
+
+
+def journals(folder):
+    return list((folder / "state" / "meshgym").glob("*.json"))
+
+
+def test_keeps_the_contract_of_a_mesh(world, shop):
+    check_mesh(lambda: IstioMesh(**world.arguments()), shop)
+    assert world.restored
+
+
+def test_a_run_is_what_fortio_measured_under_the_rules(world):
+    with IstioMesh(**world.arguments()) as mesh:
+        response = mesh.measure(RULES, LOAD)
+    expected = FakeMesh().measure(RULES, LOAD)
+    assert (response.qps, response.p200, response.p503) == (expected.qps, expected.p200, expected.p503)
+    assert 0 < response.p503 < 1
+    assert response.details["latency_p50_ms"] == 5
+    assert response.details["latency_p99_ms"] == pytest.approx(9.9)
+    assert response.details["duration_s"] == pytest.approx(LOAD.calls / response.qps)
+    assert response.details["other_error"] == 0
+    assert response.details["overhead_s"] >= world.lag_s
+
+
+def test_load_is_sent_only_when_the_sidecar_holds_the_rules(world):
+    world.lag_s = 0.3
+    other = replace(RULES, max_connections=3)
+    with IstioMesh(**world.arguments()) as mesh:
+        for rules in (RULES, other, RULES):
+            mesh.measure(rules, LOAD)
+    assert [traffic_rules(policy) for policy, _ in world.sent] == [RULES, other, RULES]
+    assert [load for _, load in world.sent] == [LOAD] * 3
+
+
+def test_equal_rules_make_a_new_configuration_each_run(world):
+    """Envoy takes equal content for no change, and ejections and connections of the run before would stay."""
+    with IstioMesh(**world.arguments()) as mesh:
+        for _ in range(3):
+            mesh.measure(RULES, LOAD)
+    timeouts = [policy["connectionPool"]["tcp"]["connectTimeout"] for policy, _ in world.sent]
+    assert timeouts == ["10.001s", "10.002s", "10.003s"]
+
+
+def test_what_is_not_measured_stays_and_all_is_put_back(world):
+    with IstioMesh(**world.arguments()) as mesh:
+        mesh.measure(RULES, LOAD)
+        now = world.rule
+        assert now["spec"]["subsets"] == RULE["subsets"]
+        assert now["spec"]["trafficPolicy"]["loadBalancer"] == {"simple": "RANDOM"}
+        assert now["spec"]["trafficPolicy"]["connectionPool"]["http"]["http2MaxRequests"] == 99
+        assert now["spec"]["trafficPolicy"]["outlierDetection"] == traffic_policy(RULES)["outlierDetection"]
+        assert not world.restored
+    assert world.restored
+
+
+def test_nothing_is_written_before_the_first_run(world, tmp_path):
+    with IstioMesh(**world.arguments()):
+        assert not journals(tmp_path)
+    assert {method for method, *_ in world.api.asked} == {"GET"}
+
+
+def test_a_rule_that_is_missing_is_made_only_if_asked_and_deleted_at_the_end(make_world):
+    world = make_world(None)
+    with pytest.raises(
+        InvalidValueError, match=r"default/httpbin .* is None; allowed: a rule that exists.*--new-rule-for"
+    ):
+        IstioMesh(**world.arguments())
+    with IstioMesh(**world.arguments(host="httpbin")) as mesh:
+        assert world.rule is None
+        mesh.measure(RULES, LOAD)
+        assert world.rule["spec"]["host"] == "httpbin"
+        mesh.measure(RULES, LOAD)
+    assert world.rule is None
+    assert len(world.sent) == 2
+
+
+def test_a_host_that_is_not_the_rules_is_refused(world):
+    with pytest.raises(InvalidValueError, match=r"host is 'reviews'; allowed: that of .*: httpbin"):
+        IstioMesh(**world.arguments(host="reviews"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"trafficPolicy": {"portLevelSettings": [{"port": {"number": 8000}}]}},
+        {"subsets": [{"name": "v1", "trafficPolicy": {"outlierDetection": {}}}]},
+    ],
+)
+def test_limits_that_override_the_measured_ones_are_refused(make_world, override):
+    world = make_world({"host": "httpbin", **override})
+    with pytest.raises(InvalidValueError, match="no limits of ports or subsets"):
+        IstioMesh(**world.arguments())
+
+
+def test_a_subsets_other_policies_are_no_hindrance(make_world):
+    subsets = [{"name": "v1", "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}]
+    world = make_world({"host": "httpbin.default.svc.cluster.local", "subsets": subsets})
+    with IstioMesh(**world.arguments()) as mesh:
+        mesh.measure(RULES, LOAD)
+    assert world.restored
+
+
+@pytest.mark.parametrize("name", ["namespace", "destination_rule"])
+def test_without_an_explicit_name_nothing_is_touched(world, name):
+    with pytest.raises(InvalidValueError, match=f"{name} is ''"):
+        IstioMesh(**world.arguments(**{name: ""}))
+    assert not world.api.asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fortio_url": "localhost:8080"}, "fortio_url is 'localhost:8080'; allowed: a URL http or https"),
+        ({"fortio_url": "https://me:secret@fortio/"}, "allowed: a URL without user and password"),
+        ({"target_url": "httpbin"}, "target_url is 'httpbin'"),
+        ({"sidecar": "https://localhost:15000"}, "NAMESPACE/POD"),
+        ({"max_qps": 0}, "max_qps is 0"),
+    ],
+)
+def test_arguments_that_will_not_do(world, arguments, message):
+    with pytest.raises(InvalidValueError, match=message) as caught:
+        IstioMesh(**world.arguments(**arguments))
+    assert "secret" not in str(caught.value)
+
+
+def test_limits(world):
+    with IstioMesh(**world.arguments(max_calls_per_step=50, max_calls=100)) as mesh:
+        with pytest.raises(InvalidValueError, match="calls is 60; allowed: at most max_calls_per_step=50"):
+            mesh.measure(RULES, Load(2, 60))
+        mesh.measure(RULES, Load(2, 50))
+        mesh.measure(RULES, LOAD)
+        with pytest.raises(InvalidValueError, match="at most max_calls=100 in all, of which 90 are sent"):
+            mesh.measure(RULES, Load(2, 20))
+    assert sum(load.calls for _, load in world.sent) == 90
+
+
+def test_a_cap_on_the_rate(world):
+    with IstioMesh(**world.arguments(max_qps=20)) as mesh:
+        assert mesh.measure(RULES, LOAD).qps == 20
+    (body,) = [body for method, path, body in world.fortio.asked if path.endswith("run")]
+    assert body["qps"] == "20"
+
+
+def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(world, tmp_path):
+    with IstioMesh(**world.arguments(dry_run=True)) as mesh, pytest.raises(DryRun) as told:
+        mesh.measure(RULES, LOAD)
+    text = str(told.value)
+    path = "/apis/networking.istio.io/v1/namespaces/default/destinationrules/httpbin"
+    assert f"PATCH (merge) {world.api.url}{path}\n" in text
+    assert f"POST {world.fortio.url}/fortio/rest/run\n" in text
+    patch, request = (json.loads(body) for body in re.findall(r"^\{.*?^\}", text, re.MULTILINE | re.DOTALL))
+    assert patch["spec"]["trafficPolicy"]["outlierDetection"] == traffic_policy(RULES)["outlierDetection"]
+    assert (request["c"], request["n"], request["qps"]) == ("5", "40", "-1")
+    assert {method for method, *_ in world.api.asked} == {"GET"}
+    assert not world.fortio.asked
+    assert not journals(tmp_path)
+
+
+def test_through_a_port_forward(world):
+    with IstioMesh(**world.arguments(sidecar="default/fortio-deploy-abc")) as mesh:
+        mesh.measure(RULES, LOAD)
+    assert ("UPGRADE", "/api/v1/namespaces/default/pods/fortio-deploy-abc/portforward", None) in world.api.asked
+    assert not world.fortio.fault("GET", "/")
+    assert world.restored
+
+
+def test_rules_the_sidecar_does_not_take(world):
+    world.deaf = True
+    with IstioMesh(**world.arguments()) as mesh, pytest.raises(RulesRefusedError) as caught:
+        mesh.measure(RULES, LOAD)
+    assert "has not taken the rules after 1 s" in str(caught.value)
+    assert "max_connections is 4294967295, not 1" in str(caught.value)
+    assert not world.sent
+    assert world.restored
+
+
+def test_a_sidecar_of_another_service(make_world):
+    world = make_world({"host": "ratings"})
+    with IstioMesh(**world.arguments()) as mesh, pytest.raises(MeshError, match="knows no service ratings"):
+        mesh.measure(RULES, LOAD)
+    assert world.restored
+
+
+def test_in_an_environment(world, shop):
+    mesh = IstioMesh(**world.arguments())
+    with mesh, meshgym.LiveIstioEnv(shop, control="both", mesh=mesh) as env:
+        env.reset(seed=0)
+        _, reward, *_, info = env.step([2, 3])
+    assert reward == pytest.approx(info["qps"] * info["p503"])
+    assert world.restored
+
+
+def test_a_collection_has_empty_cells_for_what_fortio_cannot_know(world, shop, tmp_path):
+    world.lag_s = 0
+    with IstioMesh(**world.arguments()) as mesh:
+        path = collect(shop, tmp_path / "rows", rows=30, mesh=mesh)
+        with pytest.raises(InvalidValueError, match=r"lanes is 2.*There is one mesh"):
+            collect(shop, tmp_path / "rows", rows=30, lanes=2, mesh=mesh)
+    frame = load_traces(path)
+    assert sorted(frame["run"]) == list(range(30))
+    assert "latency_p50_ms" in frame
+    assert "ejections" not in frame
+    about = json.loads((path.parent / "collection.json").read_text())
+    assert about["service"]["destination_rule"] == "httpbin"
+    assert about["service"]["envoy"] == "1.40.0"
+    assert "envoy" not in about["versions"]
+    assert world.restored
+    card = read_card(pack(path.parent, tmp_path / "set.parquet"))
+    assert card["taken"].endswith("docs/live.md")
+
+
+def test_no_token_is_left_anywhere(world, tmp_path, shop, capfd):
+    world.api.denied.add(("patch", "destinationrules"))
+    with IstioMesh(**world.arguments()) as mesh, pytest.raises(MeshError) as caught:
+        collect(shop, tmp_path / "rows", rows=6, mesh=mesh)
+    world.kubeconfig.unlink()
+    written = [path.read_text() for path in Path(tmp_path).rglob("*") if path.is_file()]
+    assert not any(TOKEN in text for text in [str(caught.value), *capfd.readouterr(), *written])
+
+
+def test_a_closed_mesh_refuses(world):
+    mesh = IstioMesh(**world.arguments())
+    mesh.close()
+    mesh.close()
+    with pytest.raises(MeshError, match="closed"):
+        mesh.measure(RULES, LOAD)
+
+
+def test_two_at_once_on_one_rule_are_refused(world):
+    with IstioMesh(**world.arguments()), pytest.raises(RestoreError, match="another process is measuring"):
+        IstioMesh(**world.arguments(context="other"))
+    with IstioMesh(**world.arguments()):
+        pass

@@ -1,0 +1,67 @@
+"""The cluster's mesh with a real Envoy behind the stand-ins: its configuration dump, its overflows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from mesh.cluster.standins.world import World
+from mesh.services import PLENTY, WIDE
+
+from meshgym.errors import RulesRefusedError
+from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.types import Load
+
+pytestmark = pytest.mark.envoy
+
+
+class EnvoyWorld(World):
+    """The sidecar is a real one; what is said of the host is said of its service."""
+
+    def __init__(self, folder):
+        self.mesh = EmbeddedMesh(profile=PLENTY)
+        super().__init__(folder, {"host": "service"})
+
+    def _changed(self):
+        super()._changed()
+        if self.rule and "trafficPolicy" in self.rule["spec"]:
+            self.mesh._apply(self.rule["spec"]["trafficPolicy"])
+
+    def clusters(self):
+        dump = json.loads(self.mesh._sidecar.get("/config_dump", resource="dynamic_active_clusters"))
+        return [one["cluster"] for one in dump["configs"]]
+
+    def _serve(self, load):
+        return self.mesh.measure_policy(self.rule["spec"]["trafficPolicy"], load)
+
+    def close(self):
+        super().close()
+        self.mesh.close()
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, impatient):
+    world = EnvoyWorld(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", str(world.kubeconfig))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield world
+    world.close()
+
+
+def test_a_real_envoy_is_seen_to_hold_the_rules_and_acts_on_them(world):
+    narrow = replace(WIDE, max_connections=1, http1_max_pending_requests=1)
+    with IstioMesh(**world.arguments()) as mesh:
+        assert mesh.measure(WIDE, Load(8, 400)).p503 == 0
+        assert mesh.measure(narrow, Load(8, 400)).p503 > 0
+        assert mesh.measure(narrow, Load(1, 100)).p503 == 0
+    assert world.restored
+
+
+def test_what_a_real_envoy_does_not_hold_is_noticed(world, monkeypatch):
+    with IstioMesh(**world.arguments()) as mesh:
+        mesh.measure(WIDE, Load(2, 40))
+        monkeypatch.setattr(world.mesh, "_apply", lambda policy: None)  # istiod is asleep
+        with pytest.raises(RulesRefusedError, match="max_connections is 1000, not 3"):
+            mesh.measure(replace(WIDE, max_connections=3), Load(2, 40))

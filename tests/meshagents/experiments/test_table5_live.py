@@ -1,0 +1,162 @@
+"""Table 5's Val columns: shared contexts, any subset, killed and gone on with; and the page that shows them."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from meshes import FakeMesh
+
+from meshagents import Hyperparameters
+from meshagents.cli.main import commands, main
+from meshagents.experiments import table5, table5_live
+from meshagents.experiments.jobs import DECISIONS
+from meshagents.experiments.table5 import PAPER, PAPER_VAL, Table5
+from meshagents.validation.validate import Validation, summary
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.types import RULE_NAMES, SETTING_NAMES
+
+TINY = Hyperparameters(epochs=2, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
+FEW = Validation(contexts=6, repeats=2)
+
+
+@pytest.fixture(scope="module")
+def settings(services):
+    return Table5(services, seeds=2, hyperparameters=TINY)
+
+
+@pytest.fixture(scope="module")
+def trained(settings, tmp_path_factory):
+    """The folder of the runs, and their records."""
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, table5.run(settings, folder, n_jobs=1)
+
+
+@pytest.fixture(scope="module")
+def measured(settings, trained, tmp_path_factory):
+    return table5_live.run(settings, trained[1], tmp_path_factory.mktemp("measured"), FEW, lambda scenario: FakeMesh())
+
+
+def test_the_papers_figures_are_those_of_its_table():
+    assert list(PAPER_VAL) == list(PAPER)
+    assert {len(values) for values in PAPER_VAL.values()} == {5}
+
+
+def test_all_cells_of_a_scenario_meet_the_same_contexts(measured):
+    assert [one.scenario for one in measured] == ["shop", "twin"]
+    labels = {
+        f"{name}{end}" for name in ("Call", "Thread", "Thread&Call", "Thread-Call", "Call-Thread") for end in ("", "*2")
+    }
+    fixed = {f"best fixed {control}" for control in ("calls", "threads", "both")}
+    for one in measured:
+        assert set(one.replayed["policy"]) == labels | fixed | {"random"}
+        by_context = one.replayed.groupby("context")
+        assert (by_context[list(RULE_NAMES)].nunique() == 1).all().all()
+        assert not one.runs.duplicated([*SETTING_NAMES, "repeat"]).any()
+        random = one.replayed[one.replayed["policy"] == "random"].set_index("context")
+        call = one.replayed[one.replayed["policy"] == "Call"].set_index("context")
+        pd.testing.assert_series_equal(random["threads"], call["threads"])
+
+
+def test_seeds_decide_in_turn(measured, trained):
+    records = trained[1]
+    chosen = measured[0].replayed[measured[0].replayed["policy"] == "Thread-Call"]
+    ours = records[(records["label"] == "Thread-Call") & (records["scenario"] == "shop")]
+    for context, (_, run) in enumerate(chosen.iterrows()):
+        expected = ours["decisions"].iloc[context % 2][context]
+        np.testing.assert_allclose(run[list(SETTING_NAMES)].to_numpy(float), expected)
+
+
+def test_val_stands_beside_sim(measured, trained):
+    cells = table5.score(trained[1], measured)
+    for cell in cells:
+        (one,) = (one for one in measured if one.scenario == cell.scenario)
+        assert cell.val == summary(one.replayed).loc[cell.label, "live_ratio"]
+    text = table5.markdown(cells)
+    assert "Val:" in text
+    assert f"{cells[0].val}; {cells[0].val_sim.estimate:.2f} |" in text
+    assert {"val_estimate", "val_low", "val_high", "paper_val"} <= set(table5.to_frame(cells))
+    assert "Val:" not in table5.markdown(table5.score(trained[1]))
+
+
+def test_any_subset(services, trained, tmp_path):
+    some = Table5(services, seeds=2, hyperparameters=TINY, rows=("Call", "Call*2"), columns=("twin",))
+    frame = table5.run(some, trained[0], n_jobs=1)
+    assert set(zip(frame["label"], frame["scenario"], strict=True)) == {("Call", "twin"), ("Call*2", "twin")}
+    (one,) = table5_live.run(some, frame, tmp_path, FEW, lambda scenario: FakeMesh())
+    assert set(one.replayed["policy"]) == {"random", "best fixed calls", "Call", "Call*2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["twin"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("rows", "Call*5"), ("columns", "S1")])
+def test_cells_that_are_not_there_are_refused(services, name, value):
+    with pytest.raises(UnknownNameError, match=value.replace("*", r"\*")):
+        Table5(services, hyperparameters=TINY, **{name: (value,)})
+
+
+def test_more_contexts_than_decisions_are_refused(settings, trained, tmp_path):
+    with pytest.raises(InvalidValueError, match="contexts"):
+        table5_live.run(settings, trained[1], tmp_path, Validation(DECISIONS + 1), lambda scenario: FakeMesh())
+
+
+COMMAND = """
+import sys
+from meshagents import Hyperparameters
+from meshagents.cli.main import main as cli
+from meshagents.cli.main import commands
+from meshes import SlowMesh
+
+if __name__ == "__main__":
+    commands._live_mesh = lambda chosen: lambda scenario: SlowMesh()
+    raise SystemExit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_path, monkeypatch, capsys):
+    (tmp_path / "command.py").write_text(COMMAND)
+    monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())
+    names = [f"{service.scenario}={service.simulator}" for service in services]
+    options = ["--validate", "--contexts", "5", "--repeats", "2", "--epochs", "1", "--seeds", "1", "--jobs", "1"]
+    cells = ["--configurations", "Call", "Thread-Call*2", "--scenarios", "shop", "twin"]
+    arguments = ["table5", *names, *options, *cells, "--out"]
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, tmp_path / "command.py", *arguments, str(cut)], env=environment)
+    while not (rows := [*cut.glob("measured/shop/*/rows.csv")]) or rows[0].read_bytes().count(b"\n") < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    before = rows[0].read_text()
+    monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: _as_slow())
+    for folder in (cut, whole):
+        assert main([*arguments, str(folder)]) == 0
+    assert rows[0].read_text().startswith(before[: before.rfind("\n") + 1])  # nothing lost
+    for scenario in ("shop", "twin"):
+        counts = [
+            sum(path.read_bytes().count(b"\n") - 1 for path in folder.glob(f"measured/{scenario}/*/rows.csv"))
+            for folder in (cut, whole)
+        ]
+        assert counts[0] == counts[1]  # nothing twice
+    for name in ("validation.csv", "ratios.csv", "gaps.csv", "table5.csv", "table5.md"):
+        if name == "table5.md":  # it names the processor seconds of the training
+            strip = lambda path: [line for line in path.read_text().splitlines() if "processor" not in line]  # noqa: E731
+            assert strip(cut / name) == strip(whole / name)
+        else:
+            assert (cut / name).read_text() == (whole / name).read_text()
+    page = main(["report", str(cut)])
+    assert page == 0
+    html = (cut / "report.html").read_text()
+    assert "On the real mesh" in html
+    assert html.count("<figure>") == html.count("data:image/svg+xml;base64,") >= 5
+    capsys.readouterr()
+
+
+def _as_slow():
+    """The same mesh as the killed command's, without its pauses."""
+    mesh = FakeMesh()
+    mesh.about = lambda: {"mesh": "SlowMesh"}
+    return mesh

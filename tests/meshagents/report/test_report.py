@@ -1,0 +1,131 @@
+"""The page stands alone, says what it shows, and lets no text pass for markup."""
+
+import json
+import re
+
+import pytest
+from meshes import FakeMesh
+
+from meshagents import Hyperparameters
+from meshagents.cli.main import commands, main
+from meshagents.learners.storage import save_agent
+from meshagents.report.cards import write_run, write_validation
+from meshagents.report.page import write_report
+from meshagents.training.configurations import load_configuration
+from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.validation.measure import no_bar
+from meshagents.validation.validate import Validation, validate_agent
+from meshgym.errors import FolderError, InvalidValueError
+
+TINY = Hyperparameters(epochs=3, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
+PAIR = load_configuration("Thread-Call")
+
+
+@pytest.fixture(scope="module")
+def folder(shop, simulator, tmp_path_factory):
+    """A run and its validation, as commands leave them."""
+    folder = tmp_path_factory.mktemp("validation")
+    services = [Task(shop, simulator)]
+    agent, history = train_agent(PAIR, services, TINY, 0)
+    evaluations = evaluate_agent(agent, PAIR, services)
+    save_agent(folder / "agent.npz", agent, history)
+    write_run(folder / "agent.npz", PAIR, services, agent, history, evaluations)
+    settings = Validation(contexts=15, repeats=2)
+    found = validate_agent(
+        agent, PAIR, services, evaluations, folder / "measured", settings, lambda scenario: FakeMesh(), no_bar
+    )
+    sentences = write_validation(folder, "Thread-Call", settings, services, found)
+    assert [sentence.split(":")[0] for sentence in sentences] == ["shop, qps", "shop, p503"]
+    return folder
+
+
+def test_the_page_stands_alone(folder, simulator):
+    page = write_report(folder)
+    assert page == folder / "report.html"
+    html = page.read_text()
+    assert html.startswith("<!doctype html>")
+    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert sources
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert "<script" not in html
+    assert "url(" not in html
+
+
+def test_the_page_says_what_was_found_and_where_it_comes_from(folder, simulator):
+    html = write_report(folder).read_text()
+    for text in ("Training on the simulator", "On the real mesh", "Simulated and measured", "Where it comes from"):
+        assert html.count(f"<h2>{text}") >= 1
+    card = json.loads((folder / "validation.json").read_text())
+    for text in (*card["gaps"], simulator.sha256[:16], "best fixed action", "oracle", "learning_rate", "repeats"):
+        assert text in html.replace("&#39;", "'")
+    assert "times as many 503s a second" in html
+
+
+def test_the_page_of_an_agent_lies_beside_its_file(folder):
+    page = write_report(folder / "agent.npz")
+    assert page == folder / "agent.html"
+    assert "Training on the simulator" in page.read_text()
+    assert "On the real mesh" not in page.read_text()
+
+
+def test_text_is_no_markup(folder, tmp_path):
+    card = json.loads((folder / "agent.json").read_text())
+    card["services"][0]["scenario"] = "<script>alert(1)</script>"
+    (tmp_path / "agent.json").write_text(json.dumps(card))
+    assert "<script>" not in write_report(tmp_path).read_text()
+
+
+@pytest.mark.parametrize("content", [None, "{}", '["kind"]'])
+def test_nothing_to_report_is_said(tmp_path, content):
+    if content:
+        (tmp_path / "other.json").write_text(content)
+    with pytest.raises(InvalidValueError, match="meshagents train"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", '{"kind": "run"}'])
+def test_damaged_folders_are_named(tmp_path, content):
+    (tmp_path / "agent.json").write_text(content)
+    with pytest.raises(FolderError, match=str(tmp_path)):
+        write_report(tmp_path)
+
+
+def test_missing_files_are_named(folder, tmp_path):
+    (tmp_path / "validation.json").write_text((folder / "validation.json").read_text())
+    with pytest.raises(FolderError, match=r"ratios\.csv"):
+        write_report(tmp_path)
+
+
+@pytest.mark.envoy
+def test_from_training_to_a_page_with_the_real_envoy(simulator, shop_text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.toml").write_text(shop_text)
+    service = f"shop.toml={simulator.save(tmp_path / 'simulator.npz')}"
+    assert main(["train", service, "--configuration", "Call", "--epochs", "1"]) == 0
+    capsys.readouterr()
+    options = ["--configuration", "Call", "--contexts", "3", "--repeats", "2"]
+    command = ["validate", "agents/agent.npz", service, *options]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "shop: mean reward" in shown
+    assert "shop, p503: " in shown
+    collections = {path: path.read_bytes() for path in tmp_path.glob("validation/measured/shop/*/rows.csv")}
+    assert len(collections) == 1
+    assert main(command) == 0  # nothing is left to measure
+    assert {path: path.read_bytes() for path in tmp_path.glob("validation/measured/shop/*/rows.csv")} == collections
+    assert capsys.readouterr().out == shown
+    assert main(["report", "validation"]) == 0
+    assert "envoy 1." in (tmp_path / "validation" / "report.html").read_text()
+
+
+def test_without_measurements_the_command_says_why(monkeypatch, tmp_path, capsys, simulator, shop_text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.toml").write_text(shop_text)
+    service = f"shop.toml={simulator.save(tmp_path / 'simulator.npz')}"
+    monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())
+    assert main(["train", service, "--epochs", "1"]) == 0
+    assert main(["validate", "agents/agent.npz", service, "--configuration", "Call"]) == 1
+    assert main(["validate", "agents/agent.npz", service, "--contexts", "1"]) == 1
+    errors = capsys.readouterr().err
+    assert "was not trained as Call" in errors
+    assert "contexts is 1; allowed: at least 2" in errors
