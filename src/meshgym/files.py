@@ -1,4 +1,4 @@
-"""The one home of writing files: whole or not at all; and arrays as ``.npz`` without pickle."""
+"""Read and write files: whole or not at all. The only module that writes, apart from collections that only grow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from meshgym.errors import FolderError, MissingDependencyError
 
 Arrays = dict[str, NDArray[Any]]
 
-#: What NumPy and zipfile raise on files that are damaged or aren't theirs.
+#: What NumPy and zipfile raise if a file is damaged or of another kind.
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, BadZipFile)
 
 
@@ -26,7 +26,7 @@ def make_folder(path: str | Path) -> Path:
     """Make a folder, unless it exists, and check that files can be written to it.
 
     Raises:
-        FolderError: it can't be made or written.
+        FolderError: the folder can't be made or written.
     """
     path = Path(path)
     try:
@@ -43,7 +43,7 @@ def write_bytes(path: str | Path, data: bytes, mode: int = 0o644) -> Path:
     """Write a file whole or not at all: beside it, synced to the disk, then renamed into place.
 
     Args:
-        path: its folder is made if it doesn't exist.
+        path: the folder is made if it doesn't exist.
         data: the contents.
         mode: permissions of the file.
 
@@ -59,6 +59,7 @@ def write_bytes(path: str | Path, data: bytes, mode: int = 0o644) -> Path:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -71,9 +72,9 @@ def write_text(path: str | Path, text: str) -> Path:
     return write_bytes(path, text.encode())
 
 
-def write_json(path: str | Path, value: Any) -> Path:
+def write_json(path: str | Path, value: Any, mode: int = 0o644) -> Path:
     """Write JSON, indented; see :func:`write_bytes`."""
-    return write_text(path, json.dumps(value, indent=2) + "\n")
+    return write_bytes(path, json.dumps(value, indent=2).encode() + b"\n", mode)
 
 
 def write_arrays(path: str | Path, arrays: Arrays) -> Path:
@@ -89,21 +90,40 @@ def read_arrays(path: str | Path) -> Arrays:
         return {name: content[name] for name in content.files}
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it exists; it stays removed after a power failure."""
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Force names in a folder to the disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 @contextmanager
 def lock(path: Path, busy: Exception) -> Iterator[None]:
-    """Hold the lock file ``path``; the system frees it when its holder dies.
+    """Hold a lock file; the system frees it when its holder dies.
+
+    Args:
+        path: the lock file; it is made if it doesn't exist, and stays.
+        busy: raised if somebody else holds the lock.
 
     Raises:
         FolderError: the lock file can't be made.
-        busy: somebody else holds it.
+        MissingDependencyError: the package ``filelock`` isn't installed.
     """
     try:
         from filelock import FileLock, Timeout
     except ImportError:
         raise MissingDependencyError("filelock", "keeping two writers apart", "traces") from None
+    held = FileLock(path, timeout=0, thread_local=False)  # another thread may close what this one opened
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(path, timeout=0)
         held.acquire()
     except Timeout:
         raise busy from None

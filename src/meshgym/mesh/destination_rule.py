@@ -1,81 +1,92 @@
-"""Traffic rules <-> DestinationRule -> Envoy cluster, as istiod translates them, and whether Envoy holds it.
+"""Translate traffic rules to a DestinationRule's ``trafficPolicy`` and to YAML for ``kubectl apply``, and back.
 
-Source: istio ``pilot/pkg/networking/core/cluster_traffic_policy.go`` (1.29).
+Which fields there are, where they stand and what their absence means is in the table :data:`meshgym.fields.RULES`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-from meshgym.errors import InvalidValueError
-from meshgym.types import INT32_MAX, TrafficRules
+from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
+from meshgym.fields import RULES, Field
+from meshgym.types import TrafficRules
 
-_UNLIMITED = 2**32 - 1
-#: What istiod sets where a ``connectionPool`` has none.
-CONNECT_TIMEOUT = "10s"
 #: A Go duration, as Kubernetes takes it: ``3m``, ``0.25s``, ``1m30s``.
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+#: The first is written; the older ones have the same fields and are read too.
+_VERSIONS = tuple(f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
+_KIND = "DestinationRule"
+#: ``check(path, value)`` raises if the field at ``path`` may not have ``value``.
+Check = Callable[[str, object], None]
 
 
 def traffic_policy(rules: TrafficRules) -> dict[str, Any]:
-    """``spec.trafficPolicy`` of the DestinationRule that puts ``rules`` in force."""
-    return {
-        "connectionPool": {
-            "tcp": {"maxConnections": rules.max_connections},
-            "http": {
-                "http1MaxPendingRequests": rules.http1_max_pending_requests,
-                "maxRequestsPerConnection": rules.max_requests_per_connection,
-            },
-        },
-        "outlierDetection": {
-            "consecutive5xxErrors": rules.consecutive_5xx_errors,
-            "interval": duration(rules.interval_s),
-            "baseEjectionTime": duration(rules.base_ejection_time_s),
-            "maxEjectionPercent": rules.max_ejection_percent,
-        },
-    }
+    """Return the DestinationRule's ``spec.trafficPolicy`` that puts ``rules`` in force."""
+    values = ((field, getattr(rules, name)) for name, field in RULES.items())
+    return _tree({field: duration(value) if field.kind == "seconds" else value for field, value in values})
 
 
-def traffic_rules(policy: dict[str, Any]) -> TrafficRules:
-    """The rules that a ``trafficPolicy`` puts in force: the inverse of :func:`traffic_policy`.
+def traffic_rules(policy: Mapping[str, Any]) -> TrafficRules:
+    """Return the rules that a ``trafficPolicy`` puts in force: the inverse of :func:`traffic_policy`.
 
-    What is absent, or 0 where istiod reads that as absent, is what Envoy then does: no limit (as 2147483647)
-    in the connection pool; 5 errors, 10 s, 30 s and 10 % in an outlier detection, and no ejections without one.
+    A field that is absent (or 0, where istiod reads 0 as absent) gets the value that Envoy then works with: no limit
+    (2147483647) in the connection pool; 5 errors, 10 s, 30 s and 10 % in an outlier detection. Without an outlier
+    detection nothing is ejected.
 
     Raises:
         InvalidValueError: a value that is no duration, or outside the range of :class:`TrafficRules`.
     """
-    pool = policy.get("connectionPool", {})
-    http, tcp = pool.get("http", {}), pool.get("tcp", {})
-    detection = policy.get("outlierDetection", {"consecutive5xxErrors": 0})
-    return TrafficRules(
-        http1_max_pending_requests=http.get("http1MaxPendingRequests") or INT32_MAX,
-        max_connections=tcp.get("maxConnections") or INT32_MAX,
-        max_requests_per_connection=http.get("maxRequestsPerConnection") or INT32_MAX,
-        base_ejection_time_s=seconds(detection.get("baseEjectionTime", "30s")),
-        max_ejection_percent=detection.get("maxEjectionPercent") or 10,
-        interval_s=seconds(detection.get("interval", "10s")),
-        consecutive_5xx_errors=detection.get("consecutive5xxErrors", 5),
-    )
+    return TrafficRules(**{name: _value(field, policy) for name, field in RULES.items()})
+
+
+def _value(field: Field, policy: Mapping[str, Any]) -> Any:
+    section = field.destination_rule.partition(".")[0]
+    if section not in policy and field.absent_section is not None:
+        return field.absent_section
+    value = find(policy, field.destination_rule)
+    if value is None or (value == 0 and field.low > 0 and field.whole):
+        return field.absent
+    return seconds(value) if field.kind == "seconds" else value
+
+
+def find(tree: Mapping[str, Any], path: str) -> Any:
+    """Return the value at ``path`` of nested mappings (keys joined by dots), None if there is none."""
+    found: Any = tree
+    for key in path.split("."):
+        found = found.get(key, {})
+    return None if found == {} else found
+
+
+def _tree(values: Mapping[Field, Any]) -> dict[str, Any]:
+    """Nest values by the fields' paths in the ``trafficPolicy``."""
+    tree: dict[str, Any] = {}
+    for field, value in values.items():
+        *parents, key = field.destination_rule.split(".")
+        section = tree
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[key] = value
+    return tree
 
 
 def duration(seconds: float) -> str:
-    """A protobuf duration, to the nanosecond: ``180s``, ``0.25s``."""
+    """Return a protobuf duration, to the nanosecond: ``180s``, ``0.25s``."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def seconds(duration: object, name: str = "duration") -> float:
-    """Seconds of a duration as DestinationRules have it: ``"3m"``, ``"0.25s"``.
+    """Return the seconds of a duration as DestinationRules have it: ``"3m"``, ``"0.25s"``.
 
     Args:
         duration: a string with units.
         name: what errors call it.
 
     Raises:
-        InvalidValueError: no such string.
+        InvalidValueError: anything else.
     """
     parts = _DURATION.findall(duration) if isinstance(duration, str) else []
     if not parts or "".join(map("".join, parts)) != duration:
@@ -83,88 +94,138 @@ def seconds(duration: object, name: str = "duration") -> float:
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
-def envoy_cluster(policy: dict[str, Any], name: str) -> dict[str, Any]:
-    """The Envoy cluster (v3) istiod makes of a ``trafficPolicy``, without its endpoints."""
-    pool = policy.get("connectionPool", {})
-    http = pool.get("http", {})
-    cluster: dict[str, Any] = {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": _protobuf(pool.get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT)),
-        "lb_policy": "LEAST_REQUEST",
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": pool.get("tcp", {}).get("maxConnections") or _UNLIMITED,
-                    "max_pending_requests": http.get("http1MaxPendingRequests") or _UNLIMITED,
-                    "max_requests": http.get("http2MaxRequests") or _UNLIMITED,
-                    "max_retries": http.get("maxRetries") or _UNLIMITED,
-                }
-            ]
-        },
-    }
-    names = {"maxRequestsPerConnection": "max_requests_per_connection", "idleTimeout": "idle_timeout"}
-    options = {names[key]: _protobuf(http[key]) for key in names if http.get(key)}
-    if options:
-        cluster["typed_extension_protocol_options"] = {
-            _HTTP_OPTIONS: {
-                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
-                "common_http_protocol_options": options,
-                "explicit_http_config": {"http_protocol_options": {}},
-            }
-        }
-    if "outlierDetection" in policy:
-        cluster |= _outlier_detection(policy["outlierDetection"])
-    return cluster
+@dataclass(frozen=True)
+class DestinationRule:
+    """Traffic rules, the service they are for, and where they stand in a cluster.
 
+    Attributes:
+        name, namespace: of the resource, as Kubernetes allows them.
+        host: the service, best by its full name; Istio looks for a short one in ``namespace``.
+        rules: what it puts in force.
 
-def _protobuf(value: Any) -> Any:
-    """A DestinationRule's value as Envoy takes it: ``3m`` is ``180s``."""
-    return duration(seconds(value)) if isinstance(value, str) else value
-
-
-def _outlier_detection(detection: dict[str, Any]) -> dict[str, Any]:
-    envoy: dict[str, Any] = {"enforcing_success_rate": 0}
-    if "consecutive5xxErrors" in detection:
-        count = detection["consecutive5xxErrors"]
-        envoy |= {"consecutive_5xx": count, "enforcing_consecutive_5xx": 100 if count else 0}
-    names = {
-        "interval": "interval",
-        "baseEjectionTime": "base_ejection_time",
-        "maxEjectionPercent": "max_ejection_percent",
-    }
-    envoy |= {names[key]: _protobuf(detection[key]) for key in names if detection.get(key)}
-    panic = {"value": detection.get("minHealthPercent", 0)}
-    return {"outlier_detection": envoy, "common_lb_config": {"healthy_panic_threshold": panic}}
-
-
-def deviations(cluster: dict[str, Any], policy: dict[str, Any]) -> list[str]:
-    """Where a cluster of Envoy's configuration dump is not what istiod makes of ``policy``; empty where it is.
-
-    Compared are the circuit breakers, the outlier detection, the requests and the idle time of a connection, and the
-    time to connect.
+    Raises:
+        InvalidValueError: a name that Kubernetes or Istio doesn't allow.
     """
-    expected = envoy_cluster(policy, cluster["name"])
-    return [
-        f"{name} is {found!r}, not {value!r}"
-        for name, value in _limits(expected).items()
-        if _amount(found := _limits(cluster).get(name)) != _amount(value)
-    ]
+
+    name: str
+    namespace: str
+    host: str
+    rules: TrafficRules
+
+    def __post_init__(self) -> None:
+        check_names(self.name, self.namespace, self.host)
+
+    def to_yaml(self) -> str:
+        """Return the manifest, in ``networking.istio.io/v1``.
+
+        Raises:
+            MissingDependencyError: the package ``pyyaml`` isn't installed.
+        """
+        document = {
+            "apiVersion": _VERSIONS[0],
+            "kind": _KIND,
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {"host": self.host, "trafficPolicy": traffic_policy(self.rules)},
+        }
+        text: str = _yaml().safe_dump(document, sort_keys=False)
+        return text
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a manifest; see :func:`traffic_rules` for what it leaves out.
+
+        The values are checked as Istio's CustomResourceDefinition does. Fields that :class:`TrafficRules` doesn't have
+        aren't allowed: they would get lost, and they might change the response.
+
+        Raises:
+            InvalidValueError: no YAML, no DestinationRule, or a value that Istio doesn't allow, with its path.
+            UnknownNameError: a field that :class:`TrafficRules` doesn't have.
+            MissingDependencyError: the package ``pyyaml`` isn't installed.
+        """
+        document = _load(text)
+        if document.get("apiVersion") not in _VERSIONS:
+            raise InvalidValueError("apiVersion", document.get("apiVersion"), ", ".join(_VERSIONS))
+        if document.get("kind") != _KIND:
+            raise InvalidValueError("kind", document.get("kind"), _KIND)
+        metadata, spec = (_mapping(document.get(name), name) for name in ("metadata", "spec"))
+        policy_checks = _tree({field: _check_of(field) for field in RULES.values()})
+        _check(spec, {"host": _HOST, "trafficPolicy": policy_checks}, "spec")
+        rules = traffic_rules(spec.get("trafficPolicy", {}))
+        return cls(metadata.get("name", ""), metadata.get("namespace", "default"), spec.get("host", ""), rules)
 
 
-def _limits(cluster: dict[str, Any]) -> dict[str, Any]:
-    """What a ``trafficPolicy`` decides of an Envoy cluster, flat."""
-    thresholds = cluster.get("circuit_breakers", {}).get("thresholds", [])
-    default = [one for one in thresholds if one.get("priority", "DEFAULT") == "DEFAULT"]
-    options = cluster.get("typed_extension_protocol_options", {}).get(_HTTP_OPTIONS, {})
-    return {
-        "connect_timeout": cluster.get("connect_timeout"),
-        **(default[0] if default else {}),
-        **cluster.get("outlier_detection", {}),
-        **options.get("common_http_protocol_options", {}),
-    }
+def check_names(name: str, namespace: str, host: str) -> None:
+    """Check the names of a DestinationRule.
+
+    Raises:
+        InvalidValueError: a name that Kubernetes or Istio doesn't allow.
+    """
+    _NAME("metadata.name", name)
+    _NAMESPACE("metadata.namespace", namespace)
+    _HOST("spec.host", host)
 
 
-def _amount(value: Any) -> Any:
-    """Durations in seconds (Envoy prints ``0.250s`` for ``0.25s``); what Envoy leaves out is 0."""
-    return seconds(value) if isinstance(value, str) and value.endswith("s") else value or 0
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependencyError("pyyaml", "a DestinationRule as YAML", "agents") from error
+    return yaml
+
+
+def _load(text: str) -> dict[str, Any]:
+    yaml = _yaml()
+    try:
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        raise InvalidValueError(_KIND, " ".join(str(error).split()), "YAML") from None
+    if len(documents) != 1:
+        raise InvalidValueError("number of documents in a manifest", len(documents), "exactly 1")
+    return _mapping(documents[0], _KIND)
+
+
+def _mapping(value: object, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidValueError(path, value, "a mapping of fields to values")
+    return value
+
+
+def _check(value: object, allowed: Check | Mapping[str, Any], path: str) -> None:
+    """Check a field, or each field of a mapping."""
+    if callable(allowed):
+        allowed(path, value)
+        return
+    for name, inner in _mapping(value, path).items():
+        if name == "consecutiveErrors":
+            remedy = "It is deprecated and does nothing; write consecutive5xxErrors."
+            raise InvalidValueError(f"{path}.{name}", inner, "not this field", remedy)
+        if name not in allowed:
+            raise UnknownNameError(f"field of {path}", name, allowed)
+        _check(inner, allowed[name], f"{path}.{name}")
+
+
+def _check_of(field: Field) -> Check:
+    """Make the check of a field: in a manifest a number may also be 0."""
+
+    def check(path: str, value: object) -> None:
+        if field.kind == "seconds":
+            if seconds(value, path) < field.low:
+                raise InvalidValueError(path, value, f"at least {duration(field.low)}")
+        elif type(value) is not int or not 0 <= value <= field.high:
+            raise InvalidValueError(path, value, field.allowed(low=0))
+
+    return check
+
+
+def _matching(pattern: str, allowed: str) -> Check:
+    def check(path: str, value: object) -> None:
+        if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(pattern, value):
+            raise InvalidValueError(path, value, allowed)
+
+    return check
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_NAME = _matching(rf"{_LABEL}(\.{_LABEL})*", "lower-case letters, digits, '-' and '.'")
+_NAMESPACE = _matching(_LABEL, "at most 63 lower-case letters, digits and '-'")
+_HOST = _matching(rf"\*|(\*\.)?{_LABEL}(\.{_LABEL})*", "the name of a service, such as shop.default.svc.cluster.local")
