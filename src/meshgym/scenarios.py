@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -162,6 +162,42 @@ class Scenario:
         for calls in (self.load["calls"].low, self.actions["calls"][0]):
             Load(threads=int(threads), calls=int(calls))
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Scenario:
+        """Read a scenario from the sections of its TOML file, and its ``name``; the inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidValueError: a missing or unknown key, or a value out of range.
+        """
+        known = {"name", "rules", "load", "actions", "service", "rows"}
+        if not set(document) <= known:
+            unknown = sorted(set(document) - known)
+            raise InvalidValueError(f"scenario {document.get('name')}", unknown, f"only {', '.join(sorted(known))}")
+        name, rows = document.get("name"), document.get("rows", 5000)
+        if not isinstance(name, str) or not name:
+            raise InvalidValueError("name of a scenario", name, "a text")
+        if type(rows) is not int or rows < 1:
+            raise InvalidValueError("rows", rows, "a whole number, at least 1")
+        return cls(
+            name=name,
+            rules={k: Range.parse(k, v) for k, v in _section(document, "rules", RULE_NAMES).items()},
+            load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
+            actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
+            rows=rows,
+            service=_service(document["service"]) if "service" in document else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of the scenario as plain values that JSON can hold."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "rows": self.rows,
+            "rules": {name: list(astuple(span)) for name, span in self.rules.items()},
+            "load": {name: list(astuple(span)) for name, span in self.load.items()},
+            "actions": {name: list(values) for name, values in self.actions.items()},
+        }
+        return document | ({} if self.service is None else {"service": asdict(self.service)})
+
     @property
     def ranges(self) -> dict[str, Range]:
         """All nine ranges, in the order of ``SETTING_NAMES``."""
@@ -214,20 +250,9 @@ def parse_scenario(name: str, text: str) -> Scenario:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidValueError(f"scenario {name}", str(error), "a TOML file", "See S1.toml for the form.") from None
-    known = {"rules", "load", "actions", "service", "rows"}
-    if not set(document) <= known:
-        raise InvalidValueError(f"scenario {name}", sorted(set(document) - known), f"only {', '.join(sorted(known))}")
-    rows = document.get("rows", 5000)
-    if type(rows) is not int or rows < 1:
-        raise InvalidValueError("rows", rows, "a whole number, at least 1")
-    return Scenario(
-        name=name,
-        rules={k: Range.parse(k, v) for k, v in _section(document, "rules", RULE_NAMES).items()},
-        load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
-        actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
-        rows=rows,
-        service=_service(document["service"]) if "service" in document else None,
-    )
+    if "name" in document:
+        raise InvalidValueError("key of a scenario file", "name", "no name; a scenario is called as its file is")
+    return Scenario.from_dict({**document, "name": name})
 
 
 @cache

@@ -88,6 +88,17 @@ def test_a_file_gives_back_the_simulator(simulator: Simulator, settings: Any, tm
     assert again.save(tmp_path / "again.npz").read_bytes() == path.read_bytes()
 
 
+def test_arrays_give_back_the_simulator_and_are_left_alone(simulator: Simulator, settings: Any) -> None:
+    arrays = simulator.to_arrays()
+    names = set(arrays)
+    again = Simulator.from_arrays(arrays, "an agent's file")
+    assert set(arrays) == names
+    assert again.sha256 == simulator.sha256
+    assert_equal(again.predict(settings), simulator.predict(settings))
+    with pytest.raises(SimulatorError, match="an agent's file was edited"):
+        Simulator.from_arrays(arrays | {"scaling_low": arrays["scaling_high"]}, "an agent's file")
+
+
 @pytest.mark.parametrize("cut", [0, 100, -100])
 def test_a_truncated_file_is_refused(simulator: Simulator, tmp_path: Path, cut: int) -> None:
     path = simulator.save(tmp_path / "S2.npz")

@@ -23,6 +23,7 @@ Float32Array = NDArray[np.float32]
 
 #: Version of the file's layout and of :data:`FEATURE_NAMES`; raised when either changes.
 SCHEMA = 1
+_REMEDY = "Fit it again with: meshgym fit"
 #: Standard deviations on either side of the expected measurement that hold 90 % of single runs.
 NINETY = 1.6448536269514722
 
@@ -131,7 +132,7 @@ class Simulator:
     @property
     def sha256(self) -> str:
         """Hash of all it is made of, as its file holds it."""
-        return _digest(_to_arrays(self))
+        return str(self.to_arrays()["sha256"])
 
     def predict(self, settings: Any) -> Prediction:
         """Expected measurements and their spread.
@@ -170,7 +171,7 @@ class Simulator:
         Raises:
             FolderError: the file cannot be written.
         """
-        return write_arrays(path, _to_arrays(self) | {"sha256": np.array(self.sha256)})
+        return write_arrays(path, self.to_arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Simulator:
@@ -179,18 +180,50 @@ class Simulator:
         Raises:
             SimulatorError: no such file, a damaged or edited one, or one of another kind or version.
         """
-        remedy = "Fit it again with: meshgym fit"
         try:
             arrays = read_arrays(path)
         except FileNotFoundError:
-            raise SimulatorError(f"there is no simulator file {path}. {remedy}") from None
+            raise SimulatorError(f"there is no simulator file {path}. {_REMEDY}") from None
         except UNREADABLE as error:
-            raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {remedy}") from error
+            raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {_REMEDY}") from error
+        return cls.from_arrays(arrays, str(path))
+
+    def to_arrays(self) -> Arrays:
+        """Return all the simulator is made of as arrays (no objects), a checksum over them included."""
+        identity = asdict(self.identity) | {"features": FEATURE_NAMES}
+        arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
+        arrays |= {f"scaling_{column.name}": getattr(self.scaling, column.name) for column in fields(Scaling)}
+        for number, (weight, bias) in enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True)):
+            arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
+        return arrays | {"sha256": np.array(_digest(arrays))}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, source: str) -> Simulator:
+        """Make a simulator of what :meth:`to_arrays` returned.
+
+        Args:
+            arrays: they stay as they are.
+            source: where they come from, for messages.
+
+        Raises:
+            SimulatorError: no simulator, an edited or damaged one, or one of another version.
+        """
         if not {"identity", "sha256"} <= set(arrays):
-            raise SimulatorError(f"{path} is an .npz file, but no simulator. {remedy}")
-        if str(arrays.pop("sha256")) != _digest(arrays):
-            raise SimulatorError(f"{path} was edited or damaged: its checksum does not fit. {remedy}")
-        return _from_arrays(arrays, path, remedy)
+            raise SimulatorError(f"{source} is an .npz file, but no simulator. {_REMEDY}")
+        parts = {name: array for name, array in arrays.items() if name != "sha256"}
+        if str(arrays["sha256"]) != _digest(parts):
+            raise SimulatorError(f"{source} was edited or damaged: its checksum does not fit. {_REMEDY}")
+        identity = json.loads(str(parts["identity"]))
+        if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
+            found = identity.get("schema")
+            raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {_REMEDY}")
+        layers = range(sum(name.startswith("weight_") for name in parts))
+        ensemble = Ensemble(
+            weights=tuple(parts[f"weight_{number}"] for number in layers),
+            biases=tuple(parts[f"bias_{number}"] for number in layers),
+        )
+        scaling = Scaling(**{column.name: parts[f"scaling_{column.name}"] for column in fields(Scaling)})
+        return cls(ensemble, scaling, Identity(**identity))
 
 
 def _checked(settings: Any) -> FloatArray:
@@ -201,30 +234,6 @@ def _checked(settings: Any) -> FloatArray:
         row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
         raise InvalidValueError(f"row {row} of settings", matrix[row].tolist(), "finite numbers")
     return matrix
-
-
-def _to_arrays(simulator: Simulator) -> Arrays:
-    identity = asdict(simulator.identity) | {"features": FEATURE_NAMES}
-    arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
-    arrays |= {f"scaling_{column.name}": getattr(simulator.scaling, column.name) for column in fields(Scaling)}
-    for number, (weight, bias) in enumerate(zip(simulator.ensemble.weights, simulator.ensemble.biases, strict=True)):
-        arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
-    return arrays
-
-
-def _from_arrays(arrays: Arrays, path: str | Path, remedy: str) -> Simulator:
-    identity = json.loads(str(arrays["identity"]))
-    if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
-        raise SimulatorError(
-            f"{path} has layout {identity.get('schema')}, this meshgym reads layout {SCHEMA}. {remedy}"
-        )
-    layers = range(sum(name.startswith("weight_") for name in arrays))
-    ensemble = Ensemble(
-        weights=tuple(arrays[f"weight_{number}"] for number in layers),
-        biases=tuple(arrays[f"bias_{number}"] for number in layers),
-    )
-    scaling = Scaling(**{column.name: arrays[f"scaling_{column.name}"] for column in fields(Scaling)})
-    return Simulator(ensemble, scaling, Identity(**identity))
 
 
 def _digest(arrays: Arrays) -> str:
