@@ -10,6 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from meshgym.errors import InvalidValueError
 from meshgym.fields import LOADS, OUTCOMES, RULES
 
 #: ``progress(done, total)``, called as work goes on.
@@ -149,3 +153,18 @@ class Setting:
     def to_row(self) -> list[float]:
         """Return nine numbers in the order of :data:`SETTING_NAMES`."""
         return [float(v) for v in (*self.rules.to_dict().values(), *self.load.to_dict().values())]
+
+
+def check_settings(settings: Any) -> NDArray[np.float64]:
+    """Return a matrix of settings as float64, shape (n, 9), columns as :data:`SETTING_NAMES`.
+
+    Raises:
+        InvalidValueError: another shape, or a number that isn't finite.
+    """
+    matrix: NDArray[np.float64] = np.asarray(settings, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] != len(SETTING_NAMES):
+        raise InvalidValueError("shape of settings", matrix.shape, f"(n, 9): {', '.join(SETTING_NAMES)}")
+    if not np.isfinite(matrix).all():
+        row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
+        raise InvalidValueError(f"row {row} of settings", matrix[row].tolist(), "finite numbers")
+    return matrix

@@ -8,10 +8,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from meshgym import aec_env, parallel_env
+from meshgym import LiveIstioEnv, aec_env, parallel_env
 from meshgym.errors import InvalidValueError, MeshGymError, SimulatorError, UnknownNameError
 from meshgym.scenarios import Scenario
-from meshgym.simulator import Simulator
+from meshgym.simulator import SimulatedMesh, Simulator
 
 
 @pytest.fixture
@@ -132,6 +132,17 @@ def test_seeds_of_the_vector_environment(arguments: dict[str, Any]) -> None:
 def test_a_scenario_without_a_simulator(shop: Scenario) -> None:
     with pytest.raises(SimulatorError, match="shop"):
         gym.make("MeshResilience-v0", scenario=shop)
+
+
+def test_a_simulator_of_another_scenario(simulator: Simulator) -> None:
+    both = "fitted for scenario shop, not for S2"
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(SimulatorError, match=both):
+            make("MeshResilience-S2-v0", simulator=simulator)
+    for agents in (parallel_env, aec_env):
+        with pytest.raises(SimulatorError, match=both):
+            agents(["S2"], simulators=[simulator])
+    LiveIstioEnv("S2", mesh=SimulatedMesh(simulator)).reset(seed=0)  # a mesh may be any
 
 
 @pytest.mark.parametrize("make", [parallel_env, aec_env])

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.contexts import Contexts, load_contexts
-from meshgym.envs.responses import Responses, TableResponses
-from meshgym.envs.spaces import Actions, Choice, observation_space
+from meshgym.envs.spaces import Actions, observation_space
 from meshgym.errors import InvalidValueError
+from meshgym.mesh.base import Index, Mesh
 from meshgym.rewards import Reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.simulator import Simulator, load_simulator
+from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
 from meshgym.types import LOAD_NAMES, RULE_NAMES
 
 Observation = NDArray[np.float32]
@@ -42,7 +42,7 @@ class Core:
     Args:
         scenario: the rules and actions.
         control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
-        responses: what answers.
+        mesh: what the chosen load is sent to; it is asked by index, see :meth:`meshgym.mesh.base.Mesh.on_grid`.
         reward: see :func:`meshgym.rewards.load_reward`.
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
         copies: how many step together; None for one, whose choices and measurements are plain numbers.
@@ -60,7 +60,7 @@ class Core:
         self,
         scenario: Scenario,
         control: str,
-        responses: Responses,
+        mesh: Mesh,
         reward: str | Reward,
         contexts: str | ArrayLike,
         copies: int | None = None,
@@ -70,8 +70,8 @@ class Core:
         self.observation_space = observation_space(scenario, self.actions.free)
         self.reward = load_reward(reward)
         self.copies = copies
-        self._responses = responses
-        self.rules = responses.rules
+        self._mesh = mesh.on_grid(scenario)
+        self.rules = self._mesh.rules
         self._values: dict[str, Any] = {
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
         }
@@ -82,7 +82,7 @@ class Core:
         self._lossless = bool((self._shown[:, : len(RULE_NAMES)] == self.rules).all())
         self._contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
-        self.played: tuple[Choice, Choice, Choice] | None = None
+        self.played: tuple[Index, Index, Index] | None = None
 
     def reset(self, generators: Sequence[np.random.Generator] | None = None) -> Observation:
         """Begin an episode at the next context.
@@ -99,7 +99,7 @@ class Core:
         self.played = None
         return self._advance()
 
-    def step(self, threads: Choice | None = None, calls: Choice | None = None) -> tuple[Observation, Any, Info]:
+    def step(self, threads: Index | None = None, calls: Index | None = None) -> tuple[Observation, Any, Info]:
         """Play the chosen load against the present rules.
 
         Args:
@@ -117,22 +117,27 @@ class Core:
             raise InvalidValueError("step()", "before reset()", "a running episode", "Call reset() first.")
         threads = self._free if threads is None else threads
         calls = self._free if calls is None else calls
-        measured = self._responses(self.row, threads, calls)
-        reward = self.reward(measured["qps"], measured["p200"], measured["p503"])
+        qps, p200, p503, qps_std, p503_std, outside, _ = self._mesh.measure(self.row, threads, calls)
+        reward = self.reward(qps, p200, p503)
         info = {
             "rules": self._in_force,
             "threads": self._values["threads"][threads],
             "calls": self._values["calls"][calls],
+            "qps": qps,
+            "p200": p200,
+            "p503": p503,
+            "qps_std": qps_std,
+            "p503_std": p503_std,
+            "outside": outside,
         }
-        info.update(measured)
         self.played = (self.row, threads, calls)
         return self._advance(), reward, info
 
     def surface(self, row: int) -> NDArray[np.float64]:
         """The reward of every action under row ``row`` of the rules grid, shape (n_threads, n_calls)."""
         threads, calls = np.indices([len(self.actions.values[name]) for name in LOAD_NAMES])
-        measured = self._responses(np.full_like(threads, row), threads, calls)
-        rewards: NDArray[np.float64] = self.reward(measured["qps"], measured["p200"], measured["p503"])
+        response = self._mesh.measure(np.full_like(threads, row), threads, calls)
+        rewards: NDArray[np.float64] = self.reward(response.qps, response.p200, response.p503)
         return rewards
 
     def _draw(self, previous: Contexts | None) -> None:
@@ -182,8 +187,8 @@ def simulated_core(
 ) -> Core:
     """A core over a simulator; None is the one bundled for the scenario. See :class:`Core`."""
     scenario = load_scenario(scenario)
-    chosen = load_simulator(scenario.name if simulator is None else simulator)
-    return Core(scenario, control, TableResponses(chosen, scenario), reward, contexts, copies)
+    mesh = SimulatedMesh(simulator_for(scenario, simulator))
+    return Core(scenario, control, mesh, reward, contexts, copies)
 
 
 def check_count(name: str, value: object) -> int:

@@ -14,8 +14,6 @@ from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES
 
 IntArray = NDArray[Any]  # of any integer type
-#: Index into a scenario's action values; an array of them where environments are stepped together.
-Choice = int | IntArray
 
 #: Which load settings an agent chooses under each ``control``; the rest is part of the context.
 CONTROLS: dict[str, tuple[str, ...]] = {"threads": ("threads",), "calls": ("calls",), "both": LOAD_NAMES}
