@@ -152,7 +152,7 @@ def test_a_simulator_of_another_scenario(simulator: Simulator) -> None:
         ({"services": []}, "services is []; allowed: a list of at least one scenario"),
         ({"services": "S1"}, "services is 'S1'"),
         ({"services": None}, "services is None"),
-        ({"simulators": []}, "number of simulators is 0; allowed: one a service: 1"),
+        ({"simulators": []}, "number of simulators is 0; allowed: one per service: 1"),
         ({"beta": -0.1}, "beta is -0.1; allowed: a finite number, 0 and above"),
         ({"beta": float("nan")}, "beta is nan"),
         ({"max_episode_steps": 0}, "max_episode_steps is 0"),

@@ -60,7 +60,7 @@ def test_live_and_simulated_environments_differ_only_in_what_answers(
 
 def test_a_step_worked_out_by_hand(shop: Scenario) -> None:
     """Four callers on one connection with one waiting: two of four overflow; 100 answers a second get out."""
-    mesh = FakeMesh(answers_per_s=100)
+    mesh = FakeMesh(qps_per_connection=100)
     env = LiveIstioEnv(shop, control="both", mesh=mesh, contexts=[RULES])
     observation, _ = env.reset(seed=0)
     assert observation.tolist() == np.array(RULES, dtype=np.float32).tolist()
