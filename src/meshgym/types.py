@@ -145,7 +145,7 @@ class Setting:
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
-        """Make a setting of nine numbers in the order of :data:`SETTING_NAMES`."""
+        """Make a setting from nine numbers in the order of :data:`SETTING_NAMES`."""
         values = [float(value) for value in row]
         split = len(RULE_NAMES)
         return cls(TrafficRules(*values[:split]), Load(*values[split:]))  # type: ignore[arg-type]

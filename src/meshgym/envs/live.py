@@ -77,7 +77,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         return observation, info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
-        """Send the chosen load under the present rules.
+        """Send the chosen load under the current rules.
 
         Raises:
             InvalidValueError: an action outside the space, no reset before, or more than ``max_calls`` in total.
@@ -105,13 +105,18 @@ class LiveIstioEnv(CoreEnv, EzPickle):
 
 
 class _LimitedMesh(Mesh):
-    """A mesh, or none as long as it isn't started, that gets no more calls than the limits allow."""
+    """Passes runs on to a mesh within limits on calls.
+
+    Attributes:
+        mesh: None while it isn't started.
+    """
 
     def __init__(self, mesh: Mesh | None, limits: CallLimits) -> None:
         self.mesh = mesh
         self.limits = limits
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
+        """See :meth:`meshgym.mesh.base.Mesh.measure`."""
         if self.mesh is None:
             raise MeshError("the environment is closed and has no mesh. Call reset() to start it again")
         self.limits.check(load.calls)

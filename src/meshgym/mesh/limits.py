@@ -1,4 +1,4 @@
-"""Limits on the calls that are sent to a service."""
+"""Limits on the calls that a service receives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CallLimits:
         max_calls: in total.
 
     Attributes:
-        sent: how many were sent so far; whoever sends calls adds them.
+        sent: how many were sent so far; the sender adds them.
     """
 
     def __init__(self, max_calls_per_step: int, max_calls: int) -> None:
@@ -37,7 +37,7 @@ class CallLimits:
             raise InvalidValueError(what, calls, allowed, _REMEDY)
 
     def check(self, calls: int) -> None:
-        """Check whether a run of so many calls may be sent now.
+        """Check whether a run of this many calls may be sent now.
 
         Raises:
             InvalidValueError: too many for one run, or in total.

@@ -1,4 +1,4 @@
-"""A mesh that answers from a simulator instead of real traffic."""
+"""A mesh whose responses come from a simulator instead of real traffic."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SimulatedMesh(Mesh):
             raise MeshError("the mesh is closed; make a new SimulatedMesh")
 
     def close(self) -> None:
-        """Raise from now on."""
+        """Raise ``MeshError`` on every later call."""
         self._closed = True
 
 
