@@ -23,10 +23,11 @@ import torch
 from gymnasium.wrappers import TransformObservation, TransformReward
 from stable_baselines3.common.callbacks import BaseCallback
 
-from meshagents import Hyperparameters, evaluate, train
+from meshagents import Hyperparameters, Spaces, evaluate, train
 from meshagents.agent import Agent
 from meshagents.training.configurations import CONFIGURATIONS
-from meshagents.training.training import Task, make_agent, make_environment
+from meshagents.training.tasks import Task
+from meshagents.training.train import make_environment
 from meshgym.errors import SimulatorError
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import load_simulator
@@ -73,8 +74,8 @@ class Theirs(Agent):
 def ours(watch: Watch, service: Task, hyperparameters: Hyperparameters, seed: int) -> None:
     """Our DQN, batched."""
     configuration = next(one for one in CONFIGURATIONS if one.control == watch.control)
-    envs = make_environment(configuration, [service], hyperparameters)
-    agent = make_agent(configuration, envs, hyperparameters, seed)
+    envs = make_environment(configuration, [service], hyperparameters.num_envs)
+    agent = configuration.make_agent(Spaces.of_envs(envs), hyperparameters, seed)
     per_look = EVERY // hyperparameters.interactions
     train(
         agent,

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from meshagents import Hyperparameters
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
 from meshgym.testing import untrained_simulator
 
 
@@ -60,7 +60,7 @@ def bandit():
 
 @pytest.fixture
 def small():
-    """Settings for tiny worlds."""
+    """Hyperparameters for tiny worlds."""
     return Hyperparameters(
         epochs=30, interactions=200, num_envs=50, batch_size=64, replay_size=2000, width=32, learning_rate=1e-2
     )

@@ -18,7 +18,7 @@ from meshgym.scenarios import load_scenario
 if TYPE_CHECKING:
     from meshagents.learners.hyperparameters import Hyperparameters
     from meshagents.training.evaluation import Evaluation
-    from meshagents.training.training import Task
+    from meshagents.training.tasks import Task
     from meshagents.validation.measure import OpenMesh
     from meshagents.validation.validate import Validation
 
@@ -45,7 +45,7 @@ def _services(chosen: argparse.Namespace) -> tuple[Task, ...]:
 
 
 def _service(text: str) -> Task:
-    from meshagents.training.training import Task
+    from meshagents.training.tasks import Task
 
     scenario, _, simulator = text.partition("=")
     return Task(scenario, simulator or None)
@@ -60,7 +60,8 @@ def _config(chosen: argparse.Namespace) -> Hyperparameters:
 def train(chosen: argparse.Namespace) -> None:
     from meshagents.report.cards import write_run
     from meshagents.training.configurations import load_configuration
-    from meshagents.training.training import evaluate_agent, train_agent
+    from meshagents.training.train import train_agent
+    from meshagents.training.trained import evaluate_trained
 
     configuration, services, hyperparameters = (
         load_configuration(chosen.configuration),
@@ -69,7 +70,7 @@ def train(chosen: argparse.Namespace) -> None:
     )
     make_folder(chosen.out.parent)
     with progress_bar("train", "epochs") as progress:
-        agent, history = train_agent(
+        trained = train_agent(
             configuration,
             services,
             hyperparameters,
@@ -77,20 +78,17 @@ def train(chosen: argparse.Namespace) -> None:
             path=chosen.out,
             progress=lambda history: progress(len(history), hyperparameters.epochs),
         )
-    evaluations = evaluate_agent(agent, configuration, services)
-    write_run(chosen.out, configuration, services, agent, history, evaluations)
+    evaluations = evaluate_trained(trained)
+    write_run(chosen.out, configuration, services, trained.agent, trained.history, evaluations)
     _show(services, evaluations)
     print(chosen.out)
 
 
 def evaluate(chosen: argparse.Namespace) -> None:
-    from meshagents.learners.storage import load_agent
-    from meshagents.training.configurations import load_configuration
-    from meshagents.training.training import evaluate_agent
+    from meshagents.training.trained import evaluate_trained, load_trained
 
-    services = _services(chosen)
-    agent, _ = load_agent(chosen.agent)
-    _show(services, evaluate_agent(agent, load_configuration(chosen.configuration), services))
+    trained = load_trained(chosen.agent)
+    _show(trained.tasks, evaluate_trained(trained))
 
 
 def _show(services: Sequence[Task], evaluations: Sequence[Evaluation]) -> None:
@@ -101,15 +99,13 @@ def _show(services: Sequence[Task], evaluations: Sequence[Evaluation]) -> None:
 
 
 def validate(chosen: argparse.Namespace) -> None:
-    from meshagents.learners.storage import load_agent
     from meshagents.report.cards import MEASURED, write_validation
-    from meshagents.training.configurations import load_configuration
-    from meshagents.training.training import evaluate_agent
+    from meshagents.training.trained import evaluate_trained, load_trained
     from meshagents.validation.validate import summary, validate_agent
 
-    configuration, services, settings = load_configuration(chosen.configuration), _services(chosen), _validation(chosen)
-    agent, _ = load_agent(chosen.agent)
-    evaluations = evaluate_agent(agent, configuration, services)
+    trained, settings = load_trained(chosen.agent), _validation(chosen)
+    agent, configuration, services = trained.agent, trained.configuration, trained.tasks
+    evaluations = evaluate_trained(trained)
     folder = make_folder(chosen.out)
     found = validate_agent(
         agent, configuration, services, evaluations, folder / MEASURED, settings, _live_mesh(chosen), progress_bar

@@ -12,14 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.learners.storage import save_agent
 from meshagents.report import plots
 from meshagents.report.cards import MEASURED, write_run, write_validation
 from meshagents.report.page import write_report
 from meshagents.training.configurations import load_configuration
 from meshagents.training.evaluation import Evaluation
 from meshagents.training.loop import History
-from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.training.tasks import Task
+from meshagents.training.train import train_agent
+from meshagents.training.trained import evaluate_trained, save_trained
 from meshagents.validation.decisions import AGENT
 from meshagents.validation.measure import Bar
 from meshagents.validation.validate import Validation, summary, validate_agent
@@ -110,15 +111,16 @@ def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
     service = Task(scenario, simulator)
     with bar("train agent", "epochs") as progress:
         hyperparameters = Hyperparameters(epochs=settings.epochs)
-        agent, history = train_agent(
+        trained = train_agent(
             configuration,
             [service],
             hyperparameters,
             settings.seed,
             progress=lambda history: progress(len(history), hyperparameters.epochs),
         )
-    save_agent(folder / "agent.npz", agent, history)
-    (evaluation,) = evaluate_agent(agent, configuration, [service])
+    agent, history = trained.agent, trained.history
+    save_trained(folder / "agent.npz", trained)
+    (evaluation,) = evaluate_trained(trained)
     write_run(folder / "agent.npz", configuration, [service], agent, history, [evaluation])
     measuring = Validation(settings.contexts, repeats=1, seed=settings.seed, lanes=settings.lanes)
     (validated,) = validate_agent(agent, configuration, [service], [evaluation], folder / MEASURED, measuring, bar=bar)

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meshagents.agent import LearningAgent
+from meshagents.learners.dqn import DQN
 from meshagents.statistics import Interval
 from meshagents.training.configurations import Configuration
 from meshagents.training.evaluation import Evaluation
 from meshagents.training.loop import History
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
 from meshagents.validation.gap import blame, gaps, in_words
 from meshagents.validation.validate import Validated, Validation, summary
 from meshgym.errors import FolderError
@@ -74,7 +74,7 @@ def write_run(
     path: Path,
     configuration: Configuration,
     services: Sequence[Task],
-    agent: LearningAgent,
+    agent: DQN,
     history: History,
     evaluations: Sequence[Evaluation],
 ) -> None:

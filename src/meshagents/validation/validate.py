@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meshagents.agent import LearningAgent
+from meshagents.agent import Agent
 from meshagents.statistics import mean_interval, ratio_interval
 from meshagents.training.configurations import Configuration
 from meshagents.training.evaluation import Evaluation
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
 from meshagents.validation.decisions import BASELINE, Decisions, draw_contexts, with_yardsticks
 from meshagents.validation.measure import Bar, OpenMesh, embedded, measure, no_bar
 from meshgym.errors import InvalidValueError, MeshError
@@ -72,7 +72,7 @@ class Validated:
 
 
 def validate_agent(
-    agent: LearningAgent,
+    agent: Agent,
     configuration: Configuration,
     services: Sequence[Task],
     evaluations: Sequence[Evaluation],
@@ -86,7 +86,7 @@ def validate_agent(
     Args:
         agent: who decides.
         configuration, services: what it was trained for.
-        evaluations: what :func:`meshagents.training.training.evaluate_agent` said of it.
+        evaluations: what :func:`meshagents.training.trained.evaluate_trained` said of it.
         folder: of the measurements, a folder a scenario.
         settings: how much to measure.
         open_mesh: gives a scenario's live mesh.

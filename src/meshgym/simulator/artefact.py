@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import SimulatorError
-from meshgym.files import UNREADABLE, Arrays, read_arrays, write_arrays
+from meshgym.files import UNREADABLE, Arrays, digest, read_arrays, write_arrays
 from meshgym.scenarios import Scenario
 from meshgym.simulator.features import FEATURE_NAMES, derive, encode
 from meshgym.simulator.network import Ensemble
@@ -178,7 +177,7 @@ class Simulator:
         arrays |= {f"scaling_{column.name}": getattr(self.scaling, column.name) for column in fields(Scaling)}
         for number, (weight, bias) in enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True)):
             arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
-        return arrays | {"sha256": np.array(_digest(arrays))}
+        return arrays | {"sha256": np.array(digest(arrays))}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, source: str) -> Simulator:
@@ -194,7 +193,7 @@ class Simulator:
         if not {"identity", "sha256"} <= set(arrays):
             raise SimulatorError(f"{source} is an .npz file, but no simulator. {_REMEDY}")
         parts = {name: array for name, array in arrays.items() if name != "sha256"}
-        if str(arrays["sha256"]) != _digest(parts):
+        if str(arrays["sha256"]) != digest(parts):
             raise SimulatorError(f"{source} was edited or damaged: its checksum does not fit. {_REMEDY}")
         identity = json.loads(str(parts["identity"]))
         if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
@@ -207,13 +206,3 @@ class Simulator:
         )
         scaling = Scaling(**{column.name: parts[f"scaling_{column.name}"] for column in fields(Scaling)})
         return cls(ensemble, scaling, Identity(**identity))
-
-
-def _digest(arrays: Arrays) -> str:
-    """Return the sha256 of names, types, shapes and contents."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -8,11 +8,12 @@ from meshes import FakeMesh
 
 from meshagents import Hyperparameters
 from meshagents.cli.main import commands, main
-from meshagents.learners.storage import save_agent
 from meshagents.report.cards import write_run, write_validation
 from meshagents.report.page import write_report
 from meshagents.training.configurations import load_configuration
-from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.training.tasks import Task
+from meshagents.training.train import train_agent
+from meshagents.training.trained import evaluate_trained, save_trained
 from meshagents.validation.measure import no_bar
 from meshagents.validation.validate import Validation, validate_agent
 from meshgym.errors import FolderError, InvalidValueError
@@ -26,10 +27,10 @@ def folder(shop, simulator, tmp_path_factory):
     """A run and its validation, as commands leave them."""
     folder = tmp_path_factory.mktemp("validation")
     services = [Task(shop, simulator)]
-    agent, history = train_agent(PAIR, services, TINY, 0)
-    evaluations = evaluate_agent(agent, PAIR, services)
-    save_agent(folder / "agent.npz", agent, history)
-    write_run(folder / "agent.npz", PAIR, services, agent, history, evaluations)
+    trained = train_agent(PAIR, services, TINY, 0)
+    agent, evaluations = trained.agent, evaluate_trained(trained)
+    save_trained(folder / "agent.npz", trained)
+    write_run(folder / "agent.npz", PAIR, services, agent, trained.history, evaluations)
     settings = Validation(contexts=15, repeats=2)
     found = validate_agent(
         agent, PAIR, services, evaluations, folder / "measured", settings, lambda scenario: FakeMesh(), no_bar
