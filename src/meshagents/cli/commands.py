@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meshagents.learners.hyperparameters import Hyperparameters
     from meshagents.training.evaluation import Evaluation
     from meshagents.training.tasks import Task
+    from meshagents.training.trained import Trained
     from meshagents.validation.measure import OpenMesh
     from meshagents.validation.validate import Validation
 
@@ -87,8 +88,15 @@ def train(chosen: argparse.Namespace) -> None:
 def evaluate(chosen: argparse.Namespace) -> None:
     from meshagents.training.trained import evaluate_trained, load_trained
 
-    trained = load_trained(chosen.agent)
+    trained = _as_named(load_trained(chosen.agent), chosen)
     _show(trained.tasks, evaluate_trained(trained))
+
+
+def _as_named(trained: Trained, chosen: argparse.Namespace) -> Trained:
+    """Return the agent with the configuration and services that were named; refuse others than its own kind."""
+    from meshagents.training.configurations import load_configuration
+
+    return replace(trained, configuration=load_configuration(chosen.configuration), tasks=_services(chosen))
 
 
 def _show(services: Sequence[Task], evaluations: Sequence[Evaluation]) -> None:
@@ -103,7 +111,7 @@ def validate(chosen: argparse.Namespace) -> None:
     from meshagents.training.trained import evaluate_trained, load_trained
     from meshagents.validation.validate import summary, validate_agent
 
-    trained, settings = load_trained(chosen.agent), _validation(chosen)
+    trained, settings = _as_named(load_trained(chosen.agent), chosen), _validation(chosen)
     agent, configuration, services = trained.agent, trained.configuration, trained.tasks
     evaluations = evaluate_trained(trained)
     folder = make_folder(chosen.out)
