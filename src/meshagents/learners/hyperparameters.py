@@ -16,7 +16,7 @@ def _within(default: Any, low: float, high: float) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """Everything there is to set for the learners and the training loop; see also :data:`PRESETS`.
+    """Hyperparameters of the learners and of the training loop; see also :data:`PRESETS`.
 
     Raises:
         InvalidValueError: a value of another type or outside its range.

@@ -5,10 +5,3 @@ From outside, use any module: ``tasks`` (scenario + simulator to train on), ``co
 your own), ``application`` (several services). This room imports agents, learners and policies, and of meshgym
 environments, simulators and all above them.
 """
-
-from importlib.util import find_spec
-
-from meshgym.errors import MissingDependencyError
-
-if find_spec("torch") is None:
-    raise MissingDependencyError("torch", "training agents", "agents")

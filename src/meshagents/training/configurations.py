@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshagents.learners.collaborative import (
-    CollaborativeDependentPair,
-    CollaborativeDQN,
-    CollaborativeIndependentPair,
-)
-from meshagents.learners.dqn import DQN
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.learners.pairs import DependentPair, IndependentPair
 from meshagents.spaces import Spaces
-from meshgym.errors import UnknownNameError
+from meshgym.errors import MissingDependencyError, UnknownNameError
+
+try:
+    from meshagents.learners.collaborative import (
+        CollaborativeDependentPair,
+        CollaborativeDQN,
+        CollaborativeIndependentPair,
+    )
+    from meshagents.learners.dqn import DQN
+    from meshagents.learners.pairs import DependentPair, IndependentPair
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("torch", "training an agent", "agents") from error
 
 
 @dataclass(frozen=True)

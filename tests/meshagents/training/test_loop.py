@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import gymnasium as gym
@@ -92,6 +94,45 @@ def test_dqn_learns_what_comes_later():
     values = agent.q_functions[0].value(places).numpy()
     np.testing.assert_allclose(values[:-1] / values[1:], hyperparameters.gamma, atol=0.05)
     assert history.reward[-1] > history.random[-1]
+
+
+class Table(Agent):
+    """Somebody's own learner: the mean reward of each action under each context, in a table."""
+
+    def __init__(self, contexts, actions, hyperparameters, seed):
+        self.hyperparameters, self.seed = hyperparameters, seed
+        self.total, self.count = np.zeros((contexts, actions)), np.full((contexts, actions), 1e-9)
+        self.rng = np.random.default_rng(seed)
+
+    def act(self, observation, explore=False, service=None):
+        context = np.asarray(observation)[..., 0].astype(int)
+        best = (self.total / self.count)[context].argmax(-1)
+        return self.rng.integers(self.total.shape[1], size=best.shape) if explore else best
+
+    def update(self, transition):
+        index = transition.observation[:, 0].astype(int), transition.action
+        np.add.at(self.total, index, transition.reward)
+        np.add.at(self.count, index, 1)
+
+
+def test_anybodys_learner_can_be_trained(bandit, small):
+    rewards = np.array([[0, 1, 0], [3, 1, 2], [0, 1, 5]])
+    agent = Table(3, 3, replace(small, epochs=3), 0)
+    history = train(agent, bandit(rewards, small.num_envs))
+    np.testing.assert_array_equal(agent.act([[0], [1], [2]]), rewards.argmax(axis=1))
+    assert len(history) == 3
+    assert np.isnan(history.loss).all()
+    assert agent.best() is agent
+
+
+def test_own_learners_need_no_torch():
+    code = """
+import sys
+from meshagents import Agent, FixedAgent, History, Hyperparameters, RandomAgent, RewardGrid, Spaces, Transition
+from meshagents import Task, evaluate, play, train
+assert not {"torch", "pandas", "scipy", "matplotlib"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.learning
