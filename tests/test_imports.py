@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 ORDER = [
     "meshgym.errors",
     "meshgym.files",
+    "meshgym.fields",
     "meshgym.types",
     "meshgym.rewards",
     "meshgym.scenarios",

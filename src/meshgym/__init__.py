@@ -27,7 +27,7 @@ __all__ = [
     "parallel_env",
 ]
 
-#: Names whose modules load more than numpy, gymnasium and pettingzoo, or start processes.
+#: Names whose modules import more than numpy, gymnasium and pettingzoo.
 _ON_FIRST_USE = {
     "EmbeddedMesh": "meshgym.mesh.embedded.mesh",
     "IstioMesh": "meshgym.mesh.cluster.mesh",

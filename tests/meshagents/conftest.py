@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from meshagents import Hyperparameters
 from meshagents.training.training import Task
+from meshgym.testing import untrained_simulator
 
 
 class Bandit(VectorEnv):
@@ -66,13 +67,15 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory, shop_text, simulator):
-    """The shop and its twin, with their simulator, as files."""
+def services(tmp_path_factory, shop_text):
+    """The shop and its twin, with a simulator of their own each, as files."""
     folder = tmp_path_factory.mktemp("services")
-    path = str(simulator.save(folder / "simulator.npz"))
+    made = []
     for name in ("shop", "twin"):
-        (folder / f"{name}.toml").write_text(shop_text)
-    return tuple(Task(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
+        scenario = folder / f"{name}.toml"
+        scenario.write_text(shop_text)
+        made.append(Task(str(scenario), str(untrained_simulator(scenario).save(folder / f"{name}.npz"))))
+    return tuple(made)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ import re
 from typing import Any
 
 from meshgym.errors import InvalidValueError
-from meshgym.types import INT32_MAX, TrafficRules
+from meshgym.fields import INT32_MAX
+from meshgym.types import TrafficRules
 
 _UNLIMITED = 2**32 - 1
 #: What istiod sets where a ``connectionPool`` has none.

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
+from meshgym.fields import INT32_MAX
 from meshgym.mesh.destination_rule import seconds, traffic_policy, traffic_rules
-from meshgym.types import INT32_MAX, TrafficRules
+from meshgym.types import TrafficRules
 
 try:
     import yaml
