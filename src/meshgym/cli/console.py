@@ -1,7 +1,7 @@
 """What both command lines share: options from typed functions and TOML files, errors, exit codes, progress bars.
 
 Cyclopts reads options and help from typed functions, dataclasses and their docstrings, takes a TOML file as a second
-source of the same options, and names the key or option that is wrong. Tyro reads no configuration files, and jsonargparse
+source of the same options, and names the key or option that is wrong. Tyro reads no configuration files; jsonargparse
 leaves shell completion to other packages.
 """
 
@@ -30,6 +30,8 @@ from meshgym.types import Progress
 
 #: Exit codes: the command failed; the command line is wrong; Ctrl-C or SIGTERM stopped it (as shells report it).
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+#: An option that takes all values up to the next option.
+Several = Parameter(consume_multiple=True)
 #: A command: its parameters are its options, its docstring is its help.
 Command = Callable[..., None]
 #: Fills in options that neither the command line nor a file gives.
@@ -136,9 +138,9 @@ def _make_app(program: str, about: str, commands: Sequence[Command], sources: Se
     app = App(
         program,
         help=about,
-        version=version("meshgym"),
+        version=lambda: version("meshgym"),
         help_format="plaintext",
-        default_parameter=Parameter(negative_iterable=()),
+        default_parameter=Parameter(negative_iterable=(), allow_repeating=True),
         exit_on_error=False,
         print_error=False,
         result_action="return_value",

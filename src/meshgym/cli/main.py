@@ -8,20 +8,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
-from cyclopts.validators import Number
 
-from meshgym.cli.console import Command, Console, run
-from meshgym.cli.mesh_options import ClusterOptions, open_mesh
+from meshgym.cli.console import Command, Console, Several, run
+from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.errors import MeshError, MeshGymError
 from meshgym.files import make_folder
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
-
-#: Settings that the embedded mesh measures at once.
-Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
-#: An option that takes all values up to the next option.
-Several = Parameter(consume_multiple=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,7 +204,3 @@ def describe(scenario: Scenario) -> str:
     lines += [f"  actions: {name:<19} {', '.join(map(str, values))}" for name, values in scenario.actions.items()]
     lines.append(f"  service: {scenario.service or 'none'}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
+from cyclopts.validators import Number
 
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 
+#: How many settings the embedded mesh measures at once.
+Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
     help="See docs/live.md. Without --destination-rule nothing in a cluster is touched.",

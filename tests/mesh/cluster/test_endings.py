@@ -109,7 +109,7 @@ def test_after_a_kill_9_the_doctor_puts_the_rule_back(world, tmp_path):
     assert not world.restored
     with pytest.raises(RestoreError, match="by an earlier run and not put back; do so with: meshgym doctor --restore"):
         IstioMesh(**world.arguments())
-    doctor = [sys.executable, "-m", "meshgym.cli.main", "doctor", "--restore"]
+    doctor = [sys.executable, "-m", "meshgym", "doctor", "--restore"]
     done = subprocess.run(doctor, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"DestinationRule default/httpbin on {world.api.url} is as it was found" in done.stdout

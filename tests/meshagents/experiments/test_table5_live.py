@@ -11,7 +11,8 @@ import pytest
 from meshes import FakeMesh
 
 from meshagents import Hyperparameters
-from meshagents.cli.main import commands, main
+from meshagents.cli import commands
+from meshagents.cli.main import main
 from meshagents.experiments import table5, table5_live
 from meshagents.experiments.jobs import DECISIONS
 from meshagents.experiments.table5 import PAPER, PAPER_VAL, Table5
@@ -105,13 +106,13 @@ def test_more_contexts_than_decisions_are_refused(settings, trained, tmp_path):
 COMMAND = """
 import sys
 from meshagents import Hyperparameters
-from meshagents.cli.main import main as cli
-from meshagents.cli.main import commands
+from meshagents.cli import commands
+from meshagents.cli.main import main
 from meshes import SlowMesh
 
 if __name__ == "__main__":
     commands._live_mesh = lambda chosen: lambda scenario: SlowMesh()
-    raise SystemExit(cli.main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
 """
 
 

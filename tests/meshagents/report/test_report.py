@@ -7,7 +7,8 @@ import pytest
 from meshes import FakeMesh
 
 from meshagents import Hyperparameters
-from meshagents.cli.main import commands, main
+from meshagents.cli import commands
+from meshagents.cli.main import main
 from meshagents.learners.storage import save_agent
 from meshagents.report.cards import write_run, write_validation
 from meshagents.report.page import write_report
