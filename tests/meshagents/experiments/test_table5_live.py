@@ -1,5 +1,6 @@
 """Table 5's Val columns: shared contexts, any subset, killed and gone on with; and the page that shows them."""
 
+import os
 import subprocess
 import sys
 import time
@@ -124,7 +125,8 @@ def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_p
     cells = ["--configurations", "Call", "Thread-Call*2", "--scenarios", "shop", "twin"]
     arguments = ["table5", *names, *options, *cells, "--out"]
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen([sys.executable, tmp_path / "command.py", *arguments, str(cut)], env=environment)
     while not (rows := [*cut.glob("measured/shop/*/rows.csv")]) or rows[0].read_bytes().count(b"\n") < 4:
         assert process.poll() is None

@@ -126,7 +126,7 @@ def test_without_measurements_the_command_says_why(monkeypatch, tmp_path, capsys
     monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())
     assert main(["train", service, "--epochs", "1"]) == 0
     assert main(["validate", "agents/agent.npz", service, "--configuration", "Call"]) == 1
-    assert main(["validate", "agents/agent.npz", service, "--contexts", "1"]) == 1
+    assert main(["validate", "agents/agent.npz", service, "--contexts", "1"]) == 2
     errors = capsys.readouterr().err
     assert "was not trained as Call" in errors
-    assert "contexts is 1; allowed: at least 2" in errors
+    assert 'Invalid value "1" for --contexts. Must be >= 2.' in errors
