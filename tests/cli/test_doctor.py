@@ -57,7 +57,7 @@ def test_every_part_that_is_missing_is_named(world, capsys):
     assert "allowed: a rule that exists" in missing[1]
     assert "no Fortio answers at" in missing[2]
     assert "port 15000 of pod default/fortio does not answer" in missing[3]
-    assert missing[4] == "meshgym: error: not all is as it must be (4 of the lines above)"
+    assert missing[4] == "meshgym: error: 4 of the checks above failed"
 
 
 def test_making_a_rule_needs_more_rights(make_world, capsys):

@@ -217,7 +217,7 @@ def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, shop_text, ho
 @pytest.mark.envoy
 def test_the_doctor_measures_something(capsys):
     assert main(["doctor"]) == 0
-    assert "the embedded mesh answers" in capsys.readouterr().out
+    assert "the embedded mesh responds" in capsys.readouterr().out
 
 
 def test_without_envoy_the_doctor_names_the_package(capsys, monkeypatch):

@@ -48,7 +48,7 @@ def doctor(
         else:
             print(f"ok: {finding}")
     if failed:
-        raise MeshError(f"not all is as it must be ({failed} of the lines above)")
+        raise MeshError(f"{failed} of the checks above failed")
 
 
 def collect(
