@@ -161,6 +161,8 @@ def test_options_come_from_a_file_the_command_line_wins_and_what_was_used_is_wri
         ('rows = "many"', 'Invalid value for [rows] from options.toml: unable to convert "many" into int.'),
         ("rows = 0", 'Invalid value "0" for [rows] provided by options.toml. Must be > 0.'),
         ("rows = = 1", "--config is 'options.toml'; allowed: a TOML file. (Invalid value"),
+        ("quiet = true", 'Unknown option: "[quiet]" from options.toml.'),
+        ("[collect]\nrows = 60", 'Unknown option: "[collect][rows]" from options.toml.'),
         ("fortio = 'http://x'", "--destination-rule requires an argument"),
     ],
 )
@@ -178,6 +180,13 @@ def test_help_comes_without_the_heavy_packages(program):
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "cyclopts" in loaded
     assert not loaded & {"torch", "pandas", "scipy", "sklearn", "matplotlib", "pettingzoo", "pyarrow", "kubernetes"}
+
+
+def test_options_named_like_a_command_come_from_a_file_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fit.toml").write_text('traces = "none.csv"')
+    assert main(["fit", "--config", "fit.toml"]) == 1
+    assert "none.csv" in capsys.readouterr().err
 
 
 def test_quiet_shows_no_progress(shop_folder, collected, capsys):

@@ -26,7 +26,7 @@ def quickstart(*, options: Quickstart = QUICKSTART, out: Path | None = None, con
     """Collect, fit, train, validate and report for one scenario.
 
     Args:
-        out: Folder (default: quickstart/SCENARIO-SEED). Traces in it are used.
+        out: folder (default: quickstart/SCENARIO-SEED). Traces that it already holds are used.
     """
     from meshagents.cli.quickstart import quickstart
 
@@ -57,9 +57,9 @@ def train(
     Args:
         tasks: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
         configuration: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
-        preset: What hyperparameters are unless given: default, paper or paper*5.
-        seed: Of weights, exploration and contexts.
-        out: File. A training begun there goes on.
+        preset: values of the hyperparameters that aren't given: default, paper or paper*5.
+        seed: seed of weights, exploration and contexts.
+        out: file. A training that it holds goes on.
     """
     from meshagents.report.cards import write_run
     from meshagents.training.configurations import load_configuration
@@ -87,9 +87,9 @@ def evaluate(agent: Path, tasks: Tasks, *, configuration: str = "Thread-Call") -
     """Evaluate an agent on all rules, beside random, fixed and best actions.
 
     Args:
-        agent: File of ``meshagents train``.
-        tasks: What it was trained on.
-        configuration: What it was trained for.
+        agent: file that meshagents train wrote.
+        tasks: what it was trained on.
+        configuration: what it was trained for.
     """
     from meshagents.learners.storage import load_agent
     from meshagents.training.configurations import load_configuration
@@ -116,14 +116,14 @@ def validate(
     """Measure an agent's decisions on a live mesh, beside random ones.
 
     Args:
-        agent: File of ``meshagents train``.
-        tasks: What it was trained on.
-        configuration: What it was trained for.
-        contexts: Settings drawn from each scenario, at least 2.
-        repeats: Runs of each setting, at least 1; the noise is known from 2 on.
-        lanes: Settings that the embedded mesh measures at once, 1..64.
-        seed: Of contexts and order.
-        out: Folder. What was measured there counts.
+        agent: file that meshagents train wrote.
+        tasks: what it was trained on.
+        configuration: what it was trained for.
+        contexts: settings drawn from each scenario, at least 2.
+        repeats: runs of each setting, at least 1; the noise is known from 2 on.
+        lanes: settings that the embedded mesh measures at once, 1..64.
+        seed: seed of contexts and order.
+        out: folder. Runs that it already holds aren't measured again.
     """
     from meshagents.learners.storage import load_agent
     from meshagents.report.cards import MEASURED, write_validation
@@ -169,17 +169,17 @@ def table5(
 
     Args:
         tasks: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
-        seeds: Repeats of each cell, at least 1.
-        preset: What hyperparameters are unless given: default, paper or paper*5.
-        configurations: Rows wanted, such as Call or Call*5 (default: all).
-        scenarios: Columns wanted, such as S1 (default: all).
-        jobs: Processes; -1 for one per core.
+        seeds: repeats of each cell, at least 1.
+        preset: values of the hyperparameters that aren't given: default, paper or paper*5.
+        configurations: rows wanted, such as Call or Call*5 (default: all).
+        scenarios: columns wanted, such as S1 (default: all).
+        jobs: processes; -1 for one per core.
         backend: loky, ray or dask.
-        validate: Measure the best epochs' decisions on a live mesh, too.
-        contexts: Settings drawn from each scenario to validate, at least 2.
-        repeats: Runs of each setting, at least 1; the noise is known from 2 on.
-        lanes: Settings that the embedded mesh measures at once, 1..64.
-        out: Folder. What was done there counts.
+        validate: also measure the best epochs' decisions on a live mesh.
+        contexts: settings drawn from each scenario to validate, at least 2.
+        repeats: runs of each setting, at least 1; the noise is known from 2 on.
+        lanes: settings that the embedded mesh measures at once, 1..64.
+        out: folder. Trainings and runs that it already holds aren't done again.
     """
     from meshagents.experiments import table5, table5_live
     from meshagents.experiments.output import write_table5
@@ -223,17 +223,17 @@ def recommend(
 
     Args:
         task: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
-        rules: A DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
-        load: threads=N,calls=N; can be repeated (default: all loads).
-        criterion: Best in the worst load (worst) or on average (mean).
-        name: Of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
-        namespace: Of the DestinationRule (default: that of --rules, or default).
-        host: The DestinationRule is for it (default: that of --rules, or NAME.NAMESPACE.svc.cluster.local).
-        url: Fortio calls it (default: http://HOST:8000/get).
-        measure: Measure what is expected on a live mesh, too.
-        repeats: Measured runs of each load, at least 1.
-        seed: Of the rules drawn where all are too many.
-        out: Folder (default: recommendations/SCENARIO).
+        rules: a DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
+        load: threads=N,calls=N; give it once per load (default: all loads).
+        criterion: how to compare rules: under their worst load (worst) or on average (mean).
+        name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
+        namespace: namespace of the DestinationRule (default: that of --rules, or default).
+        host: service that the DestinationRule is for (default: that of --rules, or NAME.NAMESPACE.svc.cluster.local).
+        url: URL that Fortio calls (default: http://HOST:8000/get).
+        measure: also measure on a live mesh what is expected.
+        repeats: measured runs of each load, at least 1.
+        seed: seed of the rules drawn where there are too many to try all.
+        out: folder (default: recommendations/SCENARIO).
     """
     from meshagents.recommend.inputs import read_load, read_names, read_rules
     from meshagents.recommend.measure import measure as measured
@@ -271,7 +271,7 @@ def report(path: Path) -> None:
     """Write one HTML page about an agent, a validation or a table.
 
     Args:
-        path: A folder, or an agent's file.
+        path: a folder, or an agent's file.
     """
     from meshagents.report.page import write_report
 

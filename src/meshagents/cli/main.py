@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cyclopts import App, ArgumentCollection
-from cyclopts.config import Dict
 
 from meshagents.cli import commands
 from meshagents.learners.hyperparameters import PRESETS
-from meshgym.cli.console import Command, run
+from meshgym.cli.console import Command, fill_in, run
 from meshgym.errors import UnknownNameError
 
 
@@ -36,4 +35,4 @@ def _fill_in_preset(app: App, names: tuple[str, ...], arguments: ArgumentCollect
     preset = given.tokens[0].value
     if preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
-    Dict(PRESETS[preset], source=f"preset {preset}", use_commands_as_keys=False)(app, names, arguments)
+    fill_in(PRESETS[preset], f"preset {preset}")(app, names, arguments)

@@ -28,12 +28,12 @@ class Quickstart:
 
     Attributes:
         scenario: S1..S5 or a .toml file with a service profile.
-        configuration: Who decides what: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
-        rows: Runs to collect, at least 50.
-        contexts: Sets of rules to validate under, at least 2; each policy makes one run under each.
-        lanes: Settings that the embedded mesh measures at once, 1..64, to collect and to validate.
-        epochs: Of training, at least 1.
-        seed: Of plan, training and validation.
+        configuration: who decides what: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
+        rows: runs to collect, at least 50.
+        contexts: sets of rules to validate under, at least 2; each policy makes one run under each.
+        lanes: settings that the embedded mesh measures at once, 1..64, to collect and to validate.
+        epochs: epochs of training, at least 1.
+        seed: seed of plan, training and validation.
     """
 
     scenario: str = "S1"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
-from cyclopts.config import Dict
+from cyclopts.argument import update_argument_collection
 
 from meshgym.errors import DryRun, InvalidValueError, MeshGymError
 from meshgym.files import write_text
@@ -159,9 +159,9 @@ def _make_app(program: str, about: str, commands: Sequence[Command], sources: Se
         """Parse the rest.
 
         Args:
-            config: TOML file with options of the command; the command line wins over it.
-            quiet: Show results only, no progress.
-            verbose: Show where an error comes from.
+            config: TOML file with options of the command; options on the command line win.
+            quiet: show results only, no progress.
+            verbose: show where an error comes from.
         """
         app.config = [*([_read(config)] if config else []), *sources]
         command, bound, ignored = app.parse_args(tokens)
@@ -172,12 +172,18 @@ def _make_app(program: str, about: str, commands: Sequence[Command], sources: Se
     return app
 
 
-def _read(path: Path) -> Dict:
+def fill_in(values: Mapping[str, Any], source: str) -> Source:
+    """Return a source of options by name; an unknown name is an error that names it and the source."""
+    return lambda app, names, arguments: update_argument_collection(
+        dict(values), source, arguments, root_keys=(), allow_unknown=False
+    )
+
+
+def _read(path: Path) -> Source:
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        return fill_in(tomllib.loads(path.read_text("utf-8")), str(path))
     except (OSError, ValueError) as error:
         raise InvalidValueError("--config", str(path), "a TOML file", f"({error})") from None
-    return Dict(data, source=str(path), use_commands_as_keys=False)
 
 
 def _resolved(bound: BoundArguments) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def doctor(
     """Check that the mesh can be measured, or put back what a killed run left in a cluster.
 
     Args:
-        restore: Put back the DestinationRules that these journals remember (default: all journals).
+        restore: put back the DestinationRules that these journals remember (default: all journals).
     """
     from meshgym.cli import doctor
 
@@ -65,10 +65,10 @@ def collect(
 
     Args:
         scenario: S1..S5 or a .toml file.
-        rows: Runs in the plan (default: the scenario's).
-        seed: Of the plan.
-        lanes: Settings that the embedded mesh measures at once, 1..64.
-        out: Folder (default: collections/SCENARIO). A collection begun there goes on.
+        rows: runs in the plan (default: the scenario's).
+        seed: seed of the plan.
+        lanes: settings that the embedded mesh measures at once, 1..64.
+        out: folder (default: collections/SCENARIO). A collection begun in it goes on.
     """
     from meshgym.traces.collect import collect
 
@@ -85,8 +85,8 @@ def pack(folder: Path, file: Path) -> None:
     """Turn a collection into one Parquet file with a data card.
 
     Args:
-        folder: Of ``meshgym collect``.
-        file: Ends in .parquet.
+        folder: folder of a collection.
+        file: file to write; ends in .parquet.
     """
     from meshgym.traces.pack import pack
 
@@ -94,11 +94,11 @@ def pack(folder: Path, file: Path) -> None:
 
 
 def unpack(set: str, folder: Path) -> None:
-    """Turn a packed set into a collection that ``meshgym collect`` goes on with.
+    """Turn a packed set into a collection that meshgym collect continues.
 
     Args:
-        set: Name of a bundled set, or a .parquet file.
-        folder: For ``meshgym collect --out``.
+        set: name of a bundled set, or a .parquet file.
+        folder: folder to make; give it to meshgym collect --out.
     """
     from meshgym.traces.pack import unpack
 
@@ -109,7 +109,7 @@ def traces(sets: tuple[str, ...] = SCENARIO_NAMES) -> None:
     """Assess trace sets: balance, noise, effects, order.
 
     Args:
-        sets: Names of bundled sets, or files.
+        sets: names of bundled sets, or files.
     """
     from meshgym.traces.quality import assess
     from meshgym.traces.store import load_traces
@@ -131,8 +131,8 @@ def fit(
     Args:
         scenario: S1..S5 or a .toml file.
         traces: CSV or Parquet file (default: the bundled set).
-        seed: Of split and training.
-        out: File (default: simulators/SCENARIO.npz).
+        seed: seed of split and training.
+        out: file (default: simulators/SCENARIO.npz).
     """
     from meshgym.simulator.training import fit_simulator
     from meshgym.traces.store import load_traces
@@ -163,12 +163,12 @@ def table4(
     """Fit every model to trace sets and compare them.
 
     Args:
-        sets: Names of bundled sets, or files.
-        authors: The sets are the authors' own files, such as S1.csv.gz.
-        seeds: Splits and fits of each model, at least 1.
-        split: How to draw the test part: by settings, or by blocks of successive runs.
-        jobs: Processes, at least 1.
-        out: Folder.
+        sets: names of bundled sets, or files.
+        authors: read the authors' own files, such as S1.csv.gz.
+        seeds: splits and fits of each model, at least 1.
+        split: how to draw the test part: by settings, or by blocks of successive runs.
+        jobs: processes, at least 1.
+        out: folder.
     """
     from meshgym.simulator import table4
     from meshgym.traces.authors import load_authors_traces

@@ -32,12 +32,12 @@ class ClusterOptions:
         fortio: URL of the Fortio server that sends the load.
         target: URL that Fortio calls, as seen from its pod.
         sidecar: Envoy's admin interface beside Fortio: a URL, or NAMESPACE/POD.
-        kube_context: Context of the kubeconfig (default: its current one).
-        new_rule_for: Host to make a DestinationRule for where there is none; it's deleted at the end.
-        max_qps: Most requests per second (default: no limit).
-        max_calls: Most requests in all.
-        max_calls_per_step: Most requests of a run.
-        dry_run: Print what a run would send, and send nothing.
+        kube_context: context of the kubeconfig (default: its current one).
+        new_rule_for: host to make a DestinationRule for where there is none; it's deleted at the end.
+        max_qps: most requests per second (default: no limit).
+        max_calls: most requests in all.
+        max_calls_per_step: most requests of a run.
+        dry_run: print what a run would send, and send nothing.
 
     Raises:
         InvalidValueError: ``destination_rule`` isn't NAMESPACE/NAME.
