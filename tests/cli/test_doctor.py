@@ -133,9 +133,9 @@ def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
 
 
 def test_a_limit_of_nothing_is_no_missing_limit(world, tmp_path, shop_text, capsys):
-    for limit in ("--max-qps", "--max-calls", "--max-calls-per-step"):
+    for limit, least in {"--max-qps": "> 0", "--max-calls": ">= 1", "--max-calls-per-step": ">= 1"}.items():
         assert main(collect(world, tmp_path, shop_text, limit, "0")) == 2
-        assert f'" for {limit}. Must be > 0.' in capsys.readouterr().err
+        assert f'" for {limit}. Must be {least}.' in capsys.readouterr().err
     assert not world.sent
 
 

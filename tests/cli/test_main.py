@@ -50,7 +50,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(arguments, message, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["collect", "--rows", "0"], 'Invalid value "0" for --rows. Must be > 0.'),
+        (["collect", "--rows", "0"], 'Invalid value "0" for --rows. Must be >= 1.'),
         (["collect", "--lanes", "0"], 'Invalid value "0" for --lanes. Must be >= 1.'),
         (["collect", "--lanes", "65"], 'Invalid value "65" for --lanes. Must be <= 64.'),
         (["collect", "--seed", "one"], 'Invalid value for --seed: unable to convert "one" into int.'),
@@ -159,7 +159,7 @@ def test_options_come_from_a_file_the_command_line_wins_and_what_was_used_is_wri
     [
         ("lane = 2", 'Unknown option: "[lane]" from options.toml. Did you mean --lanes?'),
         ('rows = "many"', 'Invalid value for [rows] from options.toml: unable to convert "many" into int.'),
-        ("rows = 0", 'Invalid value "0" for [rows] provided by options.toml. Must be > 0.'),
+        ("rows = 0", 'Invalid value "0" for [rows] provided by options.toml. Must be >= 1.'),
         ("rows = = 1", "--config is 'options.toml'; allowed: a TOML file. (Invalid value"),
         ("quiet = true", 'Unknown option: "[quiet]" from options.toml.'),
         ("[collect]\nrows = 60", 'Unknown option: "[collect][rows]" from options.toml.'),

@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts.types import NonNegativeInt, PositiveInt
-
 from meshagents.cli.options import HYPERPARAMETERS, QUICKSTART, Contexts, Learner, Quickstart, Tasks
-from meshgym.cli.console import Console, Several
+from meshgym.cli.console import Console, Count, Seed, Several
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.files import make_folder
 from meshgym.scenarios import SCENARIO_NAMES, load_scenario
@@ -47,7 +45,7 @@ def train(
     *,
     configuration: str = "Thread-Call",
     preset: str = "default",
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
     out: Path = Path("agents/agent.npz"),
     hyperparameters: Learner = HYPERPARAMETERS,
     console: Console,
@@ -106,9 +104,9 @@ def validate(
     *,
     configuration: str = "Thread-Call",
     contexts: Contexts = 25,
-    repeats: PositiveInt = 2,
+    repeats: Count = 2,
     lanes: Lanes = 1,
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
     out: Path = Path("validation"),
     cluster: ClusterOptions | None = None,
     console: Console,
@@ -150,7 +148,7 @@ def validate(
 def table5(
     tasks: Tasks = SCENARIO_NAMES,
     *,
-    seeds: PositiveInt = 3,
+    seeds: Count = 3,
     preset: str = "default",
     configurations: Annotated[tuple[str, ...], Several] = (),
     scenarios: Annotated[tuple[str, ...], Several] = (),
@@ -158,7 +156,7 @@ def table5(
     backend: str = "loky",
     validate: bool = False,
     contexts: Contexts = 50,
-    repeats: PositiveInt = 2,
+    repeats: Count = 2,
     lanes: Lanes = 1,
     out: Path = Path("table5"),
     hyperparameters: Learner = HYPERPARAMETERS,
@@ -213,8 +211,8 @@ def recommend(
     host: str | None = None,
     url: str | None = None,
     measure: bool = False,
-    repeats: PositiveInt = 5,
-    seed: NonNegativeInt = 0,
+    repeats: Count = 5,
+    seed: Seed = 0,
     out: Path | None = None,
     cluster: ClusterOptions | None = None,
     console: Console,

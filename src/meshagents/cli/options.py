@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Group, Parameter
-from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshgym.cli.console import Several
+from meshgym.cli.console import Count, Seed, Several
 from meshgym.cli.mesh_options import Lanes
 
 #: Scenarios, with ``=FILE`` for a simulator.
@@ -41,8 +40,8 @@ class Quickstart:
     rows: Annotated[int, Parameter(validator=Number(gte=50))] = 240
     contexts: Contexts = 25
     lanes: Lanes = 8
-    epochs: PositiveInt = HYPERPARAMETERS.epochs
-    seed: NonNegativeInt = 0
+    epochs: Count = HYPERPARAMETERS.epochs
+    seed: Seed = 0
 
 
 QUICKSTART = Quickstart()

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
-from importlib.metadata import version
 from inspect import BoundArguments
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 from cyclopts.argument import update_argument_collection
+from cyclopts.validators import Number
 
 from meshgym.errors import DryRun, InvalidValueError, MeshGymError
 from meshgym.files import write_text
@@ -30,6 +30,9 @@ from meshgym.types import Progress
 
 #: Exit codes: the command failed; the command line is wrong; Ctrl-C or SIGTERM stopped it (as shells report it).
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+#: Options with a range: how many, and a generator's seed.
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0))]
 #: An option that takes all values up to the next option.
 Several = Parameter(consume_multiple=True)
 #: A command: its parameters are its options, its docstring is its help.
@@ -62,6 +65,8 @@ class _Console:
         Raises:
             FolderError: the file can't be written.
         """
+        from importlib.metadata import version  # slow to import
+
         path = result / "options.toml" if result.is_dir() else result.with_suffix(".options.toml")
         values = {**self.options, "out": str(result)}
         # Strings, numbers, booleans and lists of them read the same in TOML and JSON.
@@ -138,7 +143,6 @@ def _make_app(program: str, about: str, commands: Sequence[Command], sources: Se
     app = App(
         program,
         help=about,
-        version=lambda: version("meshgym"),
         help_format="plaintext",
         default_parameter=Parameter(negative_iterable=(), allow_repeating=True),
         exit_on_error=False,

@@ -8,9 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts.types import NonNegativeInt, PositiveInt
-
-from meshgym.cli.console import Command, Console, Several, run
+from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.errors import MeshError, MeshGymError
 from meshgym.files import make_folder
@@ -54,8 +52,8 @@ def doctor(
 def collect(
     *,
     scenario: str = "S1",
-    rows: PositiveInt | None = None,
-    seed: NonNegativeInt = 0,
+    rows: Count | None = None,
+    seed: Seed = 0,
     lanes: Lanes = 1,
     out: Path | None = None,
     cluster: ClusterOptions | None = None,
@@ -122,7 +120,7 @@ def fit(
     *,
     scenario: str = "S1",
     traces: str | None = None,
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
     out: Path | None = None,
     console: Console,
 ) -> None:
@@ -154,9 +152,9 @@ def table4(
     sets: tuple[str, ...] = SCENARIO_NAMES,
     *,
     authors: bool = False,
-    seeds: PositiveInt = 3,
+    seeds: Count = 3,
     split: Annotated[tuple[Literal["settings", "blocks"], ...], Several] = ("settings",),
-    jobs: PositiveInt = 2,
+    jobs: Count = 2,
     out: Path = Path("table4"),
     console: Console,
 ) -> None:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
-from cyclopts.types import PositiveFloat, PositiveInt
 from cyclopts.validators import Number
 
+from meshgym.cli.console import Count
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
@@ -49,9 +49,9 @@ class ClusterOptions:
     sidecar: str
     kube_context: str | None = None
     new_rule_for: str | None = None
-    max_qps: PositiveFloat | None = None
-    max_calls: PositiveInt = 1_000_000
-    max_calls_per_step: PositiveInt = 10_000
+    max_qps: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
+    max_calls: Count = 1_000_000
+    max_calls_per_step: Count = 10_000
     dry_run: bool = False
 
     def __post_init__(self) -> None:

@@ -45,7 +45,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(arguments, message, cap
         (["train", "S1", "--learning-rate", "2"], "learning_rate is 2.0; allowed: a number 1e-09..1."),
         (["train", "S1", "--learning-rat", "2"], "Unknown option: --learning-rat. Did you mean --learning-rate?"),
         (["train", "S1", "--num-envs", "7"], "interactions is 1000; allowed: a multiple of num_envs (7)."),
-        (["table5", "S1", "--seeds", "0"], 'Invalid value "0" for --seeds. Must be > 0.'),
+        (["table5", "S1", "--seeds", "0"], 'Invalid value "0" for --seeds. Must be >= 1.'),
         (["table5", "S1", "--contexts", "0"], 'Invalid value "0" for --contexts. Must be >= 2.'),
         (["table5", "S1", "--width", "0"], "width is 0"),
     ],
