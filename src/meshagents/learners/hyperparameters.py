@@ -25,8 +25,9 @@ class Hyperparameters:
         frequencies: sines and cosines of each input that the networks get beside it, 0..8 (paper: none).
         learning_rate: of Adam, at the first interaction (paper: 5e-5 single, 1e-5 collaborative).
         final_learning_rate: at the last one, on a cosine; equal to ``learning_rate`` for a constant one.
-        adam_beta1, adam_beta2: decays of Adam's means of gradients and of their squares, 0..0.9999; the targets
-            of a simulator are free of noise, so shorter memories than the usual 0.9 and 0.999 do.
+        adam_beta1: decay of Adam's mean of gradients, 0..0.9999. A simulator's targets are free of noise, so a shorter
+            memory than the usual 0.9 does.
+        adam_beta2: decay of Adam's mean of squared gradients, 0..0.9999 (usual: 0.999).
         epsilon: share of random actions at the first interaction, 0..1.
         final_epsilon: share of random actions once exploration is over, 0..1.
         exploration: share of the run over which ``epsilon`` falls to ``final_epsilon``, 0..1.
