@@ -11,7 +11,8 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 from pettingzoo import AECEnv  # type: ignore[import-untyped]
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, EPISODE_STEPS, Info, Observation
+from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, Services, refuse_step_outside_episode
 from meshgym.envs.spaces import observation_space

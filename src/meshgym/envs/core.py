@@ -25,8 +25,6 @@ Info = dict[str, Any]
 DEFAULT_CONTROL = "calls"
 DEFAULT_REWARD = "worst_case"
 DEFAULT_CONTEXTS = "uniform"
-#: Steps of an episode (paper, Sec. 8.2: 1000 interactions an epoch).
-EPISODE_STEPS = 1000
 #: Contexts drawn at once. A seed's sequence depends on it, so it is the same for one environment and for many.
 _BLOCK = 1024
 #: Copies whose blocks are transposed together, because they fit into the cache: from one row per copy to one per step.

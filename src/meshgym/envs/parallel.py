@@ -10,7 +10,8 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, EPISODE_STEPS, Info, Observation
+from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, Services, refuse_step_outside_episode
 from meshgym.errors import InvalidValueError

@@ -1,11 +1,13 @@
-"""Gymnasium ids. Importing ``meshgym`` registers them."""
+"""Gymnasium ids. Importing ``meshgym`` registers them, so this imports no environment."""
 
 from __future__ import annotations
 
 import gymnasium as gym
 
-from meshgym.envs.core import EPISODE_STEPS
 from meshgym.scenarios import SCENARIO_NAMES
+
+#: Steps of an episode (paper, Sec. 8.2: 1000 interactions an epoch).
+EPISODE_STEPS = 1000
 
 
 def register_environments() -> None:

@@ -17,13 +17,13 @@ from meshgym.envs.core import (
     DEFAULT_CONTEXTS,
     DEFAULT_CONTROL,
     DEFAULT_REWARD,
-    EPISODE_STEPS,
     Info,
     Observation,
     check_count,
     refuse_options,
     simulated_core,
 )
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
