@@ -1,11 +1,11 @@
-"""How soon agents are good: ours beside Stable-Baselines3's DQN, on one environment, in one process.
+"""How soon agents are good: our DQN and Stable-Baselines3's, on one environment, in one process.
 
     pip install stable-baselines3
     python benchmarks/agents.py S3 --control calls --limit 600
 
-Both have two hidden layers of 512 and gamma 0, inputs scaled to -1..1 and rewards around 0 and 1. Time is
-counted while they train, not while they are evaluated. An untrained simulator stands in where none is bundled.
-Where one fixed action has nearly all there is, a goal of 99 % says little: its share is shown.
+Both have two hidden layers of 512, gamma 0, inputs scaled to -1..1, and rewards scaled to mean 0 and deviation 1. The
+clock runs while they train, not while they are evaluated. If no simulator is bundled, an untrained one is used. The
+share of the best fixed action is shown: if it is near 1, reaching the goal of 99 % says little.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ import torch
 from gymnasium.wrappers import TransformObservation, TransformReward
 from stable_baselines3.common.callbacks import BaseCallback
 
-from meshagents import Hyperparameters, evaluate, train
+from meshagents import Hyperparameters, Spaces, evaluate, train
 from meshagents.agent import Agent
 from meshagents.training.configurations import CONFIGURATIONS
-from meshagents.training.training import Task, make_agent, make_environment
+from meshagents.training.tasks import Task
+from meshagents.training.train import make_environment
 from meshgym.errors import SimulatorError
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import load_simulator
 from meshgym.testing import untrained_simulator
 
 GOAL = 0.99
-#: Interactions between two evaluations, and of the paper's runs (500 epochs of 1000).
+#: Interactions between two evaluations, and of a training in the paper (500 epochs of 1000).
 EVERY, HORIZON = 2_000, 500_000
 
 
@@ -42,14 +43,14 @@ class Stop(Exception):  # noqa: N818 (not an error)
 
 
 class Watch:
-    """Times training, looks at the greedy policy from time to time, and stops at the goal or the limit."""
+    """Times training, evaluates the policy from time to time, and stops at the goal or the limit."""
 
     def __init__(self, name: str, grid: Any, control: str, limit: float) -> None:
         self.name, self.grid, self.control, self.limit = name, grid, control, limit
         self.seconds, self.resumed = 0.0, time.perf_counter()
 
     def look(self, agent: Agent, interactions: int) -> None:
-        """Evaluate, off the clock."""
+        """Evaluate while the clock is stopped."""
         self.seconds += time.perf_counter() - self.resumed
         share = evaluate(agent, self.grid, self.control).share
         rate = interactions / self.seconds
@@ -70,11 +71,11 @@ class Theirs(Agent):
         return self.model.predict(scaled, deterministic=True)[0]
 
 
-def ours(watch: Watch, service: Task, hyperparameters: Hyperparameters, seed: int) -> None:
-    """Our DQN, batched."""
+def ours(watch: Watch, task: Task, hyperparameters: Hyperparameters, seed: int) -> None:
+    """Train our DQN on batched environments."""
     configuration = next(one for one in CONFIGURATIONS if one.control == watch.control)
-    envs = make_environment(configuration, [service], hyperparameters)
-    agent = make_agent(configuration, envs, hyperparameters, seed)
+    envs = make_environment(configuration, [task], hyperparameters.num_envs)
+    agent = configuration.make_agent(Spaces.of_envs(envs), hyperparameters, seed)
     per_look = EVERY // hyperparameters.interactions
     train(
         agent,
@@ -85,11 +86,9 @@ def ours(watch: Watch, service: Task, hyperparameters: Hyperparameters, seed: in
     )
 
 
-def theirs(watch: Watch, service: Task, rewards: tuple[float, float], seed: int, settings: dict[str, Any]) -> None:
-    """Stable-Baselines3's DQN on the single environment."""
-    env = gym.make(
-        "MeshResilience-v0", scenario=service.scenario, simulator=service.load_simulator(), control=watch.control
-    )
+def theirs(watch: Watch, task: Task, rewards: tuple[float, float], seed: int, options: dict[str, Any]) -> None:
+    """Train Stable-Baselines3's DQN on a single environment."""
+    env = gym.make("MeshResilience-v0", scenario=task.scenario, simulator=task.load_simulator(), control=watch.control)
     space = env.observation_space
     half = np.where(space.high > space.low, (space.high - space.low) / 2, 1)
     middle = (space.high + space.low) / 2
@@ -98,7 +97,7 @@ def theirs(watch: Watch, service: Task, rewards: tuple[float, float], seed: int,
     mean, deviation = rewards
     env = TransformReward(env, lambda reward: (reward - mean) / deviation)
     model = stable_baselines3.DQN(
-        "MlpPolicy", env, gamma=0.0, seed=seed, policy_kwargs={"net_arch": [512, 512]}, device="cpu", **settings
+        "MlpPolicy", env, gamma=0.0, seed=seed, policy_kwargs={"net_arch": [512, 512]}, device="cpu", **options
     )
 
     class Look(BaseCallback):
@@ -124,8 +123,8 @@ def main() -> None:
         simulator = load_simulator(chosen.simulator or chosen.scenario)
     except SimulatorError:
         simulator = untrained_simulator(load_scenario(chosen.scenario))
-    service = Task(chosen.scenario, simulator)
-    grid = service.grid()
+    task = Task(chosen.scenario, simulator)
+    grid = task.grid()
     rewards = grid.view(chosen.control)[1]
     scale = (float(rewards.mean()), float(rewards.std()))
     hyperparameters = Hyperparameters()
@@ -133,13 +132,13 @@ def main() -> None:
     print(f"share of the oracle's reward that the best fixed action has: {fixed:.2%}")
     print(f"{'':<34} {'share':>7} {'interact.':>9} {'training':>10} {'rate':>9}")
     candidates = {
-        "meshagents, default": lambda watch: ours(watch, service, hyperparameters, chosen.seed),
+        "meshagents, default": lambda watch: ours(watch, task, hyperparameters, chosen.seed),
         "meshagents, plain inputs": lambda watch: ours(
-            watch, service, replace(hyperparameters, frequencies=0), chosen.seed
+            watch, task, replace(hyperparameters, frequencies=0), chosen.seed
         ),
-        "Stable-Baselines3 DQN, defaults": lambda watch: theirs(watch, service, scale, chosen.seed, {}),
+        "Stable-Baselines3 DQN, defaults": lambda watch: theirs(watch, task, scale, chosen.seed, {}),
         "Stable-Baselines3 DQN, our batch": lambda watch: theirs(
-            watch, service, scale, chosen.seed, {"batch_size": 128, "train_freq": 8, "learning_rate": 1e-3}
+            watch, task, scale, chosen.seed, {"batch_size": 128, "train_freq": 8, "learning_rate": 1e-3}
         ),
     }
     for name, run in candidates.items():

@@ -1,11 +1,11 @@
-"""How fast environments step, beside Gymnasium's own CartPole and a bare NumPy gather, in one process.
+"""Measure how fast environments step, next to Gymnasium's CartPole and a bare NumPy gather, in one process.
 
     python benchmarks/environments.py S1 S2 --rounds 20
 
-Every round times each candidate once, one after the other, so that whatever else the machine does meets
-all of them; the medians over the rounds are shown. The response tables are filled before: a step that is the
-first to need an entry also waits for the simulator, whose rate stands in the last lines. Without a bundled
-simulator an untrained one is read: what it answers means nothing, but a table is as fast as another.
+Every round times each candidate once, one after the other, so that other work on the machine affects all of
+them; the output shows medians over the rounds. The response tables are filled beforehand: the first step that needs an
+entry would also wait for the simulator, whose rate is in the last lines. If a scenario has no bundled simulator,
+an untrained one is used: its predictions mean nothing, but its table is just as fast.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILLED_AT_ONCE = 500_000
 
 
 def simulator_of(name: str) -> Simulator:
-    """The bundled simulator, or an untrained one where there is none."""
+    """Return the bundled simulator, or an untrained one if there is none."""
     try:
         return meshgym.load_simulator(name)
     except SimulatorError:
@@ -42,7 +42,7 @@ def simulator_of(name: str) -> Simulator:
 
 
 def single(env: Any) -> Callable[[int], None]:
-    """Steps of one environment under sampled actions."""
+    """Return a function that steps one environment with sampled actions."""
     env = env.unwrapped
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -57,7 +57,7 @@ def single(env: Any) -> Callable[[int], None]:
 
 
 def batched(envs: Any) -> Callable[[int], None]:
-    """Steps of a vector environment under sampled actions."""
+    """Return a function that steps a vector environment with sampled actions."""
     envs.reset(seed=0)
     envs.action_space.seed(0)
     actions = envs.action_space.sample()
@@ -70,7 +70,7 @@ def batched(envs: Any) -> Callable[[int], None]:
 
 
 def gather(name: str, count: int) -> Callable[[int], None]:
-    """The limit: nothing but the next rules and the response read for each environment, others at each step."""
+    """Return a function that only reads new rules and a response for each environment: the upper limit."""
     scenario = load_scenario(name)
     rules = scenario.rule_grid().astype(np.float32)
     actions = math.prod(len(values) for values in scenario.actions.values())
@@ -87,11 +87,11 @@ def gather(name: str, count: int) -> Callable[[int], None]:
 
 
 def measure(candidates: dict[str, tuple[Callable[[int], None], int, int]], rounds: int) -> dict[str, float]:
-    """Environment steps a second: medians over the rounds.
+    """Return environment steps per second, as medians over the rounds.
 
     Args:
-        candidates: what runs, how many steps of it are timed, and how many environments it steps.
-        rounds: how often each is timed.
+        candidates: what runs, how many of its steps are timed, and how many environments it steps.
+        rounds: how often each candidate is timed.
     """
     rates: dict[str, list[float]] = {label: [] for label in candidates}
     for _ in range(rounds):
@@ -103,7 +103,7 @@ def measure(candidates: dict[str, tuple[Callable[[int], None], int, int]], round
 
 
 def construction_ms(name: str, simulator: Simulator) -> float:
-    """Median time to make one environment, its simulator being loaded."""
+    """Return the median time to make one environment, with a simulator that is already loaded."""
     times = []
     for _ in range(9):
         simulator.tables.clear()
@@ -114,14 +114,14 @@ def construction_ms(name: str, simulator: Simulator) -> float:
 
 
 def fill(name: str, simulator: Simulator) -> str:
-    """Fill the response table; how long that took, in words."""
+    """Fill the response table and describe how long that took."""
     table = response_table(simulator, load_scenario(name))
     size = len(table.entries)
     start = time.perf_counter()
     for first in range(0, size, FILLED_AT_ONCE):
         table.read(np.arange(first, min(first + FILLED_AT_ONCE, size)))
     seconds = time.perf_counter() - start
-    return f"table of {size:,} entries filled in {seconds:.2f} s, {size / seconds / 1e3:.0f} thousand a second"
+    return f"table of {size:,} entries filled in {seconds:.2f} s, {size / seconds / 1e3:.0f} thousand per second"
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import replace
 
 import meshgym.testing
 from meshgym.errors import LoadError, MissingDependencyError
@@ -15,7 +14,7 @@ class FakeMesh(meshgym.testing.FakeMesh):
     def measure(self, rules, load):
         response = super().measure(rules, load)
         details = dict.fromkeys(set(COLUMNS) - {*REQUIRED, *BOOKKEEPING}, 0)
-        return replace(response, details={**details, **response.details})
+        return response._replace(details={**details, **response.details})
 
 
 class SlowMesh(FakeMesh):

@@ -72,7 +72,7 @@ def test_the_readme_does_what_it_says(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "meshagents.cli.main",
+        "meshagents",
         "quickstart",
         "--rows",
         "60",

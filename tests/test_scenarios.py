@@ -1,9 +1,11 @@
 """S1..S5 are the paper's Tables 4 and 6; a file of one's own is checked like them."""
 
+import json
+
 import pytest
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.scenarios import SCENARIO_NAMES, Range, load_scenario, parse_scenario
+from meshgym.scenarios import SCENARIO_NAMES, Range, Scenario, load_scenario, parse_scenario
 
 # (pending, connections, requests per connection, ejection s, ejection %, interval s, errors, threads, calls)
 TABLE_4 = {
@@ -39,6 +41,19 @@ def test_a_range_lists_its_values():
     assert Range(180, 180).values.tolist() == [180]
 
 
+@pytest.mark.parametrize("name", SCENARIO_NAMES)
+def test_a_scenario_survives_the_way_through_json(name):
+    scenario = load_scenario(name)
+    assert Scenario.from_dict(json.loads(json.dumps(scenario.to_dict()))) == scenario
+
+
+def test_a_document_without_a_name_is_refused():
+    document = load_scenario("S1").to_dict()
+    del document["name"]
+    with pytest.raises(InvalidValueError, match="name of a scenario is None"):
+        Scenario.from_dict(document)
+
+
 def test_unknown_scenarios_are_named_with_the_known():
     with pytest.raises(UnknownNameError, match="S1, S2, S3, S4, S5"):
         load_scenario("S9")
@@ -71,6 +86,7 @@ def test_a_scenario_of_ones_own(text, tmp_path):
     assert scenario.name == "shop"
     assert scenario.rules["max_connections"].values.tolist() == [1, 4, 7, 10]
     assert scenario.service is None
+    assert Scenario.from_dict(scenario.to_dict()) == scenario
 
 
 @pytest.mark.parametrize(
@@ -87,6 +103,7 @@ def test_a_scenario_of_ones_own(text, tmp_path):
         ("[actions]", "[service]\nreplica = 3\n[actions]", "replica"),
         ("[actions]", "[service]\nreplicas = 3\n[actions]", "burst"),
         ("[actions]", "[more]\n[actions]", "more"),
+        ("[rules]", "name = 'other'\n[rules]", "no name"),
     ],
 )
 def test_broken_scenarios_are_refused_by_key(text, old, new, message):

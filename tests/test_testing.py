@@ -63,13 +63,18 @@ class _SaysNothing(FakeMesh):
         super().measure(rules, load)
 
 
+class _OneForMany(FakeMesh):
+    def measure_many(self, settings: Any) -> Response:
+        return FakeMesh().measure(TrafficRules(*settings[0][:7]), Load(*settings[0][7:]))
+
+
 class _Vague(FakeMesh):
     live: Any = None
 
 
 def _drifting() -> Any:
     speeds = itertools.count(100)
-    return lambda: FakeMesh(answers_per_s=next(speeds))
+    return lambda: FakeMesh(qps_per_connection=next(speeds))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,8 @@ def _drifting() -> Any:
         (lambda: _Altered(details={"ejections": -1}), "ejections must lie in 0..inf"),
         (lambda: _Altered(details={"ok": 1}), "must add up to 435 calls"),
         (lambda: _Altered(p200=0.25, p503=0.75), "p200 must be ok / calls"),
-        (_drifting(), "meshes made alike must answer alike"),
+        (_OneForMany, r"must return arrays of shape \(4,\)"),
+        (_drifting(), "meshes made alike must give equal responses"),
     ],
 )
 def test_what_breaks_it_is_named(make_mesh: Any, complaint: str) -> None:

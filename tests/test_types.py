@@ -56,6 +56,20 @@ def test_a_response_out_of_range_is_refused(values):
         Response(*values)
 
 
+def test_many_responses_are_checked_as_one_is():
+    Response(qps=np.array([1.0, 2.0]), p200=np.array([1, 0.5]), p503=np.array([0, 0.5]))
+    with pytest.raises(InvalidValueError, match=r"p503 is 1.5; allowed: a share 0..1"):
+        Response(qps=np.array([1.0, 2.0]), p200=np.array([1, 0.5]), p503=np.array([0, 1.5]))
+    assert Response._make([-1, 2, 3, 0, 0, False, None]).qps == -1  # the fast path trusts
+
+
+def test_a_response_survives_pickling():
+    response = Response(10.0, 0.5, 0.25, details={"ok": 5})
+    thawed = pickle.loads(pickle.dumps(response))
+    assert type(thawed) is Response
+    assert thawed.to_dict() == {"qps": 10.0, "p200": 0.5, "p503": 0.25, "ok": 5}
+
+
 @given(
     pool=st.tuples(*[st.integers(1, 2**31 - 1)] * 3),
     times=st.tuples(*[st.floats(0.001, 1e6)] * 2),

@@ -1,4 +1,4 @@
-"""What the agents raise beside the errors of :mod:`meshgym.errors`."""
+"""What agents raise besides the errors of :mod:`meshgym.errors`."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from meshgym.errors import MeshGymError
 
 
 class AgentError(MeshGymError):
-    """An agent file that is missing, damaged or made for something else, or an environment no agent can use."""
+    """An agent's file that is missing, damaged or made for something else, or an environment that no agent can use."""

@@ -1,4 +1,4 @@
-"""Yardsticks that do not learn: at random, always the same, and the best there is."""
+"""Policies that don't learn, to compare agents with: random, one fixed action, and the oracle."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from meshgym.types import LOAD_NAMES, RULE_NAMES, SETTING_NAMES
 
 
 class RandomAgent(Agent):
-    """Every action with the same probability (the paper's baseline).
+    """Chooses every action with the same probability (the paper's baseline).
 
     Args:
-        task: what there is to decide.
-        seed: of the draws.
+        spaces: what it sees and can choose.
+        seed: seed of the draws.
     """
 
-    def __init__(self, task: Spaces, seed: int) -> None:
-        self.task = task
+    def __init__(self, spaces: Spaces, seed: int) -> None:
+        self.spaces = spaces
         self.rng = np.random.default_rng(seed)
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
         """See :meth:`Agent.act`."""
-        counts = self.task.actions if service is None else self.task.actions[service]
-        leading = np.shape(observation)[: -1 if service is not None else -self.task.low.ndim]
+        alone = service is None or self.spaces.services is None
+        counts = self.spaces.actions if alone else self.spaces.actions[service]
+        leading = np.shape(observation)[: -self.spaces.low.ndim if alone else -1]
         return self.rng.integers(counts, size=(*leading, *counts.shape))
 
 
 class FixedAgent(Agent):
-    """The same action whatever the rules are.
+    """Always chooses the same action.
 
     Args:
         action: shape () for one decision, (2,) for threads and calls.
@@ -51,13 +52,13 @@ class FixedAgent(Agent):
 
 
 class OracleAgent(Agent):
-    """The best action for each observation, found by asking the simulator about all of them.
+    """Finds the best action for each observation: it asks the simulator about all of them.
 
     Args:
-        simulator: what is asked.
-        scenario: whose actions are tried.
+        simulator: predicts the responses.
+        scenario: has the actions to try.
         control: ``"threads"``, ``"calls"`` or ``"both"``.
-        reward: what the best action has most of.
+        reward: what to maximise.
 
     Raises:
         UnknownNameError: no such control or reward.
@@ -85,8 +86,9 @@ class OracleAgent(Agent):
         free = [name for name in LOAD_NAMES if name not in self.decided]
         for part, names in ((seen, [*RULE_NAMES, *free]), (tried, self.decided)):
             settings[:, [SETTING_NAMES.index(name) for name in names]] = part
-        said = self.simulator.predict(settings)
-        best = self.reward(said.qps, said.p200, said.p503).reshape(-1, len(self.values)).argmax(axis=1)
+        expected = self.simulator.predict(settings)
+        rewards = self.reward(expected.qps, expected.p200, expected.p503)
+        best = rewards.reshape(-1, len(self.values)).argmax(axis=1)
         shape = observation.shape[:-1] if len(self.decided) == 1 else (*observation.shape[:-1], 2)
         actions: NDArray[np.int64] = self.choices[best].reshape(shape)
         return actions

@@ -3,14 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from meshgym.envs import LiveIstioEnv, aec_env, parallel_env, register_environments
+from meshgym.envs.registration import register_environments
 from meshgym.scenarios import load_scenario
-from meshgym.simulator import load_simulator
 from meshgym.types import Load, Response, TrafficRules
 
 if TYPE_CHECKING:
+    from meshgym.envs.aec import aec_env
+    from meshgym.envs.live import LiveIstioEnv
+    from meshgym.envs.parallel import parallel_env
     from meshgym.mesh.cluster.mesh import IstioMesh
     from meshgym.mesh.embedded.mesh import EmbeddedMesh
+    from meshgym.simulator import load_simulator
     from meshgym.traces.store import load_traces
 
 __all__ = [
@@ -27,11 +30,15 @@ __all__ = [
     "parallel_env",
 ]
 
-#: Names whose modules load more than numpy, gymnasium and pettingzoo, or start processes.
+#: Names whose modules take long to import; the command line's help does without.
 _ON_FIRST_USE = {
     "EmbeddedMesh": "meshgym.mesh.embedded.mesh",
     "IstioMesh": "meshgym.mesh.cluster.mesh",
+    "LiveIstioEnv": "meshgym.envs.live",
+    "aec_env": "meshgym.envs.aec",
+    "load_simulator": "meshgym.simulator",
     "load_traces": "meshgym.traces.store",
+    "parallel_env": "meshgym.envs.parallel",
 }
 
 register_environments()

@@ -5,18 +5,18 @@
     |   `-- UnknownNameError                a name that is not in a finite list
     |-- MissingDependencyError (ImportError) an optional package is not installed
     |-- TraceError                          a trace set or collection that cannot be trusted
-    |-- SimulatorError                      a simulator file that is damaged, foreign or missing
+    |-- SimulatorError                      a simulator that is missing, damaged or made for something else
     |-- FolderError (OSError)               a folder that cannot be written
     |-- MeshError                           a mesh that did not do what was asked
-    |   |-- MeshStartError                  a process of the mesh did not come up
+    |   |-- MeshStartError                  a process of the mesh did not start
     |   |-- RulesRefusedError               the proxy refused the traffic rules
     |   |-- LoadError                       the load could not be sent or did not finish
     |   `-- ClusterError                    a cluster's API server or sidecar that did not answer as it should
-    |       |-- AccessDeniedError           a right that is missing
-    |       `-- ConflictError               an object that is no longer what it was when it was last read
-    |-- RestoreError                        a cluster's rule that is not put back
-    |   `-- RuleChangedError                somebody else changed it meanwhile
-    `-- DryRun                              what would have been sent, where nothing should be
+    |       |-- AccessDeniedError           a missing right
+    |       `-- ConflictError               an object that changed since it was last read
+    |-- RestoreError                        a DestinationRule that is not restored
+    |   `-- RuleChangedError                somebody else changed it in the meantime
+    `-- DryRun                              what would have been sent if it were not a dry run
 
 Each message names the value, what is allowed and what to do.
 """
@@ -32,7 +32,7 @@ class MeshGymError(Exception):
 
 
 class InvalidValueError(MeshGymError, ValueError):
-    """``what`` is ``value``, but only ``allowed`` will do; ``remedy`` says how to mend it."""
+    """``what`` is ``value``, but only ``allowed`` is allowed; ``remedy`` says what to do about it."""
 
     def __init__(self, what: str, value: object, allowed: str, remedy: str = "") -> None:
         super().__init__(what, value, allowed, remedy)
@@ -44,7 +44,7 @@ class InvalidValueError(MeshGymError, ValueError):
 
 
 class UnknownNameError(InvalidValueError):
-    """``value`` is no known ``what``; the message lists the ``known`` names and the nearest one."""
+    """``value`` is not a known ``what``; the message lists the ``known`` names and suggests the nearest one."""
 
     def __init__(self, what: str, value: object, known: Iterable[str]) -> None:
         names = sorted(known)
@@ -57,7 +57,7 @@ class UnknownNameError(InvalidValueError):
 
 
 class MissingDependencyError(MeshGymError, ImportError):
-    """``package`` is needed for ``purpose``; the extra that brings it is named."""
+    """``purpose`` needs ``package``; the message names the ``extra`` that installs it."""
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(package, purpose, extra)
@@ -75,11 +75,11 @@ class TraceError(MeshGymError):
 
 
 class SimulatorError(MeshGymError):
-    """A simulator file that is missing, damaged or made for something else."""
+    """A simulator that is missing, damaged or made for something else."""
 
 
 class FolderError(MeshGymError, OSError):
-    """A folder that cannot be made or written."""
+    """A folder that can't be made or written."""
 
 
 class MeshError(MeshGymError):
@@ -87,7 +87,7 @@ class MeshError(MeshGymError):
 
 
 class MeshStartError(MeshError):
-    """A process of the mesh did not come up."""
+    """A process of the mesh did not start."""
 
 
 class RulesRefusedError(MeshError):
@@ -95,7 +95,7 @@ class RulesRefusedError(MeshError):
 
 
 class LoadError(MeshError):
-    """The load could not be sent, or did not finish in time."""
+    """The load couldn't be sent, or didn't finish in time."""
 
 
 class ClusterError(MeshError):
@@ -103,23 +103,23 @@ class ClusterError(MeshError):
 
 
 class AccessDeniedError(ClusterError):
-    """The cluster does not let this user do what a mesh needs."""
+    """The cluster doesn't allow this user to do what a mesh needs."""
 
 
 class ConflictError(ClusterError):
-    """An object of the cluster is no longer what it was when it was last read."""
+    """An object of the cluster changed since it was last read."""
 
 
 class RestoreError(MeshGymError):
-    """A DestinationRule is not as it was found, and could not be put back; its journal is kept.
+    """A DestinationRule was changed and couldn't be restored; its journal is kept.
 
-    No :class:`MeshError`: trying the run again would not mend it.
+    Not a :class:`MeshError`, because repeating the run wouldn't help.
     """
 
 
 class RuleChangedError(RestoreError):
-    """Somebody else changed the DestinationRule that is measured; it is left as it is now."""
+    """Somebody else changed the DestinationRule under test; it is left as it is now."""
 
 
-class DryRun(MeshGymError):  # noqa: N818 (no error: it ends what would have gone on)
-    """Not a failure: what a measurement would send, where a dry run was asked for."""
+class DryRun(MeshGymError):  # noqa: N818 (not an error: it ends a dry run)
+    """Not a failure: in a dry run, what would have been sent."""

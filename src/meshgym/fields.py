@@ -17,7 +17,7 @@ from meshgym.errors import InvalidValueError
 #: Istio's integer fields are int32.
 INT32_MAX = 2**31 - 1
 
-#: ``whole`` and ``percent`` are integers; ``seconds``, ``share`` and ``rate`` are finite floats.
+#: ``whole`` and ``percent`` are integers; ``seconds`` (a duration of Istio), ``share`` and ``rate`` are finite floats.
 Kind = Literal["whole", "percent", "seconds", "share", "rate"]
 
 
@@ -32,16 +32,15 @@ class Field:
         low, high: the range, both ends included.
         doc: what it means, in one line.
         destination_rule: where it stands below ``spec.trafficPolicy`` of a DestinationRule, with dots between keys;
-            empty if it is no rule.
+            empty if the field isn't a rule.
         envoy: where it stands in the Envoy cluster, with dots between keys (``circuit_breakers`` stands for its
-            default threshold, ``common_http_protocol_options`` for those of the HTTP protocol options); empty if it is
-            no rule.
+            default threshold, ``common_http_protocol_options`` for those of the HTTP protocol options); empty if
+            the field isn't a rule.
         absent: the value that counts if the DestinationRule leaves the field out, in the field's unit;
             2147483647 stands for "no limit".
         absent_section: the same if the DestinationRule leaves out the whole section (``connectionPool`` or
             ``outlierDetection``); None if that is no different.
         since: the first Istio release that has the field.
-        note: why the range is what it is, for error messages.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Field:
     absent: float | None = None
     absent_section: float | None = None
     since: str = ""
-    note: str = ""
 
     @property
     def whole(self) -> bool:
@@ -100,108 +98,43 @@ class Field:
             case "share":
                 return f"a share {low:g}..{self.high:g}"
             case "seconds":
-                return f"seconds, at least {low:g}{self.note}"
+                return f"seconds, at least {low:g} (Istio's shortest duration)"
         return f"a finite number, {low:g} and above"
 
 
 _FINITE = math.nextafter(math.inf, 0)
-_SHORTEST = " (Istio's shortest duration)"
 
 
 def _table(*rows: Field) -> dict[str, Field]:
     return {row.name: row for row in rows}
 
 
+# fmt: off
 #: Fields of a DestinationRule that can be varied (paper, Table 1).
 RULES: dict[str, Field] = _table(
-    Field(
-        "http1_max_pending_requests",
-        "requests",
-        "whole",
-        1,
-        INT32_MAX,
-        "requests that may wait for a connection",
-        "connectionPool.http.http1MaxPendingRequests",
-        "circuit_breakers.max_pending_requests",
-        absent=INT32_MAX,
-        since="1.0",
-    ),
-    Field(
-        "max_connections",
-        "connections",
-        "whole",
-        1,
-        INT32_MAX,
-        "connections to the service",
-        "connectionPool.tcp.maxConnections",
-        "circuit_breakers.max_connections",
-        absent=INT32_MAX,
-        since="1.0",
-    ),
-    Field(
-        "max_requests_per_connection",
-        "requests",
-        "whole",
-        1,
-        INT32_MAX,
-        "requests before a connection is closed",
-        "connectionPool.http.maxRequestsPerConnection",
-        "common_http_protocol_options.max_requests_per_connection",
-        absent=INT32_MAX,
-        since="1.0",
-    ),
-    Field(
-        "base_ejection_time_s",
-        "s",
-        "seconds",
-        0.001,
-        _FINITE,
-        "how long the first ejection of a replica lasts",
-        "outlierDetection.baseEjectionTime",
-        "outlier_detection.base_ejection_time",
-        absent=30.0,
-        since="1.0",
-        note=_SHORTEST,
-    ),
-    Field(
-        "max_ejection_percent",
-        "%",
-        "percent",
-        1,
-        100,
-        "share of the replicas that may be ejected",
-        "outlierDetection.maxEjectionPercent",
-        "outlier_detection.max_ejection_percent",
-        absent=10,
-        since="1.0",
-    ),
-    Field(
-        "interval_s",
-        "s",
-        "seconds",
-        0.001,
-        _FINITE,
-        "time between two sweeps of the outlier detector",
-        "outlierDetection.interval",
-        "outlier_detection.interval",
-        absent=10.0,
-        since="1.0",
-        note=_SHORTEST,
-    ),
-    Field(
-        "consecutive_5xx_errors",
-        "errors",
-        "whole",
-        0,
-        INT32_MAX,
-        "5xx responses in a row that eject a replica; 0 never does",
-        "outlierDetection.consecutive5xxErrors",
-        "outlier_detection.consecutive_5xx",
-        absent=5,
-        absent_section=0,
-        since="1.5",
-    ),
+    Field("http1_max_pending_requests", "requests", "whole", 1, INT32_MAX, "requests that may wait for a connection",
+          "connectionPool.http.http1MaxPendingRequests", "circuit_breakers.max_pending_requests",
+          absent=INT32_MAX, since="1.0"),
+    Field("max_connections", "connections", "whole", 1, INT32_MAX, "connections to the service",
+          "connectionPool.tcp.maxConnections", "circuit_breakers.max_connections",
+          absent=INT32_MAX, since="1.0"),
+    Field("max_requests_per_connection", "requests", "whole", 1, INT32_MAX, "requests before a connection is closed",
+          "connectionPool.http.maxRequestsPerConnection", "common_http_protocol_options.max_requests_per_connection",
+          absent=INT32_MAX, since="1.0"),
+    Field("base_ejection_time_s", "s", "seconds", 0.001, _FINITE, "how long the first ejection of a replica lasts",
+          "outlierDetection.baseEjectionTime", "outlier_detection.base_ejection_time",
+          absent=30.0, since="1.0"),
+    Field("max_ejection_percent", "%", "percent", 1, 100, "share of the replicas that may be ejected",
+          "outlierDetection.maxEjectionPercent", "outlier_detection.max_ejection_percent",
+          absent=10, since="1.0"),
+    Field("interval_s", "s", "seconds", 0.001, _FINITE, "time between two sweeps of the outlier detector",
+          "outlierDetection.interval", "outlier_detection.interval",
+          absent=10.0, since="1.0"),
+    Field("consecutive_5xx_errors", "errors", "whole", 0, INT32_MAX, "5xx responses in a row that eject a replica",
+          "outlierDetection.consecutive5xxErrors", "outlier_detection.consecutive_5xx",
+          absent=5, absent_section=0, since="1.5"),
 )
+# fmt: on
 
 #: What can be sent: a closed loop, as Fortio's ``-c`` and ``-n``.
 LOADS: dict[str, Field] = _table(

@@ -1,4 +1,4 @@
-"""Rewards: pure functions of what a mesh measured. A simulator never predicts them.
+"""Rewards: pure functions of a mesh's response. A simulator never predicts them.
 
 Each reward takes ``qps`` (1/s), ``p200`` and ``p503`` (shares 0..1) as arrays (or numbers) of equal shape and
 returns one of that shape, in 1/s.
@@ -20,12 +20,12 @@ Reward = Callable[[Any, Any, Any], Any]
 
 
 def worst_case(qps: FloatArray, p200: FloatArray, p503: FloatArray) -> FloatArray:
-    """503s a second, ``qps * p503``: the load most worth testing for (paper, Eq. 3)."""
+    """Return 503s per second, ``qps * p503``: the load that breaks a service maximizes it (paper, Eq. 3)."""
     return qps * p503
 
 
 def best_case(qps: FloatArray, p200: FloatArray, p503: FloatArray) -> FloatArray:
-    """200s a second, ``qps * p200``: what an operator wants to deploy (paper, Table 2)."""
+    """Return 200s per second, ``qps * p200``: the rules to deploy maximize it (paper, Table 2)."""
     return qps * p200
 
 
@@ -33,10 +33,10 @@ REWARDS: dict[str, Reward] = {"worst_case": worst_case, "best_case": best_case}
 
 
 def load_reward(reward: str | Reward) -> Reward:
-    """A reward by name, or a callable of one's own as it is.
+    """Return the reward of a name; return a callable as it is.
 
     Raises:
-        UnknownNameError: no such name.
+        UnknownNameError: an unknown name.
         InvalidValueError: neither a name nor a callable.
     """
     if isinstance(reward, str):
@@ -49,7 +49,7 @@ def load_reward(reward: str | Reward) -> Reward:
 
 
 def share_between_services(rewards: FloatArray, beta: float) -> FloatArray:
-    """Each service's reward plus ``beta`` times the mean over all services (paper, Eq. 8).
+    """Return each service's reward plus ``beta`` times the mean over all services (paper, Eq. 8).
 
     Args:
         rewards: shape (..., services).

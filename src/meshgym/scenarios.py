@@ -1,7 +1,7 @@
-"""Scenarios: which rules and loads there are, what an agent may choose, and which service is under test.
+"""Scenarios: the ranges of rules and load, the actions of an agent, and the service under test.
 
-S1..S5 are the paper's (ranges of Table 4, actions of Table 6); they lie as TOML files in
-``meshgym/data/scenarios``. A file of one's own in the same form is a scenario too.
+S1..S5 are the paper's (ranges of Table 4, actions of Table 6), as TOML files in ``meshgym/data/scenarios``.
+Your own file in the same form is a scenario too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -26,14 +26,14 @@ SCENARIO_NAMES: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values ``low, low + step, .., high``, both ends included; fixed where ``low == high``.
+    """The values ``low, low + step, .., high``, both ends included; a single one if ``low == high``.
 
     Attributes:
-        low, high: the ends, in the setting's unit.
-        step: between two values, above 0.
+        low, high: both ends, in the field's unit.
+        step: the distance between two values, above 0.
 
     Raises:
-        InvalidValueError: numbers that are not finite, ``low`` above ``high``, or no ``step`` above 0.
+        InvalidValueError: a number that isn't finite, ``low`` above ``high``, or ``step`` not above 0.
     """
 
     low: float
@@ -48,14 +48,14 @@ class Range:
 
     @classmethod
     def parse(cls, name: str, value: object) -> Range:
-        """From a TOML value: a number (fixed), ``[low, high]`` or ``[low, high, step]``.
+        """Read a range from a TOML value: a number (a single value), ``[low, high]`` or ``[low, high, step]``.
 
         Args:
-            name: what messages call it.
+            name: the name that errors give it.
             value: the TOML value.
 
         Raises:
-            InvalidValueError: none of these.
+            InvalidValueError: any other value.
         """
         numbers = value if isinstance(value, list) else [value, value]
         if len(numbers) not in (2, 3) or not all(type(number) in (int, float) for number in numbers):
@@ -67,33 +67,32 @@ class Range:
         """All values, ascending, shape (k,)."""
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
         exact = np.float64(self.low) + self.step * np.arange(count, dtype=np.float64)
-        return exact.round(9)  # 0.1 + 2 * 0.1 is above a highest value of 0.3; Istio's durations end at nanoseconds
+        return exact.round(9)  # 0.1 + 2 * 0.1 would exceed a high of 0.3; Istio's durations have nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceProfile:
     """The service under test of the embedded mesh: replicas of limited capacity.
 
-    Each replica takes ``service_time_ms`` for an answer, or ``spread_ms`` longer, and holds a bucket of
-    ``burst`` tokens that refills by ``rate_per_s``; a call that finds the bucket empty is answered 503. The
-    buckets are full at the start of every run.
+    Each replica responds after ``service_time_ms``. It holds a bucket of ``burst`` tokens that refills by
+    ``rate_per_s``; a request that finds the bucket empty gets a 503. The buckets are full at the start of every run.
 
-    A weak replica has only a part of both: the outlier the mesh is there to eject. Standby replicas get
-    calls only as ejections take away from the others (Istio's locality failover); they count among the
-    replicas of which ``maxEjectionPercent`` is a share.
+    A weak replica has a smaller and slower bucket: it is the outlier that the mesh should eject. Standby replicas
+    get requests only when others are ejected (Istio's locality failover); ``maxEjectionPercent`` counts them
+    among the replicas.
 
     Attributes:
-        replicas: those in use, 1..64.
+        replicas: replicas in use, 1..64.
         service_time_ms: whole milliseconds, 0..1000.
-        burst: calls a replica answers at once, 1..1000000.
-        rate_per_s: calls a second it can go on answering, 1..1000000.
-        mtls: mutual TLS between the client's sidecar and the replicas, as Istio's default.
-        network_delay_ms: whole milliseconds each call spends on its way to the sidecar, 0..1000.
+        burst: requests that a replica can serve at once, 1..1000000.
+        rate_per_s: requests per second that a replica can serve for long, 1..1000000.
+        mtls: whether client sidecar and replicas use mutual TLS, as is Istio's default.
+        network_delay_ms: whole milliseconds that each request takes to reach the sidecar, 0..1000.
         proxy_workers: worker threads of the client's sidecar, 1..16 (Istio's default is 2).
         weak_replicas: how many of the replicas in use are weak, 0..replicas.
-        weakness: burst and rate of a weak replica are one part in this many, at least 1; 1..1000.
+        weakness: burst and rate of a weak replica are divided by this number, 1..1000, and are at least 1.
         standby_replicas: replicas besides those in use, 0..64.
-        spread_ms: whole milliseconds that one answer in two, by chance, takes longer, 0..1000.
+        spread_ms: whole milliseconds that a random half of the responses take longer, 0..1000.
 
     Raises:
         InvalidValueError: a value outside its range.
@@ -134,18 +133,18 @@ class ServiceProfile:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Ranges, actions and the service under test.
+    """Ranges of rules and load, the actions of an agent, and the service under test.
 
     Attributes:
-        name: what it is called in files and messages.
+        name: as used in files and messages.
         rules: a :class:`Range` for each of the seven rules, in the order of ``RULE_NAMES``.
-        load: the ranges of ``threads`` and ``calls`` that traces are collected over.
-        actions: the values of ``threads`` and ``calls`` an agent chooses from, ascending.
-        rows: how many runs a full trace set has.
-        service: the embedded mesh's service; None where there is only a mesh of one's own.
+        load: the ranges of ``threads`` and ``calls`` in which traces are collected.
+        actions: the values of ``threads`` and ``calls`` that an agent chooses from, ascending.
+        rows: how many runs a complete trace set has.
+        service: the service of the embedded mesh; None if you bring your own mesh.
 
     Raises:
-        InvalidValueError: rules or loads that Istio or Fortio does not allow.
+        InvalidValueError: rules or loads that Istio or Fortio doesn't allow.
     """
 
     name: str
@@ -156,11 +155,47 @@ class Scenario:
     service: ServiceProfile | None = None
 
     def __post_init__(self) -> None:
-        for corner in ("low", "high"):  # the types check what Istio and Fortio allow
+        for corner in ("low", "high"):  # the types know what Istio and Fortio allow
             TrafficRules(**{name: getattr(span, corner) for name, span in self.rules.items()})
         threads = max(self.load["threads"].high, self.actions["threads"][-1])
         for calls in (self.load["calls"].low, self.actions["calls"][0]):
             Load(threads=int(threads), calls=int(calls))
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Scenario:
+        """Read a scenario from its TOML file's sections and a ``name``; the inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidValueError: a missing or unknown key, or a value out of range.
+        """
+        known = {"name", "rules", "load", "actions", "service", "rows"}
+        if not set(document) <= known:
+            unknown = sorted(set(document) - known)
+            raise InvalidValueError(f"scenario {document.get('name')}", unknown, f"only {', '.join(sorted(known))}")
+        name, rows = document.get("name"), document.get("rows", 5000)
+        if not isinstance(name, str) or not name:
+            raise InvalidValueError("name of a scenario", name, "a text")
+        if type(rows) is not int or rows < 1:
+            raise InvalidValueError("rows", rows, "a whole number, at least 1")
+        return cls(
+            name=name,
+            rules={k: Range.parse(k, v) for k, v in _section(document, "rules", RULE_NAMES).items()},
+            load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
+            actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
+            rows=rows,
+            service=_service(document["service"]) if "service" in document else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole scenario as plain values that JSON can hold."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "rows": self.rows,
+            "rules": {name: list(astuple(span)) for name, span in self.rules.items()},
+            "load": {name: list(astuple(span)) for name, span in self.load.items()},
+            "actions": {name: list(values) for name, values in self.actions.items()},
+        }
+        return document | ({} if self.service is None else {"service": asdict(self.service)})
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -168,13 +203,13 @@ class Scenario:
         return {**self.rules, **self.load}
 
     def rule_grid(self) -> NDArray[np.float64]:
-        """All combinations of rules, shape (rows, 7), in C order of the ranges (the last rule changes fastest)."""
+        """Return all combinations of rules, shape (rows, 7), in C order (the last rule changes fastest)."""
         axes = [span.values for span in self.rules.values()]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
 def _section(document: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """A TOML table that has exactly ``keys``."""
+    """Return a TOML table; check that it has exactly ``keys``."""
     section = document.get(name)
     if not isinstance(section, dict) or set(section) != set(keys):
         found = sorted(section) if isinstance(section, dict) else section
@@ -205,29 +240,18 @@ def _service(table: object) -> ServiceProfile:
 
 
 def parse_scenario(name: str, text: str) -> Scenario:
-    """A scenario from TOML text.
+    """Read a scenario from TOML text.
 
     Raises:
-        InvalidValueError: not TOML, a missing or unknown key, a value out of range.
+        InvalidValueError: text that isn't TOML, a missing or unknown key, or a value out of range.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidValueError(f"scenario {name}", str(error), "a TOML file", "See S1.toml for the form.") from None
-    known = {"rules", "load", "actions", "service", "rows"}
-    if not set(document) <= known:
-        raise InvalidValueError(f"scenario {name}", sorted(set(document) - known), f"only {', '.join(sorted(known))}")
-    rows = document.get("rows", 5000)
-    if type(rows) is not int or rows < 1:
-        raise InvalidValueError("rows", rows, "a whole number, at least 1")
-    return Scenario(
-        name=name,
-        rules={k: Range.parse(k, v) for k, v in _section(document, "rules", RULE_NAMES).items()},
-        load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
-        actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
-        rows=rows,
-        service=_service(document["service"]) if "service" in document else None,
-    )
+    if "name" in document:
+        raise InvalidValueError("key of a scenario file", "name", "no name; the file's own name is the scenario's")
+    return Scenario.from_dict({**document, "name": name})
 
 
 @cache
@@ -237,11 +261,11 @@ def _bundled(name: str) -> Scenario:
 
 
 def load_scenario(scenario: str | Path | Scenario) -> Scenario:
-    """``"S1"``..``"S5"``, the path of a TOML file, or a scenario itself.
+    """Return the scenario of a name ``"S1"``..``"S5"`` or of a TOML file; return a scenario as it is.
 
     Raises:
         UnknownNameError: neither a bundled name nor an existing file.
-        InvalidValueError: a file that is no scenario.
+        InvalidValueError: a file that isn't a scenario.
     """
     if isinstance(scenario, Scenario):
         return scenario

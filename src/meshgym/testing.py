@@ -1,4 +1,4 @@
-"""The contract of a mesh, to be checked on one's own; a mesh and a simulator to test with.
+"""Check your own mesh against the contract; a mesh and a simulator to test with.
 
 from meshgym.testing import check_mesh
 check_mesh(lambda: MyMesh(...), scenario="S1")
@@ -20,28 +20,31 @@ from meshgym.simulator.artefact import Scaling
 from meshgym.simulator.features import FEATURE_NAMES, derive
 from meshgym.simulator.network import Ensemble, quantise
 from meshgym.traces.schema import COLUMNS
-from meshgym.types import LOAD_NAMES, RESPONSE_NAMES, Load, Response, TrafficRules
+from meshgym.types import LOAD_NAMES, RESPONSE_NAMES, Load, Response, Setting, TrafficRules
 
-#: Where the calls of a run go; a mesh that counts them counts every call once.
-_OUTCOMES = ("ok", "overflow", "no_healthy_host", "upstream_error", "other_error")
+#: What can become of a call; a mesh that counts them counts every call once.
+_ENDS = ("ok", "overflow", "no_healthy_host", "upstream_error", "other_error")
 
 
 class FakeMesh(Mesh):
-    """A mesh of arithmetic: what neither a connection nor the queue holds overflows, the rest is answered.
+    """A mesh that only calculates: requests that fit neither in a connection nor in the queue overflow.
 
     Args:
-        answers_per_s: answers a second of one connection.
+        qps_per_connection: requests per second that return 200 on one connection.
+
+    Attributes:
+        measured: the rules and loads it was asked for.
     """
 
     live = False
 
-    def __init__(self, answers_per_s: float = 100.0) -> None:
-        self.answers_per_s = answers_per_s
+    def __init__(self, qps_per_connection: float = 100.0) -> None:
+        self.qps_per_connection = qps_per_connection
         self.measured: list[tuple[TrafficRules, Load]] = []
         self._closed = False
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
-        """See :meth:`Mesh.measure`; ``measured`` remembers what was asked."""
+        """See :meth:`Mesh.measure`."""
         if self._closed:
             raise MeshError("the mesh is closed")
         self.measured.append((rules, load))
@@ -50,7 +53,7 @@ class FakeMesh(Mesh):
         busy = min(load.threads, rules.max_connections)
         ok = load.calls - overflow
         return Response(
-            qps=self.answers_per_s * busy * load.calls / ok,
+            qps=self.qps_per_connection * busy * load.calls / ok,
             p200=ok / load.calls,
             p503=overflow / load.calls,
             details={"ok": ok, "overflow": overflow},
@@ -62,10 +65,10 @@ class FakeMesh(Mesh):
 
 
 def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -> Simulator:
-    """A simulator with drawn weights: what it answers means nothing, but differs from setting to setting.
+    """Make a simulator with random weights: its predictions mean nothing, but differ between settings.
 
     Args:
-        scenario: whose ranges it claims to know.
+        scenario: the scenario that it claims to be fitted for.
         seed: of the weights.
     """
     scenario = load_scenario(scenario)
@@ -94,15 +97,15 @@ def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -
 def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = "S1") -> None:
     """Check that a mesh keeps the contract of :class:`meshgym.mesh.base.Mesh`.
 
-    It is asked for the scenario's smallest and largest load under its lowest and its highest rules; a mesh
-    that is not live twice.
+    Measure the scenario's smallest and largest load under its lowest and its highest rules. Measure a mesh that
+    isn't live a second time, and all settings at once.
 
     Args:
-        make_mesh: makes a mesh that nothing was asked yet.
-        scenario: rules and loads that the mesh can stand.
+        make_mesh: returns a new mesh.
+        scenario: rules and loads that the mesh can handle.
 
     Raises:
-        AssertionError: what the mesh does that it should not, or does not what it should.
+        AssertionError: the mesh breaks the contract; the message says how.
     """
     scenario = load_scenario(scenario)
     mesh = make_mesh()
@@ -110,23 +113,35 @@ def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = 
     _require(isinstance(mesh.live, bool), f"live must be True or False, it is {mesh.live!r}")
     with mesh as entered:
         _require(entered is mesh, "the with statement must give the mesh itself")
-        answers = _answers(mesh, scenario)
+        responses = _measure(mesh, scenario)
     _check_closed(mesh, scenario)
     if not mesh.live:
         with make_mesh() as twin:
-            _require(_answers(twin, scenario) == answers, "without real traffic, meshes made alike must answer alike")
+            again = _measure(twin, scenario)
+            _require(again == responses, "without real traffic, meshes made alike must give equal responses")
+            _check_many(twin, scenario)
 
 
-def _answers(mesh: Mesh, scenario: Scenario) -> list[tuple[float, ...]]:
-    """Ask and check every answer; returns qps, p200 and p503 of each."""
-    answers = []
-    for corner in ("low", "high"):
-        for end in (0, -1):
-            load = _load(scenario, end)
-            response = mesh.measure(_rules(scenario, corner), load)
-            _check_response(response, load)
-            answers.append(tuple(getattr(response, name) for name in RESPONSE_NAMES))
-    return answers
+def _settings(scenario: Scenario) -> list[Setting]:
+    return [Setting(_rules(scenario, corner), _load(scenario, end)) for corner in ("low", "high") for end in (0, -1)]
+
+
+def _measure(mesh: Mesh, scenario: Scenario) -> list[tuple[float, ...]]:
+    """Measure and check each setting; return qps, p200 and p503 of each."""
+    responses = []
+    for setting in _settings(scenario):
+        response = mesh.measure(setting.rules, setting.load)
+        _check_response(response, setting.load)
+        responses.append(tuple(getattr(response, name) for name in RESPONSE_NAMES))
+    return responses
+
+
+def _check_many(mesh: Mesh, scenario: Scenario) -> None:
+    settings = [setting.to_row() for setting in _settings(scenario)]
+    many = mesh.measure_many(settings)
+    _require(isinstance(many, Response), f"measure_many() must return a Response, it returned {many!r}")
+    shapes = {np.shape(column) for column in many[:-1]}
+    _require(shapes == {(len(settings),)}, f"measure_many() of 4 settings must return arrays of shape (4,): {many}")
 
 
 def _check_response(response: Response, load: Load) -> None:
@@ -138,8 +153,8 @@ def _check_response(response: Response, load: Load) -> None:
         column = COLUMNS[name]
         _require(column.low <= value <= column.high, f"{name} must lie in {column.low}..{column.high}, it is {value}")
     if "ok" in details:
-        calls = sum(details.get(name, 0) for name in _OUTCOMES)
-        _require(calls == load.calls, f"{', '.join(_OUTCOMES)} must add up to {load.calls} calls: {details}")
+        calls = sum(details.get(name, 0) for name in _ENDS)
+        _require(calls == load.calls, f"{', '.join(_ENDS)} must add up to {load.calls} calls: {details}")
         share = details["ok"] / load.calls
         _require(math.isclose(share, response.p200, abs_tol=1e-6), f"p200 must be ok / calls = {share}: {response}")
 

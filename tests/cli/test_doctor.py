@@ -34,6 +34,13 @@ def test_all_is_there(world, capsys):
     assert world.restored
 
 
+def test_a_cluster_can_stand_in_a_file(world, tmp_path, capsys):
+    pairs = [option.removeprefix("--").partition("=") for option in world.options()]
+    (tmp_path / "cluster.toml").write_text("\n".join(f'{name} = "{value}"' for name, _, value in pairs))
+    assert main(["doctor", "--config", str(tmp_path / "cluster.toml")]) == 0
+    assert "reaches outbound|8000||httpbin.default.svc.cluster.local" in capsys.readouterr().out
+
+
 def test_every_part_that_is_missing_is_named(world, capsys):
     del world.api.rules["default", "httpbin"]
     world.api.denied |= {("patch", "destinationrules"), ("create", "pods/portforward")}
@@ -50,7 +57,7 @@ def test_every_part_that_is_missing_is_named(world, capsys):
     assert "allowed: a rule that exists" in missing[1]
     assert "no Fortio answers at" in missing[2]
     assert "port 15000 of pod default/fortio does not answer" in missing[3]
-    assert missing[4] == "meshgym: error: not all is as it must be (4 of the lines above)"
+    assert missing[4] == "meshgym: error: 4 of the checks above failed"
 
 
 def test_making_a_rule_needs_more_rights(make_world, capsys):
@@ -79,19 +86,22 @@ def test_without_the_packages(world, capsys, monkeypatch):
     assert "pip install 'meshgym[cluster]'" in capsys.readouterr().err
 
 
+NEEDED = ["--fortio", "http://x/", "--target", "http://y/", "--sidecar", "http://z/"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--destination-rule", "httpbin"], "'httpbin'; allowed: NAMESPACE/NAME, both of them"),
-        (["--destination-rule", "default/"], "allowed: NAMESPACE/NAME, both of them"),
-        (["--destination-rule", "default/httpbin", "--fortio", "http://x/"], "--target, --sidecar is None"),
-        (["--fortio", "http://x/", "--dry-run"], "--destination-rule is None; allowed: NAMESPACE/NAME"),
+        (["--destination-rule", "httpbin", *NEEDED], "'httpbin'; allowed: NAMESPACE/NAME, both of them"),
+        (["--destination-rule", "default/", *NEEDED], "allowed: NAMESPACE/NAME, both of them"),
+        (["--destination-rule", "default/httpbin", "--fortio", "http://x/"], "parameter --target requires an argument"),
+        (["--fortio", "http://x/", "--dry-run"], "parameter --destination-rule requires an argument"),
     ],
 )
 @pytest.mark.parametrize("command", ["doctor", "collect"])
 def test_options_that_will_not_do(command, options, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main([command, *options]) == 1
+    assert main([command, *options]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -104,7 +114,7 @@ def collect(world, tmp_path, shop_text, *more):
 @contextmanager
 def collecting(world, tmp_path, shop_text):
     """A long collection in a process of its own, two runs of it done."""
-    command = [sys.executable, "-m", "meshgym.cli.main", *collect(world, tmp_path, shop_text, "--rows", "400")]
+    command = [sys.executable, "-m", "meshgym", *collect(world, tmp_path, shop_text, "--rows", "400")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while len(world.sent) < 2:
             assert process.poll() is None, process.stderr.read()
@@ -123,10 +133,9 @@ def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
 
 
 def test_a_limit_of_nothing_is_no_missing_limit(world, tmp_path, shop_text, capsys):
-    assert main(collect(world, tmp_path, shop_text, "--max-qps", "0")) == 1
-    assert "max_qps is 0.0; allowed: calls a second, above 0" in capsys.readouterr().err
-    assert main(collect(world, tmp_path, shop_text, "--max-calls", "0")) == 1
-    assert "at most max_calls=0 in all" in capsys.readouterr().err
+    for limit, least in {"--max-qps": "> 0", "--max-calls": ">= 1", "--max-calls-per-step": ">= 1"}.items():
+        assert main(collect(world, tmp_path, shop_text, limit, "0")) == 2
+        assert f'" for {limit}. Must be {least}.' in capsys.readouterr().err
     assert not world.sent
 
 

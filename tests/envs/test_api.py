@@ -18,6 +18,7 @@ from meshgym import aec_env, parallel_env
 from meshgym.envs.spaces import CONTROLS
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
 from meshgym.simulator import Simulator
+from meshgym.testing import untrained_simulator
 
 
 @pytest.fixture
@@ -149,7 +150,8 @@ def test_dependent_environments_pass_pettingzoos_checkers(
 def test_services_of_different_scenarios_can_be_mixed(
     shop: Scenario, simulator: Simulator, make: Any, check: Any
 ) -> None:
-    check(make([shop, "S2", shop], simulators=[simulator] * 3, max_episode_steps=10), num_cycles=15)
+    simulators = [simulator, untrained_simulator("S2"), simulator]
+    check(make([shop, "S2", shop], simulators=simulators, max_episode_steps=10), num_cycles=15)
 
 
 def test_batches_go_on_where_they_were_after_pickling(shop: Scenario, simulator: Simulator) -> None:
@@ -202,7 +204,8 @@ def _play(env: Any, steps: int) -> list[Any]:
 
 def test_twin_rollouts_of_parallel_environments_are_exactly_equal(shop: Scenario, simulator: Simulator) -> None:
     """PettingZoo's own seed test stops after one step."""
-    envs = [parallel_env([shop, "S2"], simulators=[simulator] * 2, max_episode_steps=30) for _ in range(2)]
+    simulators = [simulator, untrained_simulator("S2")]
+    envs = [parallel_env([shop, "S2"], simulators=simulators, max_episode_steps=30) for _ in range(2)]
     rollouts = []
     for env in envs:
         steps: list[Any] = [env.reset(seed=9)]

@@ -8,10 +8,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from meshgym import aec_env, parallel_env
+from meshgym import LiveIstioEnv, aec_env, parallel_env
 from meshgym.errors import InvalidValueError, MeshGymError, SimulatorError, UnknownNameError
 from meshgym.scenarios import Scenario
-from meshgym.simulator import Simulator
+from meshgym.simulator import SimulatedMesh, Simulator
 
 
 @pytest.fixture
@@ -134,6 +134,17 @@ def test_a_scenario_without_a_simulator(shop: Scenario) -> None:
         gym.make("MeshResilience-v0", scenario=shop)
 
 
+def test_a_simulator_of_another_scenario(simulator: Simulator) -> None:
+    both = "fitted for scenario shop, not for S2"
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(SimulatorError, match=both):
+            make("MeshResilience-S2-v0", simulator=simulator)
+    for agents in (parallel_env, aec_env):
+        with pytest.raises(SimulatorError, match=both):
+            agents(["S2"], simulators=[simulator])
+    LiveIstioEnv("S2", mesh=SimulatedMesh(simulator)).reset(seed=0)  # a mesh may be any
+
+
 @pytest.mark.parametrize("make", [parallel_env, aec_env])
 @pytest.mark.parametrize(
     ("changed", "named"),
@@ -141,7 +152,7 @@ def test_a_scenario_without_a_simulator(shop: Scenario) -> None:
         ({"services": []}, "services is []; allowed: a list of at least one scenario"),
         ({"services": "S1"}, "services is 'S1'"),
         ({"services": None}, "services is None"),
-        ({"simulators": []}, "number of simulators is 0; allowed: one a service: 1"),
+        ({"simulators": []}, "number of simulators is 0; allowed: one per service: 1"),
         ({"beta": -0.1}, "beta is -0.1; allowed: a finite number, 0 and above"),
         ({"beta": float("nan")}, "beta is nan"),
         ({"max_episode_steps": 0}, "max_episode_steps is 0"),

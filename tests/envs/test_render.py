@@ -11,6 +11,7 @@ import pytest
 from meshgym import aec_env, parallel_env
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
+from meshgym.testing import untrained_simulator
 
 CELL = 24
 
@@ -88,7 +89,7 @@ def test_every_copy_has_its_frame(shop: Scenario, simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("make", [parallel_env, aec_env])
 def test_services_are_rendered_below_one_another(shop: Scenario, simulator: Simulator, make: Any) -> None:
-    services: dict[str, Any] = {"services": [shop, "S2"], "simulators": [simulator] * 2}
+    services: dict[str, Any] = {"services": [shop, "S2"], "simulators": [simulator, untrained_simulator("S2")]}
     env = make(render_mode="rgb_array", **services)
     env.reset(seed=1)
     assert env.render().shape == ((3 + 5) * CELL, 4 * CELL, 3)

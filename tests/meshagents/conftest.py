@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from meshagents import Hyperparameters
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
+from meshgym.testing import untrained_simulator
 
 
 class Bandit(VectorEnv):
@@ -59,20 +60,22 @@ def bandit():
 
 @pytest.fixture
 def small():
-    """Settings for tiny worlds."""
+    """Hyperparameters for tiny worlds."""
     return Hyperparameters(
         epochs=30, interactions=200, num_envs=50, batch_size=64, replay_size=2000, width=32, learning_rate=1e-2
     )
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory, shop_text, simulator):
-    """The shop and its twin, with their simulator, as files."""
+def services(tmp_path_factory, shop_text):
+    """The shop and its twin, with a simulator of their own each, as files."""
     folder = tmp_path_factory.mktemp("services")
-    path = str(simulator.save(folder / "simulator.npz"))
+    made = []
     for name in ("shop", "twin"):
-        (folder / f"{name}.toml").write_text(shop_text)
-    return tuple(Task(str(folder / f"{name}.toml"), path) for name in ("shop", "twin"))
+        scenario = folder / f"{name}.toml"
+        scenario.write_text(shop_text)
+        made.append(Task(str(scenario), str(untrained_simulator(scenario).save(folder / f"{name}.npz"))))
+    return tuple(made)
 
 
 @pytest.fixture(autouse=True)

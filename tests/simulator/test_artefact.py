@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 
 from meshgym.errors import FolderError, InvalidValueError, SimulatorError
 from meshgym.simulator import Simulator, load_simulator
-from meshgym.simulator.artefact import PREDICTION_NAMES, Prediction
+from meshgym.types import Response
 
 MakeSimulator = Callable[..., Simulator]
+#: What a simulator predicts of a response.
+PREDICTED = Response._fields[:-1]
 
 
-def assert_equal(left: Prediction, right: Prediction) -> None:
-    for name in PREDICTION_NAMES:
+def assert_equal(left: Response, right: Response) -> None:
+    for name in PREDICTED:
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
 
 
-def part(prediction: Prediction, rows: Any) -> Prediction:
-    return Prediction(*(getattr(prediction, name)[rows] for name in PREDICTION_NAMES))
+def part(response: Response, rows: Any) -> Response:
+    return Response(*(getattr(response, name)[rows] for name in PREDICTED))
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -36,13 +38,13 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 
 @given(rows=st.lists(st.integers(0, 999), min_size=1, max_size=700))
-def test_an_answer_is_the_same_in_every_batch(drawn: tuple[Simulator, Any, Prediction], rows: list[int]) -> None:
+def test_an_answer_is_the_same_in_every_batch(drawn: tuple[Simulator, Any, Response], rows: list[int]) -> None:
     simulator, settings, expected = drawn
     assert_equal(simulator.predict(settings[rows]), part(expected, rows))
 
 
 @pytest.fixture(scope="module")
-def drawn(make_settings: Callable[[int], Any], make_simulator: MakeSimulator) -> tuple[Simulator, Any, Prediction]:
+def drawn(make_settings: Callable[[int], Any], make_simulator: MakeSimulator) -> tuple[Simulator, Any, Response]:
     simulator, settings = make_simulator(members=2, width=48), make_settings(1000)
     return simulator, settings, simulator.predict(settings)
 
@@ -50,8 +52,9 @@ def drawn(make_settings: Callable[[int], Any], make_simulator: MakeSimulator) ->
 @pytest.mark.parametrize("targets", [2, 3])
 def test_predictions_are_measurements(make_simulator: MakeSimulator, settings: Any, targets: int) -> None:
     answer = make_simulator(targets=targets).predict(settings)
-    assert len(answer) == len(settings)
-    assert {getattr(answer, name).shape for name in PREDICTION_NAMES} == {(len(settings),)}
+    assert len(answer.qps) == len(settings)
+    assert answer.details is None
+    assert {getattr(answer, name).shape for name in PREDICTED} == {(len(settings),)}
     assert answer.qps.min() >= 0
     assert answer.p503.min() >= 0
     assert answer.p503.max() <= 1
@@ -65,7 +68,7 @@ def test_predictions_are_measurements(make_simulator: MakeSimulator, settings: A
 
 
 def test_no_settings_give_no_predictions(simulator: Simulator) -> None:
-    assert len(simulator.predict(np.empty((0, 9)))) == 0
+    assert len(simulator.predict(np.empty((0, 9))).qps) == 0
 
 
 def test_outside_is_what_the_traces_did_not_cover(simulator: Simulator, settings: Any) -> None:
@@ -86,6 +89,17 @@ def test_a_file_gives_back_the_simulator(simulator: Simulator, settings: Any, tm
     assert again.identity == simulator.identity
     assert_equal(again.predict(settings), simulator.predict(settings))
     assert again.save(tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_arrays_give_back_the_simulator_and_are_left_alone(simulator: Simulator, settings: Any) -> None:
+    arrays = simulator.to_arrays()
+    names = set(arrays)
+    again = Simulator.from_arrays(arrays, "an agent's file")
+    assert set(arrays) == names
+    assert again.sha256 == simulator.sha256
+    assert_equal(again.predict(settings), simulator.predict(settings))
+    with pytest.raises(SimulatorError, match="an agent's file was edited"):
+        Simulator.from_arrays(arrays | {"scaling_low": arrays["scaling_high"]}, "an agent's file")
 
 
 @pytest.mark.parametrize("cut", [0, 100, -100])

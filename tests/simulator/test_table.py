@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Range, Scenario, load_scenario
 from meshgym.simulator import ResponseTable, Simulator, response_table
-from meshgym.simulator.artefact import PREDICTION_NAMES
+from meshgym.types import SETTING_NAMES, Response
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_the_table_equals_the_model(simulator: Simulator, scenario: Scenario) ->
             ]
         )
         expected = simulator.predict(settings)
-        for column, name in enumerate(PREDICTION_NAMES):
+        for column, name in enumerate(Response._fields[:-1]):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
             np.testing.assert_array_equal(answers.entries[answers.index(*chosen), column], getattr(expected, name))
 
@@ -84,3 +85,39 @@ def test_copies_and_pickles_leave_the_tables_behind(simulator: Simulator, scenar
         assert twin.tables == {}
         settings = [span.low for span in scenario.ranges.values()]
         assert twin.predict([settings]).qps == simulator.predict([settings]).qps
+
+
+def _predicted(table: ResponseTable, index: Any) -> Response:
+    settings = table.settings(*(np.atleast_1d(one) for one in index))
+    assert settings.shape == (np.size(index[0]), len(SETTING_NAMES))
+    return table.simulator.predict(settings)
+
+
+def test_many_at_once(simulator: Simulator, scenario: Scenario) -> None:
+    table = ResponseTable(simulator, scenario)
+    everything = np.array(list(itertools.product(range(225), range(2), range(3))))
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        index = generator.permutation(everything)[:700].T
+        found, expected = table.measure(*index), _predicted(table, index)
+        for name in Response._fields[:-1]:
+            assert np.array_equal(getattr(found, name), getattr(expected, name))
+        assert found.qps.dtype == np.float64
+        assert found.outside.dtype == bool
+
+
+def test_one_at_a_time(simulator: Simulator, scenario: Scenario) -> None:
+    table = ResponseTable(simulator, scenario)
+    for index in [(0, 0, 0), (224, 1, 2), (5, 1, 2), (5, 0, 1)]:
+        found = table.measure(*index)
+        assert found[:-1] == tuple(column[0] for column in _predicted(table, index)[:-1])
+        assert type(found.qps) is float
+        assert type(found.outside) is bool
+
+
+def test_tables_cross_processes_empty(simulator: Simulator, scenario: Scenario) -> None:
+    table = response_table(simulator, scenario)
+    found = table.measure(3, 1, 2)
+    thawed = pickle.loads(pickle.dumps(table))
+    assert not thawed.filled.any()
+    assert thawed.measure(3, 1, 2) == found

@@ -139,7 +139,7 @@ def test_kill_9_of_anything_at_any_moment_loses_nothing(tmp_path, shop_text):
     rows, rng = 300, random.Random(0)
     shop = tmp_path / "shop.toml"
     shop.write_text(shop_text)
-    command = [sys.executable, "-m", "meshgym.cli.main", "collect", "--scenario", str(shop), "--rows", str(rows)]
+    command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(shop), "--rows", str(rows)]
     folder = tmp_path / "disturbed"
     kills = 0
     for attempt in range(20):

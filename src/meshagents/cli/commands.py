@@ -1,38 +1,38 @@
-"""What each command of ``meshagents`` does; its options are in :mod:`meshagents.cli.main`."""
+"""What each command of ``meshagents`` does: read its options, call one function, print."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from meshgym.cli.console import progress_bar
-from meshgym.cli.mesh_options import cluster_arguments, open_mesh
+from meshagents.cli.options import HYPERPARAMETERS, QUICKSTART, Contexts, Learner, Quickstart, Tasks
+from meshgym.cli.console import Console, Count, Seed, Several
+from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.files import make_folder
-from meshgym.scenarios import load_scenario
+from meshgym.scenarios import SCENARIO_NAMES, load_scenario
 
 if TYPE_CHECKING:
-    from meshagents.learners.hyperparameters import Hyperparameters
     from meshagents.training.evaluation import Evaluation
-    from meshagents.training.training import Task
+    from meshagents.training.tasks import Task
     from meshagents.validation.measure import OpenMesh
-    from meshagents.validation.validate import Validation
 
 
-def quickstart(chosen: argparse.Namespace) -> None:
-    from meshagents.cli.quickstart import Quickstart, quickstart
+def quickstart(*, options: Quickstart = QUICKSTART, out: Path | None = None, console: Console) -> None:
+    """Collect, fit, train, validate and report for one scenario.
 
-    names = {field.name for field in fields(Quickstart)}
-    settings = Quickstart(**{name: value for name, value in vars(chosen).items() if name in names})
-    usual = Path("quickstart") / f"{Path(settings.scenario).stem}-{settings.seed}"
-    folder = make_folder(getattr(chosen, "out", usual))
+    Args:
+        out: folder (default: quickstart/SCENARIO-SEED). Traces that it already holds are used.
+    """
+    from meshagents.cli.quickstart import quickstart
+
+    folder = make_folder(out or Path("quickstart") / f"{Path(options.scenario).stem}-{options.seed}")
     started = time.monotonic()
-    findings = quickstart(settings, folder, progress_bar)
-    print(f"\nMean reward (503s a second) and ratio over random, with 95 % intervals, {settings.contexts} rules:\n")
+    findings = quickstart(options, folder, console.bar)
+    console.record(folder)
+    print(f"\nMean reward (503s per second) and ratio over random, with 95 % intervals, {options.contexts} rules:\n")
     print(findings.table.map(str).to_string())
     share = findings.evaluation.share
     print(f"\nOn all {findings.evaluation.contexts} contexts, simulated: {share:.1%} of the oracle's reward.")
@@ -40,158 +40,249 @@ def quickstart(chosen: argparse.Namespace) -> None:
     print(f"Took {time.monotonic() - started:.0f} s.")
 
 
-def _services(chosen: argparse.Namespace) -> tuple[Task, ...]:
-    return tuple(_service(text) for text in chosen.services)
+def train(
+    tasks: Tasks,
+    *,
+    configuration: str = "Thread-Call",
+    preset: str = "default",
+    seed: Seed = 0,
+    out: Path = Path("agents/agent.npz"),
+    hyperparameters: Learner = HYPERPARAMETERS,
+    console: Console,
+) -> None:
+    """Train an agent on simulators, or go on with its training.
 
-
-def _service(text: str) -> Task:
-    from meshagents.training.training import Task
-
-    scenario, _, simulator = text.partition("=")
-    return Task(scenario, simulator or None)
-
-
-def _config(chosen: argparse.Namespace) -> Hyperparameters:
-    from meshagents.learners.hyperparameters import Hyperparameters
-
-    return Hyperparameters.from_dict({} if chosen.epochs is None else {"epochs": chosen.epochs}, chosen.preset)
-
-
-def train(chosen: argparse.Namespace) -> None:
+    Args:
+        tasks: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
+        configuration: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
+        preset: values of the hyperparameters that aren't given: default, paper or paper*5.
+        seed: seed of weights, exploration and contexts.
+        out: file. A training that it holds goes on.
+    """
     from meshagents.report.cards import write_run
     from meshagents.training.configurations import load_configuration
-    from meshagents.training.training import evaluate_agent, train_agent
+    from meshagents.training.train import train_agent
+    from meshagents.training.trained import evaluate_trained
 
-    configuration, services, hyperparameters = (
-        load_configuration(chosen.configuration),
-        _services(chosen),
-        _config(chosen),
-    )
-    make_folder(chosen.out.parent)
-    with progress_bar("train", "epochs") as progress:
-        agent, history = train_agent(
-            configuration,
-            services,
+    make_folder(out.parent)
+    with console.bar("train", "epochs") as progress:
+        trained = train_agent(
+            load_configuration(configuration),
+            _tasks(tasks),
             hyperparameters,
-            chosen.seed,
-            path=chosen.out,
+            seed,
+            path=out,
             progress=lambda history: progress(len(history), hyperparameters.epochs),
         )
-    evaluations = evaluate_agent(agent, configuration, services)
-    write_run(chosen.out, configuration, services, agent, history, evaluations)
-    _show(services, evaluations)
-    print(chosen.out)
+    evaluations = evaluate_trained(trained)
+    write_run(out, trained, evaluations)
+    console.record(out)
+    print(_table(trained.tasks, evaluations))
+    print(out)
 
 
-def evaluate(chosen: argparse.Namespace) -> None:
-    from meshagents.learners.storage import load_agent
-    from meshagents.training.configurations import load_configuration
-    from meshagents.training.training import evaluate_agent
+def evaluate(agent: Path) -> None:
+    """Evaluate an agent on all rules, beside random, fixed and best actions.
 
-    services = _services(chosen)
-    agent, _ = load_agent(chosen.agent)
-    _show(services, evaluate_agent(agent, load_configuration(chosen.configuration), services))
+    Args:
+        agent: file that meshagents train wrote.
+    """
+    from meshagents.training.trained import evaluate_trained, load_trained
 
-
-def _show(services: Sequence[Task], evaluations: Sequence[Evaluation]) -> None:
-    print(f"{'service':<10}{'random':>10}{'fixed':>10}{'agent':>10}{'oracle':>10}{'share of the oracle':>22}")
-    for service, found in zip(services, evaluations, strict=True):
-        rewards = "".join(f"{value:>10.4g}" for value in (found.random, found.fixed, found.agent, found.oracle))
-        print(f"{service.name:<10}{rewards}{found.share:>22.2%}")
+    trained = load_trained(agent)
+    print(_table(trained.tasks, evaluate_trained(trained)))
 
 
-def validate(chosen: argparse.Namespace) -> None:
-    from meshagents.learners.storage import load_agent
+def validate(
+    agent: Path,
+    *,
+    contexts: Contexts = 25,
+    repeats: Count = 2,
+    lanes: Lanes = 1,
+    seed: Seed = 0,
+    out: Path = Path("validation"),
+    cluster: ClusterOptions | None = None,
+    console: Console,
+) -> None:
+    """Measure an agent's decisions on a live mesh, beside random ones.
+
+    Args:
+        agent: file that meshagents train wrote.
+        contexts: settings drawn from each scenario, at least 2.
+        repeats: runs of each setting, at least 1; the noise is known from 2 on.
+        lanes: settings that the embedded mesh measures at once, 1..64.
+        seed: seed of contexts and order.
+        out: folder. Runs that it already holds aren't measured again.
+    """
     from meshagents.report.cards import MEASURED, write_validation
-    from meshagents.training.configurations import load_configuration
-    from meshagents.training.training import evaluate_agent
-    from meshagents.validation.validate import summary, validate_agent
+    from meshagents.training.trained import evaluate_trained, load_trained
+    from meshagents.validation.validate import Validation, summary, validate_agent
 
-    configuration, services, settings = load_configuration(chosen.configuration), _services(chosen), _validation(chosen)
-    agent, _ = load_agent(chosen.agent)
-    evaluations = evaluate_agent(agent, configuration, services)
-    folder = make_folder(chosen.out)
+    trained, measuring = load_trained(agent), Validation(contexts, repeats, seed, lanes)
+    folder = make_folder(out)
     found = validate_agent(
-        agent, configuration, services, evaluations, folder / MEASURED, settings, _live_mesh(chosen), progress_bar
+        trained, evaluate_trained(trained), folder / MEASURED, measuring, _live_mesh(cluster), console.bar
     )
-    gaps = write_validation(folder, configuration.name, settings, services, found)
+    gaps = write_validation(folder, trained.configuration.name, measuring, trained.tasks, found)
+    console.record(folder)
     for one in found:
-        print(f"{one.scenario}: mean reward (503s a second) and ratio over random, with 95 % intervals")
+        print(f"{one.scenario}: mean reward (503s per second) and ratio over random, with 95 % intervals")
         print(f"{summary(one.replayed).map(str).to_string()}\n")
     print("\n".join([*gaps, f"\n{folder}"]))
 
 
-def _validation(chosen: argparse.Namespace, seed: int | None = None) -> Validation:
-    from meshagents.validation.validate import Validation
+def table5(
+    tasks: Tasks = SCENARIO_NAMES,
+    *,
+    seeds: Count = 3,
+    preset: str = "default",
+    configurations: Annotated[tuple[str, ...], Several] = (),
+    scenarios: Annotated[tuple[str, ...], Several] = (),
+    jobs: int = -1,
+    backend: str = "loky",
+    validate: bool = False,
+    contexts: Contexts = 50,
+    repeats: Count = 2,
+    lanes: Lanes = 1,
+    out: Path = Path("table5"),
+    hyperparameters: Learner = HYPERPARAMETERS,
+    cluster: ClusterOptions | None = None,
+    console: Console,
+) -> None:
+    """Train every configuration on every task, with seeds: the paper's Table 5.
 
-    return Validation(chosen.contexts, chosen.repeats, chosen.seed if seed is None else seed, chosen.lanes)
-
-
-def _live_mesh(chosen: argparse.Namespace) -> OpenMesh:
-    """Opens the cluster that was chosen; leaves embedded meshes to those who measure, each lane one of its own."""
-    from meshagents.validation.measure import embedded
-
-    return partial(open_mesh, chosen) if cluster_arguments(chosen) else embedded
-
-
-def table5(chosen: argparse.Namespace) -> None:
+    Args:
+        tasks: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
+        seeds: repeats of each cell, at least 1.
+        preset: values of the hyperparameters that aren't given: default, paper or paper*5.
+        configurations: rows wanted, such as Call or Call*5 (default: all).
+        scenarios: columns wanted, such as S1 (default: all).
+        jobs: processes; -1 for one per core.
+        backend: loky, ray or dask.
+        validate: also measure the best epochs' decisions on a live mesh.
+        contexts: settings drawn from each scenario to validate, at least 2.
+        repeats: runs of each setting, at least 1; the noise is known from 2 on.
+        lanes: settings that the embedded mesh measures at once, 1..64.
+        out: folder. Trainings and runs that it already holds aren't done again.
+    """
     from meshagents.experiments import table5, table5_live
     from meshagents.experiments.output import write_table5
     from meshagents.report.cards import MEASURED, write_card, write_validation
+    from meshagents.validation.validate import Validation
 
-    settings = table5.Table5(
-        _services(chosen), chosen.seeds, _config(chosen), tuple(chosen.configurations), tuple(chosen.scenarios)
-    )
-    measuring = _validation(chosen, seed=0)
-    folder = make_folder(chosen.out)
-    with progress_bar("table 5", "runs") as progress:
-        frame = table5.run(settings, folder / "runs", chosen.jobs, chosen.backend, progress)
+    settings = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios)
+    measuring = Validation(contexts, repeats, seed=0, lanes=lanes)
+    folder = make_folder(out)
+    with console.bar("table 5", "trainings") as progress:
+        frame = table5.run(settings, folder / "runs", jobs, backend, progress)
     found = []
-    if chosen.validate:
-        found = table5_live.run(settings, frame, folder / MEASURED, measuring, _live_mesh(chosen), progress_bar)
+    if validate:
+        found = table5_live.run(settings, frame, folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
         services = {service.name: service for service in settings.services}
-        measured = [services[one.scenario] for one in found]
-        write_validation(folder, "Table 5", measuring, measured, found)
+        write_validation(folder, "Table 5", measuring, [services[one.scenario] for one in found], found)
     about = {"seeds": settings.seeds, "hyperparameters": settings.hyperparameters.to_dict()}
     write_card(folder / "table5.json", "table5", settings.services, about)
+    console.record(folder)
     print(write_table5(frame, folder, found))
 
 
-def report(chosen: argparse.Namespace) -> None:
-    from meshagents.report.page import write_report
+def recommend(
+    task: str,
+    *,
+    rules: str | None = None,
+    load: tuple[str, ...] = (),
+    criterion: str = "worst",
+    name: str | None = None,
+    namespace: str | None = None,
+    host: str | None = None,
+    url: str | None = None,
+    measure: bool = False,
+    repeats: Count = 5,
+    seed: Seed = 0,
+    out: Path | None = None,
+    cluster: ClusterOptions | None = None,
+    console: Console,
+) -> None:
+    """Find the worst load under given rules, or the best rules under given loads.
 
-    print(write_report(chosen.path))
-
-
-def recommend(chosen: argparse.Namespace) -> None:
+    Args:
+        task: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
+        rules: a DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
+        load: threads=N,calls=N; give it once per load (default: all loads).
+        criterion: how to compare rules: under their worst load (worst) or on average (mean).
+        name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
+        namespace: namespace of the DestinationRule (default: that of --rules, or default).
+        host: service that the DestinationRule is for (default: that of --rules, or NAME.NAMESPACE.svc.cluster.local).
+        url: URL that Fortio calls (default: http://HOST:8000/get).
+        measure: also measure on a live mesh what is expected.
+        repeats: measured runs of each load, at least 1.
+        seed: seed of the rules drawn where there are too many to try all.
+        out: folder (default: recommendations/SCENARIO).
+    """
     from meshagents.recommend.inputs import read_load, read_names, read_rules
-    from meshagents.recommend.measure import measure
+    from meshagents.recommend.measure import measure as measured
     from meshagents.recommend.output import Report, markdown
     from meshagents.recommend.search import recommend
     from meshgym.mesh.manifest import DestinationRule
 
-    service = _service(chosen.service)
+    (service,) = _tasks([task])
     scenario, simulator = load_scenario(service.scenario), service.load_simulator()
-    given = read_rules(chosen.rules, scenario) if chosen.rules else None
-    names = read_names(chosen.name, chosen.namespace, chosen.host, given)
-    loads = [read_load(text) for text in chosen.load]
-    folder = make_folder(chosen.out or Path("recommendations") / scenario.name)
-    rules = given.rules if isinstance(given, DestinationRule) else given
-    with progress_bar("search", "loads") as progress:
-        advice = recommend(
-            simulator, scenario, rules, loads, criterion=chosen.criterion, seed=chosen.seed, progress=progress
-        )
-    url = chosen.url or f"http://{names['host']}:8000/get"
+    given = read_rules(rules, scenario) if rules else None
+    names = read_names(name, namespace, host, given)
+    loads = [read_load(text) for text in load]
+    folder = make_folder(out or Path("recommendations") / scenario.name)
+    fixed = given.rules if isinstance(given, DestinationRule) else given
+    with console.bar("search", "loads") as progress:
+        advice = recommend(simulator, scenario, fixed, loads, criterion=criterion, seed=seed, progress=progress)
+    url = url or f"http://{names['host']}:8000/get"
     report = Report(advice, DestinationRule(**names, rules=advice.rules), url, simulator.identity)
     try:
-        if chosen.measure:
-            total = chosen.repeats * len(advice.expected)
-            with open_mesh(chosen, scenario) as mesh, progress_bar("measure", "runs") as progress:
-                for run in measure(mesh, advice, chosen.repeats):
+        if measure:
+            total = repeats * len(advice.expected)
+            with open_mesh(cluster, scenario) as mesh, console.bar("measure", "runs") as progress:
+                for run in measured(mesh, advice, repeats):
                     report.runs.append(run)
                     progress(len(report.runs), total)
     finally:
         paths = report.write(folder)  # what was measured before something went wrong, too
+    console.record(folder)
     print(markdown(report))
     for path in paths:
         print(path)
+
+
+def report(path: Path) -> None:
+    """Write one HTML page about an agent, a validation or a table.
+
+    Args:
+        path: a folder, or an agent's file.
+    """
+    from meshagents.report.page import write_report
+
+    print(write_report(path))
+
+
+def _tasks(texts: Sequence[str]) -> tuple[Task, ...]:
+    """Read ``SCENARIO`` or ``SCENARIO=SIMULATOR``."""
+    from meshagents.training.tasks import Task
+
+    pairs = (text.partition("=") for text in texts)
+    return tuple(Task(scenario, simulator or None) for scenario, _, simulator in pairs)
+
+
+def _table(tasks: Sequence[Task], evaluations: Sequence[Evaluation]) -> str:
+    import pandas as pd
+
+    rows = [
+        {name: f"{getattr(found, name):.4g}" for name in ("random", "fixed", "agent", "oracle")}
+        | {"share of the oracle": f"{found.share:.2%}"}
+        for found in evaluations
+    ]
+    return pd.DataFrame(rows, index=[task.name for task in tasks]).to_string()
+
+
+def _live_mesh(cluster: ClusterOptions | None) -> OpenMesh:
+    """Open the cluster's mesh; leave embedded meshes to those who measure, one per lane."""
+    from meshagents.validation.measure import embedded
+
+    return partial(open_mesh, cluster) if cluster else embedded

@@ -1,4 +1,4 @@
-"""The whole way for one scenario: collect on a real Envoy, fit, train, validate on the Envoy, report."""
+"""The whole way for one scenario: collect on a real Envoy, fit, train, validate on that Envoy, report."""
 
 from __future__ import annotations
 
@@ -11,67 +11,37 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from meshagents.cli.options import Quickstart
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.learners.storage import save_agent
 from meshagents.report import plots
 from meshagents.report.cards import MEASURED, write_run, write_validation
 from meshagents.report.page import write_report
 from meshagents.training.configurations import load_configuration
 from meshagents.training.evaluation import Evaluation
 from meshagents.training.loop import History
-from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.training.tasks import Task
+from meshagents.training.train import train_agent
+from meshagents.training.trained import evaluate_trained, save_trained
 from meshagents.validation.decisions import AGENT
 from meshagents.validation.measure import Bar
 from meshagents.validation.validate import Validation, summary, validate_agent
-from meshgym.errors import InvalidValueError
 from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
-from meshgym.simulator.training import LEAST_ROWS, fit_simulator
+from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
 from meshgym.types import LOAD_NAMES, RULE_NAMES
 
 
 @dataclass(frozen=True)
-class Quickstart:
-    """What to do.
-
-    Attributes:
-        scenario: name or TOML file with a service profile.
-        configuration: who decides what, a row of Table 5 (see ``meshagents.training.configurations``).
-        rows: runs to collect.
-        contexts: sets of rules to validate under; each policy makes one run under each.
-        lanes: settings that the mesh measures side by side, in the collection and in the validation: it shifts rates.
-        epochs: of training.
-        seed: of the plan, the training and the validation.
-
-    Raises:
-        InvalidValueError: too few rows for a simulator, or too few contexts for an interval.
-    """
-
-    scenario: str = "S1"
-    configuration: str = "Thread-Call"
-    rows: int = 240
-    contexts: int = 25
-    lanes: int = 8
-    epochs: int = Hyperparameters.epochs
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in {"rows": LEAST_ROWS, "contexts": 2}.items():
-            if getattr(self, name) < least:
-                raise InvalidValueError(name, getattr(self, name), f"at least {least}")
-
-
-@dataclass(frozen=True)
 class Findings:
-    """What came of it.
+    """What the quickstart found.
 
     Attributes:
-        table: a row a policy: mean rewards and ratios over random, simulated and live (``validation.summary``).
+        table: one row per policy: mean rewards and ratios over random, simulated and live (``validation.summary``).
         evaluation: the agent on every rule of the scenario, simulated.
-        decision: the strongest measured decision of the agent, in plain words.
+        decision: the agent's strongest measured decision, in plain words.
         replayed: every decision of the validation.
     """
 
@@ -81,63 +51,62 @@ class Findings:
     replayed: pd.DataFrame
 
 
-def quickstart(settings: Quickstart, folder: Path, bar: Bar) -> Findings:
-    """Do the whole way; what was collected and measured in ``folder`` is used, the rest is done again.
+def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
+    """Go the whole way. Use what was collected and measured in ``folder``; do the rest again.
 
     Args:
-        settings: what to do.
-        folder: where traces, simulator, agent, tables, figures and configuration are put.
+        options: what to do.
+        folder: where to write traces, simulator, agent, tables, figures and report.
         bar: shows progress.
 
     Raises:
-        MeshGymError: a stage could not be done; what was collected stays in ``folder``.
+        MeshGymError: a stage failed; what was collected stays in ``folder``.
     """
-    scenario, configuration = load_scenario(settings.scenario), load_configuration(settings.configuration)
+    scenario, configuration = load_scenario(options.scenario), load_configuration(options.configuration)
     with bar(f"collect {scenario.name}, real Envoy", "runs") as progress:
         traces = load_traces(
             collect(
                 scenario,
                 folder / "traces",
-                rows=settings.rows,
-                seed=settings.seed,
-                lanes=settings.lanes,
+                rows=options.rows,
+                seed=options.seed,
+                lanes=options.lanes,
                 progress=progress,
             )
         )
     with bar("fit simulator", "") as progress:
-        simulator = fit_simulator(traces, scenario, seed=settings.seed, progress=progress)
+        simulator = fit_simulator(traces, scenario, seed=options.seed, progress=progress)
     simulator.save(folder / "simulator.npz")
-    service = Task(scenario, simulator)
     with bar("train agent", "epochs") as progress:
-        hyperparameters = Hyperparameters(epochs=settings.epochs)
-        agent, history = train_agent(
+        hyperparameters = Hyperparameters(epochs=options.epochs)
+        trained = train_agent(
             configuration,
-            [service],
+            [Task(scenario, simulator)],
             hyperparameters,
-            settings.seed,
+            options.seed,
             progress=lambda history: progress(len(history), hyperparameters.epochs),
         )
-    save_agent(folder / "agent.npz", agent, history)
-    (evaluation,) = evaluate_agent(agent, configuration, [service])
-    write_run(folder / "agent.npz", configuration, [service], agent, history, [evaluation])
-    measuring = Validation(settings.contexts, repeats=1, seed=settings.seed, lanes=settings.lanes)
-    (validated,) = validate_agent(agent, configuration, [service], [evaluation], folder / MEASURED, measuring, bar=bar)
-    write_validation(folder, configuration.name, measuring, [service], [validated])
+    save_trained(folder / "agent.npz", trained)
+    evaluations = evaluate_trained(trained)
+    write_run(folder / "agent.npz", trained, evaluations)
+    measuring = Validation(options.contexts, repeats=1, seed=options.seed, lanes=options.lanes)
+    (validated,) = validate_agent(trained, evaluations, folder / MEASURED, measuring, bar=bar)
+    write_validation(folder, configuration.name, measuring, trained.tasks, [validated])
     replayed = validated.replayed
     chosen = replayed[replayed["policy"] == AGENT]
     strongest = chosen.iloc[int(chosen["reward_live"].argmax())]
-    _draw(folder, replayed, history)
+    _draw(folder, replayed, trained.history)
     plots.save(_surface(simulator, scenario, strongest), folder / "reward_surface.png")
     write_report(folder)
-    return Findings(summary(replayed), evaluation, in_words(strongest), replayed)
+    return Findings(summary(replayed), evaluations[0], in_words(strongest), replayed)
 
 
 def in_words(run: pd.Series[Any]) -> str:
-    """A validated decision as a sentence."""
+    """Return a validated decision as a sentence."""
     rules = ", ".join(f"{name} {run[name]:g}" for name in RULE_NAMES)
     return (
         f"Under the rules {rules}: {run['threads']:.0f} threads sending {run['calls']:.0f} calls "
-        f"were answered {run['qps_live']:.0f} times a second, {run['p503_live']:.0%} of them with a 503 "
+        f"got {run['qps_live']:.0f} responses per second, {run['p503_live']:.0%} of them a 503 "
         f"(the simulator expected {run['qps_sim']:.0f} and {run['p503_sim']:.0%})."
     )
 
@@ -148,10 +117,10 @@ def _draw(folder: Path, replayed: pd.DataFrame, history: History) -> None:
 
 
 def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> Figure:
-    """The reward of every load under the rules of a decision."""
+    """Draw the reward of every load under the rules of a decision."""
     loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
     said = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
     rewards = load_reward("worst_case")(said.qps, said.p200, said.p503).astype(np.float64)
     rewards = rewards.reshape([len(values) for values in loads])
     chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
-    return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s a second; circle: the decision")
+    return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s per second; circle: the decision")

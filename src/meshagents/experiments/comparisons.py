@@ -15,7 +15,7 @@ from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.statistics import Effect, paired_effect
 from meshagents.training.configurations import CONFIGURATIONS
 from meshagents.training.loop import ROLLING_EPOCHS, rolling_mean
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
 from meshgym.types import Progress
 
 #: What is measured of a run, and whether more of it is better.

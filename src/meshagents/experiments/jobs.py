@@ -19,7 +19,9 @@ import torch
 from meshagents.agent import Agent
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.training.configurations import load_configuration
-from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.training.tasks import Task
+from meshagents.training.train import train_agent
+from meshagents.training.trained import evaluate_trained
 from meshagents.validation.decisions import decide, draw_contexts
 from meshgym.errors import FolderError, MissingDependencyError, UnknownNameError
 from meshgym.files import make_folder
@@ -104,9 +106,10 @@ def run_job(job: Job) -> list[dict[str, Any]]:
     grids = [service.grid() for service in job.services]
     with _one_thread():
         started = time.process_time()
-        agent, history = train_agent(configuration, job.services, job.hyperparameters, job.seed, contexts=job.contexts)
+        trained = train_agent(configuration, job.services, job.hyperparameters, job.seed, contexts=job.contexts)
         seconds = time.process_time() - started
-        evaluations = evaluate_agent(agent, configuration, job.services)
+        evaluations = evaluate_trained(trained)
+    agent, history = trained.agent, trained.history
     curves = history.ratio.reshape(len(history), -1)
     return [
         {

@@ -14,7 +14,7 @@ from meshagents.experiments.jobs import Job, run_jobs
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.statistics import NO_INTERVAL, Interval, mean_interval
 from meshagents.training.configurations import CONFIGURATIONS
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
 from meshagents.validation.validate import Validated, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.scenarios import SCENARIO_NAMES

@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meshagents.agent import LearningAgent
 from meshagents.statistics import Interval
-from meshagents.training.configurations import Configuration
 from meshagents.training.evaluation import Evaluation
-from meshagents.training.loop import History
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
+from meshagents.training.trained import Trained
 from meshagents.validation.gap import blame, gaps, in_words
 from meshagents.validation.validate import Validated, Validation, summary
 from meshgym.errors import FolderError
@@ -70,31 +68,25 @@ def _parent(service: Task) -> dict[str, Any]:
     return {"sha256": simulator.sha256, "traces_sha256": identity.pop("traces"), **identity}
 
 
-def write_run(
-    path: Path,
-    configuration: Configuration,
-    services: Sequence[Task],
-    agent: LearningAgent,
-    history: History,
-    evaluations: Sequence[Evaluation],
-) -> None:
+def write_run(path: Path, trained: Trained, evaluations: Sequence[Evaluation]) -> None:
     """Write the card of a trained agent, beside its file ``path``.
 
     Raises:
         FolderError: it cannot be written.
     """
+    history = trained.history
     curves = {name: np.array(getattr(history, name)).reshape(len(history), -1).T for name in ("reward", "random")}
     rows = [
-        {"scenario": service.name, **asdict(found), "reward": reward.tolist(), "random_by_epoch": random.tolist()}
-        for service, found, reward, random in zip(services, evaluations, *curves.values(), strict=True)
+        {"scenario": task.name, **asdict(found), "reward": reward.tolist(), "random_by_epoch": random.tolist()}
+        for task, found, reward, random in zip(trained.tasks, evaluations, *curves.values(), strict=True)
     ]
     about = {
-        "configuration": configuration.name,
-        "seed": agent.seed,
-        "hyperparameters": agent.hyperparameters.to_dict(),
+        "configuration": trained.configuration.name,
+        "seed": trained.seed,
+        "hyperparameters": trained.hyperparameters.to_dict(),
         "services": rows,
     }
-    write_card(path.with_suffix(".json"), "run", services, about)
+    write_card(path.with_suffix(".json"), "run", trained.tasks, about)
 
 
 def write_validation(

@@ -1,7 +1,7 @@
-"""Several services as one environment, and PettingZoo's environments seen that way.
+"""Several services as one environment, and PettingZoo's environments in the same form.
 
-All have one more axis than an environment of one service: observations (N, n, inputs), actions (N, n), or
-(N, n, 2) for threads and calls, rewards (N, n). The rewards are each service's own; Eq. 8 is the learners'.
+Arrays have one axis more than those of one service: observations (N, n, inputs), actions (N, n), or (N, n, 2) for
+threads and calls, rewards (N, n). Each reward is the service's own; learners apply Eq. 8.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ ByAgent = dict[str, Any]
 
 
 class _Several(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
-    """The spaces of n services, made of those of each."""
+    """Has the spaces of n services, made from those of each."""
 
-    def _set_spaces(self, tasks: Sequence[Spaces], num_envs: int) -> None:
-        if len({(task.low.shape, task.actions.shape) for task in tasks}) != 1 or tasks[0].services is not None:
+    def _set_spaces(self, parts: Sequence[Spaces], num_envs: int) -> None:
+        if len({(part.low.shape, part.actions.shape) for part in parts}) != 1 or parts[0].services is not None:
             raise AgentError("the services of an application must have one control and equally long observations")
-        low, high = (np.stack(bounds) for bounds in zip(*((task.low, task.high) for task in tasks), strict=True))
+        low, high = (np.stack(bounds) for bounds in zip(*((part.low, part.high) for part in parts), strict=True))
         self.num_envs = num_envs
         self.single_observation_space = Box(low, high, dtype=np.float32)
-        self.single_action_space = MultiDiscrete(np.stack([task.actions for task in tasks]))
+        self.single_action_space = MultiDiscrete(np.stack([part.actions for part in parts]))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -43,11 +43,11 @@ class Application(_Several):
     """Batched environments of n services that step together.
 
     Args:
-        services: batches of one size and one control each; their episodes must end together.
+        services: one batch per service, of the same size and control; their episodes must end together.
 
     Raises:
         InvalidValueError: no services, or batches of different sizes.
-        AgentError: spaces that differ in more than bounds and numbers of actions.
+        AgentError: spaces that don't only differ in bounds and numbers of actions.
     """
 
     def __init__(self, services: Sequence[VectorEnv[Any, Any, Any]]) -> None:
@@ -56,15 +56,12 @@ class Application(_Several):
             raise InvalidValueError("num_envs of the services", sorted(sizes), "at least one service, all of one size")
         self.services = tuple(services)
         self.metadata = {"autoreset_mode": AutoresetMode(services[0].metadata["autoreset_mode"])}
-        tasks = [
-            Spaces.of_spaces(service.single_observation_space, service.single_action_space) for service in services
-        ]
-        self._set_spaces(tasks, sizes.pop())
+        self._set_spaces([Spaces.of_envs(service) for service in services], sizes.pop())
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
-        """Reset all services, each with a seed of its own drawn from ``seed``."""
+        """Reset all services, each with its own seed, drawn from ``seed``."""
         count = len(self.services)
         seeds = [None] * count if seed is None else np.random.SeedSequence(seed).generate_state(count).tolist()
         starts = [service.reset(seed=one, options=options) for service, one in zip(self.services, seeds, strict=True)]
@@ -78,7 +75,7 @@ class Application(_Several):
 
         Returns:
             Observations, shape (N, n, inputs), each service's own reward, (N, n), terminations and truncations,
-            (N,), and an info whose ``"services"`` holds what each one said.
+            (N,), and an info whose ``"services"`` holds that of each service.
         """
         steps = [service.step(actions[:, i]) for i, service in enumerate(self.services)]
         observations, rewards, terminated, truncated, infos = zip(*steps, strict=True)
@@ -94,7 +91,7 @@ class Application(_Several):
 
 
 def _stack_final(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Last observations of n services, shape (N,) each, as one of shape (N,): None, or an array (n, inputs)."""
+    """Join the last observations of n services, each of shape (N,), to one of None or arrays of shape (n, inputs)."""
     final = np.empty(len(parts[0]), dtype=object)
     for i, rows in enumerate(zip(*parts, strict=True)):
         final[i] = None if rows[0] is None else np.stack(rows)
@@ -104,10 +101,10 @@ def _stack_final(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 class ParallelApplication(_Several):
     """A parallel PettingZoo environment of meshgym, as a batch of one.
 
-    Make it with ``beta=0``: Eq. 8 is the learners' part. (Or leave it there, and train with ``beta=0``.)
+    Make it with ``beta=0``, because learners apply Eq. 8; or train with ``beta=0``.
 
     Args:
-        env: agents ``threads_0``, ``calls_0``, ``threads_1``, ..., or of one kind.
+        env: its agents are ``threads_0``, ``calls_0``, ``threads_1``, ..., or only one of both kinds.
 
     Raises:
         AgentError: other agents.
@@ -122,12 +119,12 @@ class ParallelApplication(_Several):
         count = len(names) // len(kinds) if kinds else 0
         self.agents = [[f"{kind}_{i}" for kind in kinds] for i in range(count)]
         if names != {agent for agents in self.agents for agent in agents}:
-            raise AgentError(f"agents {sorted(names)} cannot be trained; needed: threads_0, calls_0, threads_1, ...")
-        self._set_spaces([self._task(agents) for agents in self.agents], num_envs=1)
+            raise AgentError(f"can't train agents {sorted(names)}; needed: threads_0, calls_0, threads_1, ...")
+        self._set_spaces([self._spaces(agents) for agents in self.agents], num_envs=1)
         self._ended = True
 
-    def _task(self, agents: Sequence[str]) -> Spaces:
-        """What one service's agents decide together."""
+    def _spaces(self, agents: Sequence[str]) -> Spaces:
+        """Return what one service's agents see and decide together."""
         spaces = [self.env.action_space(agent) for agent in agents]
         joint = spaces[0] if len(spaces) == 1 else MultiDiscrete([space.n for space in spaces])
         return Spaces.of_spaces(self.env.observation_space(agents[0]), joint)
@@ -135,12 +132,12 @@ class ParallelApplication(_Several):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
-        """Reset it."""
+        """Reset the environment."""
         self._ended = False
         return self._stack(self._start(seed, options)), {}
 
     def step(self, actions: NDArray[Any]) -> Step:
-        """Play one action of every agent; after the end of an episode, reset."""
+        """Play one action of every agent; after the end of an episode, only reset."""
         shape = (1, len(self.agents))
         if self._ended:
             return self.reset()[0], np.zeros(shape), np.zeros(1, bool), np.zeros(1, bool), {}
@@ -165,27 +162,27 @@ class ParallelApplication(_Several):
         return seen
 
     def _play(self, joint: dict[str, int]) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent]:
-        """Observations, rewards, terminations and truncations of one round."""
+        """Play one round; return observations, rewards, terminations and truncations."""
         seen, rewards, terminated, truncated, _ = self.env.step(joint)
         return seen, rewards, terminated, truncated
 
     def _stack(self, seen: ByAgent) -> Observations:
-        """What the agents of each service see, shape (1, n, inputs)."""
+        """Return what the agents of each service see, shape (1, n, inputs)."""
         return np.stack([seen[agents[0]] for agents in self.agents])[None]
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close it."""
+        """Close the environment."""
         self.env.close()
 
 
 class TurnsApplication(ParallelApplication):
-    """An AEC environment of meshgym, as a batch of one; ``beta`` and errors as :class:`ParallelApplication`.
+    """An AEC environment of meshgym, as a batch of one; see :class:`ParallelApplication` for ``beta`` and errors.
 
-    Its agents also see the first one's action. Here the dependent learner sees to that, so it is left out.
+    Its agents also see the first one's action. A dependent pair adds that by itself, so it is left out here.
     """
 
-    def _task(self, agents: Sequence[str]) -> Spaces:
-        whole = super()._task(agents)
+    def _spaces(self, agents: Sequence[str]) -> Spaces:
+        whole = super()._spaces(agents)
         return Spaces(whole.low[:-1], whole.high[:-1], whole.actions, whole.observed - 1)
 
     def _start(self, seed: int | None, options: dict[str, Any] | None) -> ByAgent:

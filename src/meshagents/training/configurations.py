@@ -1,14 +1,25 @@
-"""The rows of the paper's Table 5: who decides what, and which agent does."""
+"""Who decides what: the rows of the paper's Table 5, and the agents for them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from meshagents.agent import LearningAgent
-from meshagents.learners.dependent import Dependent
-from meshagents.learners.dqn import DQN
-from meshagents.learners.independent import Independent
-from meshgym.errors import UnknownNameError
+from meshagents.learners.hyperparameters import Hyperparameters
+from meshagents.spaces import Spaces
+from meshgym.errors import MissingDependencyError, UnknownNameError
+
+try:
+    from meshagents.learners.collaborative import (
+        CollaborativeDependentPair,
+        CollaborativeDQN,
+        CollaborativeIndependentPair,
+    )
+    from meshagents.learners.dqn import DQN
+    from meshagents.learners.pairs import DependentPair, IndependentPair
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("torch", "training an agent", "agents") from error
 
 
 @dataclass(frozen=True)
@@ -16,29 +27,43 @@ class Configuration:
     """Who decides what (paper, Table 3).
 
     Attributes:
-        name: the paper's.
+        name: the paper's name.
         control: what is decided: ``"threads"``, ``"calls"`` or ``"both"``.
-        learner: the kind of agent.
-        first: which of a dependent pair acts first, 0 (threads) or 1 (calls).
+        learner: the agent of one service.
+        collaborative: the agent of several services.
+        arguments: further arguments of both constructors.
     """
 
     name: str
     control: str
-    learner: type[LearningAgent]
-    first: int = 0
+    learner: type[DQN]
+    collaborative: type[DQN]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def kind(self, services: int) -> type[DQN]:
+        """Return the kind of agent for so many services."""
+        return self.learner if services == 1 else self.collaborative
+
+    def make_agent(self, spaces: Spaces, hyperparameters: Hyperparameters, seed: int) -> DQN:
+        """Return an untrained agent.
+
+        Raises:
+            AgentError: spaces of another control.
+        """
+        return self.kind(spaces.services or 1)(spaces, hyperparameters, seed, **self.arguments)
 
 
 CONFIGURATIONS: tuple[Configuration, ...] = (
-    Configuration("Call", "calls", DQN),
-    Configuration("Thread", "threads", DQN),
-    Configuration("Thread&Call", "both", Independent),
-    Configuration("Thread-Call", "both", Dependent, first=0),
-    Configuration("Call-Thread", "both", Dependent, first=1),
+    Configuration("Call", "calls", DQN, CollaborativeDQN),
+    Configuration("Thread", "threads", DQN, CollaborativeDQN),
+    Configuration("Thread&Call", "both", IndependentPair, CollaborativeIndependentPair),
+    Configuration("Thread-Call", "both", DependentPair, CollaborativeDependentPair, {"first": 0}),
+    Configuration("Call-Thread", "both", DependentPair, CollaborativeDependentPair, {"first": 1}),
 )
 
 
 def load_configuration(name: str) -> Configuration:
-    """A configuration by the paper's name, in any case.
+    """Return a configuration by the paper's name, in any case.
 
     Raises:
         UnknownNameError: no such name.

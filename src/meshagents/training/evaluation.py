@@ -1,4 +1,4 @@
-"""How good a policy is: its mean reward over the whole grid of rules, between random and the oracle."""
+"""How good a policy is: its mean reward over the whole grid of rules, beside those of random and oracle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshgym.simulator import ResponseTable
 
 FloatArray = NDArray[np.float64]
 CONTROLS = ("threads", "calls", "both")
-#: Rows of the rules grid up to which all are evaluated by default, and how many are drawn of more.
+#: Grids of up to ``ALL_RULES`` rules are evaluated whole by default; of larger ones ``DRAWN_RULES`` are drawn.
 ALL_RULES, DRAWN_RULES = 30_000, 10_000
 _BATCH = 8192
 
@@ -28,7 +28,7 @@ class RewardGrid:
         rules: shape (rows, 7).
         threads, calls: values of the actions, shape (n_threads,) and (n_calls,).
         rewards: shape (rows, n_threads, n_calls).
-        complete: whether the rows are all the scenario has.
+        complete: whether these are all rules of the scenario.
     """
 
     rules: FloatArray
@@ -41,14 +41,14 @@ class RewardGrid:
     def of_table(
         cls, table: ResponseTable, reward: str | Reward = "worst_case", rules: int | None = None, seed: int = 0
     ) -> Self:
-        """The grid of a simulator's table.
+        """Return the grid of a simulator's table.
 
         Args:
-            table: the answers.
+            table: the responses.
             reward: see :func:`meshgym.rewards.load_reward`.
-            rules: how many rows to draw, without replacement; None for all of them, where these are not more
-                than ``ALL_RULES``, else ``DRAWN_RULES``.
-            seed: of that draw.
+            rules: how many rows to draw, without replacement; None for all, or for ``DRAWN_RULES`` if there are more
+                than ``ALL_RULES``.
+            seed: seed of the draw.
         """
         rows = np.arange(len(table.rules))
         drawn = rules or (len(rows) if len(rows) <= ALL_RULES else DRAWN_RULES)
@@ -57,12 +57,12 @@ class RewardGrid:
             rows = np.sort(np.random.default_rng(seed).choice(rows, drawn, replace=False))
         shape = (len(rows), len(table.threads), len(table.calls))
         row, thread, call = (index.ravel() for index in np.indices(shape))
-        answer = table.lookup(rows[row], thread, call)
-        rewards = load_reward(reward)(answer.qps, answer.p200, answer.p503).reshape(shape)
+        found = table.lookup(rows[row], thread, call)
+        rewards = load_reward(reward)(found.qps, found.p200, found.p503).reshape(shape)
         return cls(table.rules[rows], table.threads, table.calls, rewards, complete)
 
     def view(self, control: str) -> tuple[FloatArray, NDArray[np.float32]]:
-        """The grid as an agent with this control meets it.
+        """Return the grid as an agent with this control sees it.
 
         Returns:
             The observations, shape (contexts, inputs), and the reward of each of its actions, shape
@@ -86,13 +86,13 @@ class Evaluation:
     """Mean rewards over the contexts of a grid.
 
     Attributes:
-        agent: of the greedy policy.
-        random: of actions all equally likely.
-        fixed: of the one action that is best if it may never change.
+        agent: of the agent, without exploration.
+        random: of all actions with the same probability.
+        fixed: of the best action that is the same for all contexts.
         oracle: of the best action for each context, found by trying all.
-        fixed_action: that one action: its index, or those of threads and calls.
-        contexts: how many there were.
-        complete: whether the scenario has no more.
+        fixed_action: index of the best fixed action, or of its threads and calls.
+        contexts: how many contexts there are.
+        complete: whether these are all contexts of the scenario.
     """
 
     agent: float
@@ -105,23 +105,23 @@ class Evaluation:
 
     @property
     def share(self) -> float:
-        """Share of the oracle's reward, up to 1."""
+        """The agent's share of the oracle's reward, up to 1."""
         return self.agent / self.oracle
 
     @property
     def ratio(self) -> float:
-        """Reward over random's: the paper's ratio, without exploration and over all contexts."""
+        """The agent's reward over random's: the paper's ratio, without exploration and over all contexts."""
         return self.agent / self.random
 
 
 def evaluate(agent: Agent, grid: RewardGrid, control: str, service: int | None = None) -> Evaluation:
-    """The greedy policy on every context of a grid, beside the yardsticks.
+    """Evaluate an agent on every context of a grid, beside random, best fixed action and oracle.
 
     Args:
-        agent: who acts, without exploring.
+        agent: acts without exploration.
         grid: rules and rewards.
         control: what the agent chooses: ``"threads"``, ``"calls"`` or ``"both"``.
-        service: which of an agent's n services the grid is of.
+        service: which of the agent's n services the grid belongs to.
 
     Raises:
         UnknownNameError: no such control.

@@ -1,28 +1,29 @@
-"""The one training loop, for simulated and live environments, one service and several."""
+"""The training loop, the same for simulated and live environments, one service and several."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from meshagents.agent import Agent, LearningAgent
+from meshagents.agent import Agent, Transition
 from meshagents.errors import AgentError
-from meshagents.learners.replay import Transition
+from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.policies import RandomAgent
+from meshagents.spaces import Spaces
 from meshgym.errors import InvalidValueError
 
 FloatArray = NDArray[np.float64]
-#: Epochs the paper's ratio is averaged over, and from how many last ones its maximum is taken (Sec. 6.2).
+#: The paper's ratio is averaged over so many epochs; its maximum is taken over so many last ones (Sec. 6.2).
 ROLLING_EPOCHS = 25
 
 
 def rolling_mean(values: FloatArray, window: int = ROLLING_EPOCHS) -> FloatArray:
-    """Mean of each value and the up to ``window - 1`` before it, along the first axis."""
+    """Return the mean of each value and up to ``window - 1`` values before it, along the first axis."""
     total = np.cumsum(values, axis=0)
     total[window:] -= total[:-window].copy()
     counts = np.minimum(np.arange(1, len(values) + 1), window)
@@ -31,11 +32,11 @@ def rolling_mean(values: FloatArray, window: int = ROLLING_EPOCHS) -> FloatArray
 
 @dataclass
 class History:
-    """What a run earned, epoch by epoch; with n services each entry has shape (n,).
+    """The rewards of a training by epoch; with n services each entry has shape (n,).
 
     Attributes:
-        reward: mean reward of an interaction of the agent, exploration included.
-        random: that of the random baseline in the same epoch, on the same contexts.
+        reward: mean reward of the agent's interactions, including exploration.
+        random: mean reward of the random baseline in the same epoch, under the same contexts.
         loss: mean loss of the epoch's gradient steps.
     """
 
@@ -48,12 +49,12 @@ class History:
 
     @property
     def ratio(self) -> FloatArray:
-        """Reward over the random baseline's, shape (epochs, [n])."""
+        """The agent's reward over the random baseline's, shape (epochs, [n])."""
         return np.array(self.reward) / np.array(self.random)
 
     @property
     def paper_ratio(self) -> FloatArray:
-        """The paper's metric: the rolling mean ratio's maximum over the last 25 epochs, shape ([n])."""
+        """The paper's metric: maximum of the ratio's rolling mean over the last 25 epochs, shape ([n])."""
         best: FloatArray = rolling_mean(self.ratio)[-ROLLING_EPOCHS:].max(axis=0)
         return best
 
@@ -62,17 +63,34 @@ class History:
 Progress = Callable[[History], None]
 
 
-def play(agent: Agent, envs: VectorEnv[Any, Any, Any], steps: int, seed: int) -> tuple[FloatArray, float]:
-    """Let an agent act, explore and learn for ``steps`` steps after a reset.
+class Learner(Protocol):
+    """An agent that :func:`train` can train: an :class:`Agent` with two attributes more.
+
+    Attributes:
+        hyperparameters: how many epochs, interactions and environments; the rest is up to the agent.
+        seed: fixes the contexts of each epoch.
+    """
+
+    hyperparameters: Hyperparameters
+    seed: int
+
+    def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[Any]: ...
+    def update(self, transition: Transition) -> float | None: ...
+    def remember(self) -> None: ...
+
+
+def play(agent: Agent | Learner, envs: VectorEnv[Any, Any, Any], steps: int, seed: int) -> tuple[FloatArray, float]:
+    """Reset the environments, then let an agent act, explore and learn.
 
     Args:
         agent: who plays.
-        envs: where; n services have an axis n, see :mod:`meshagents.training.application`.
-        steps: of the batch.
-        seed: of the reset. It fixes the contexts where these do not depend on the actions.
+        envs: batched environments; several services have an axis of their own, see
+            :mod:`meshagents.training.application`.
+        steps: how many steps of the whole batch.
+        seed: seed of the reset. It fixes the contexts, unless these depend on the actions.
 
     Returns:
-        The mean reward of an interaction, shape ([n]), and the mean loss (NaN where nothing was learned).
+        The mean reward of an interaction, shape ([n]), and the mean loss (NaN if the agent doesn't learn).
     """
     rewards, losses = [], []
     for transition in _transitions(agent, envs, steps, seed):
@@ -82,11 +100,11 @@ def play(agent: Agent, envs: VectorEnv[Any, Any, Any], steps: int, seed: int) ->
     return np.concatenate(rewards).mean(axis=0), float(np.mean(losses))
 
 
-def _transitions(agent: Agent, envs: VectorEnv[Any, Any, Any], steps: int, seed: int) -> Iterator[Transition]:
-    """Steps of the batch, each with the observation that truly followed, whatever the autoreset mode."""
+def _transitions(agent: Agent | Learner, envs: VectorEnv[Any, Any, Any], steps: int, seed: int) -> Iterator[Transition]:
+    """Yield the steps of the batch, with the observations that truly followed, in every autoreset mode."""
     mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
     if mode is AutoresetMode.DISABLED:
-        raise AgentError("these environments do not reset by themselves; make them with another autoreset_mode")
+        raise AgentError("these environments don't reset themselves; make them with another autoreset_mode")
     observation, _ = envs.reset(seed=seed)
     running = np.ones(envs.num_envs, dtype=bool)
     for _ in range(steps):
@@ -100,44 +118,44 @@ def _transitions(agent: Agent, envs: VectorEnv[Any, Any, Any], steps: int, seed:
         if running.any():
             yield Transition(*(column[running] for column in (observation, action, reward, last, terminated)))
         if mode is AutoresetMode.NEXT_STEP:
-            running = ~ended  # the next step only resets an environment that has ended
+            running = ~ended  # the next step only resets environments that have ended
         observation = following
 
 
 def train(
-    agent: LearningAgent,
+    agent: Learner,
     envs: VectorEnv[Any, Any, Any],
     history: History | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Train for the epochs that are left, beside a random baseline on the same contexts.
+    """Train for the epochs that are left, beside a random baseline under the same contexts.
 
-    The agent remembers itself (see :meth:`LearningAgent.best`) as it was after the epoch with the highest ratio,
-    services averaged, of the run's last 25: the one the paper validates (Sec. 6.2).
+    Among the last 25 epochs, the agent remembers itself after the one with the highest ratio, averaged over services:
+    that is the agent the paper validates (Sec. 6.2), see :meth:`Agent.best`.
 
-    Each epoch begins with a reset seeded by the agent's seed and the epoch's number. So a run that goes on
-    from a saved agent and history is, to the last bit, the run that was never cut; and an epoch should be
-    longer than an episode where that matters (``interactions / num_envs`` steps).
+    Each epoch begins with a reset, seeded by the agent's seed and the epoch's number. So training that goes on from a
+    saved agent and history gives the same numbers, to the last bit, as training that was never stopped. If episodes
+    matter, an epoch (``interactions / num_envs`` steps) should be longer than one.
 
     Args:
-        agent: made for these environments; its ``hyperparameters`` says how long and how.
+        agent: made for these environments; its ``hyperparameters`` say how long to train.
         envs: a batch of ``hyperparameters.num_envs`` environments.
-        history: of the epochs already done; goes on from there.
+        history: of the epochs that are done; new epochs are added to it.
         progress: called after each epoch.
 
     Raises:
-        InvalidValueError: another number of environments than the hyperparameters's.
+        InvalidValueError: another number of environments than the hyperparameters have.
     """
     hyperparameters = agent.hyperparameters
     if envs.num_envs != hyperparameters.num_envs:
         raise InvalidValueError(
-            "number of environments", envs.num_envs, f"the hyperparameters's num_envs, {hyperparameters.num_envs}"
+            "number of environments", envs.num_envs, f"the hyperparameters' num_envs, {hyperparameters.num_envs}"
         )
-    history = history or History()
-    steps = hyperparameters.interactions // hyperparameters.num_envs
+    history = History() if history is None else history
+    spaces, steps = Spaces.of_envs(envs), hyperparameters.interactions // hyperparameters.num_envs
     for epoch in range(len(history), hyperparameters.epochs):
         contexts, draws = (int(seed) for seed in np.random.SeedSequence((agent.seed, epoch)).generate_state(2))
-        random, _ = play(RandomAgent(agent.task, draws), envs, steps, contexts)
+        random, _ = play(RandomAgent(spaces, draws), envs, steps, contexts)
         reward, loss = play(agent, envs, steps, contexts)
         history.reward.append(reward)
         history.random.append(random)
@@ -150,6 +168,6 @@ def train(
 
 
 def _is_best(history: History, epochs: int) -> bool:
-    """Whether the newest epoch has the highest ratio so far among the last 25 of a run of ``epochs``."""
+    """Return whether the newest epoch has the highest ratio of the last 25 epochs so far."""
     last = history.ratio[max(epochs - ROLLING_EPOCHS, 0) :].reshape(-1, history.ratio[0].size).mean(axis=1)
     return len(last) > 0 and bool(last[-1] >= last.max())

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from meshagents.agent import Agent, LearningAgent
+from meshagents.agent import Agent
 from meshagents.policies import FixedAgent, OracleAgent
 from meshgym.envs.spaces import Actions
 from meshgym.scenarios import Scenario
@@ -73,7 +73,7 @@ def decide(
 
 
 def with_yardsticks(
-    agent: LearningAgent,
+    agent: Agent,
     fixed_action: Any,
     contexts: FloatArray,
     simulator: Simulator,

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meshagents.agent import LearningAgent
 from meshagents.statistics import mean_interval, ratio_interval
-from meshagents.training.configurations import Configuration
 from meshagents.training.evaluation import Evaluation
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
+from meshagents.training.trained import Trained
 from meshagents.validation.decisions import BASELINE, Decisions, draw_contexts, with_yardsticks
 from meshagents.validation.measure import Bar, OpenMesh, embedded, measure, no_bar
 from meshgym.errors import InvalidValueError, MeshError
@@ -72,9 +71,7 @@ class Validated:
 
 
 def validate_agent(
-    agent: LearningAgent,
-    configuration: Configuration,
-    services: Sequence[Task],
+    trained: Trained,
     evaluations: Sequence[Evaluation],
     folder: Path,
     settings: Validation,
@@ -84,35 +81,34 @@ def validate_agent(
     """Measure the decisions of an agent's best epoch beside random ones, the best fixed action and the oracle.
 
     Args:
-        agent: who decides.
-        configuration, services: what it was trained for.
-        evaluations: what :func:`meshagents.training.training.evaluate_agent` said of it.
+        trained: who decides, and what it was trained on.
+        evaluations: what :func:`meshagents.training.trained.evaluate_trained` said of it.
         folder: of the measurements, a folder a scenario.
         settings: how much to measure.
         open_mesh: gives a scenario's live mesh.
         bar: shows the progress of a scenario.
 
     Returns:
-        One for each service.
+        One for each task.
 
     Raises:
         MeshGymError: as :func:`validate`.
     """
     found = []
-    for i, (service, evaluation) in enumerate(zip(services, evaluations, strict=True)):
-        scenario = load_scenario(service.scenario)
+    for i, (task, evaluation) in enumerate(zip(trained.tasks, evaluations, strict=True)):
+        scenario = task.load_scenario()
         decisions = with_yardsticks(
-            agent,
+            trained.agent,
             evaluation.fixed_action,
             draw_contexts(scenario, settings.contexts, settings.seed),
-            service.load_simulator(),
+            task.load_simulator(),
             scenario,
-            configuration.control,
-            i if len(services) > 1 else None,
+            trained.configuration.control,
+            i if len(trained.tasks) > 1 else None,
         )
         with open_mesh(scenario) as mesh, bar(f"validate {scenario.name}", "runs") as progress:
             part = folder / scenario.name
-            found.append(validate(decisions, service, part, settings, mesh=mesh, progress=progress))
+            found.append(validate(decisions, task, part, settings, mesh=mesh, progress=progress))
     return found
 
 

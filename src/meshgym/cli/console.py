@@ -1,62 +1,199 @@
-"""What both command lines share: errors as one clear line, exit codes, and progress bars."""
+"""What both command lines share: options from typed functions and TOML files, errors, exit codes, progress bars.
+
+Cyclopts reads options and help from typed functions, dataclasses and their docstrings, takes a TOML file as a second
+source of the same options, and names the key or option that is wrong. Tyro reads no configuration files; jsonargparse
+leaves shell completion to other packages.
+"""
 
 from __future__ import annotations
 
-import argparse
+import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import tomllib
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
-from typing import Any
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import partial
+from inspect import BoundArguments
+from pathlib import Path
+from typing import Annotated, Any
 
-from meshgym.errors import DryRun, MeshGymError, MissingDependencyError
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts.argument import update_argument_collection
+from cyclopts.validators import Number
 
-#: Exit codes: what was asked cannot be done; stopped by Ctrl-C or SIGTERM (as shells report it).
-FAILED = 1
-INTERRUPTED = 130
+from meshgym.errors import DryRun, InvalidValueError, MeshGymError
+from meshgym.files import write_text
+from meshgym.types import Progress
+
+#: Exit codes: the command failed; the command line is wrong; Ctrl-C or SIGTERM stopped it (as shells report it).
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+#: Options with a range: how many, and a generator's seed.
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0))]
+#: An option that takes all values up to the next option.
+Several = Parameter(consume_multiple=True)
+#: A command: its parameters are its options, its docstring is its help.
+Command = Callable[..., None]
+#: Fills in options that neither the command line nor a file gives.
+Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
+
+_COMMON = Group("Options of every command", sort_key=100)
 
 
-def make_parser(program: str, description: str | None) -> tuple[argparse.ArgumentParser, Any]:
-    """A parser with ``--version``, and what its commands are added to."""
-    parser = argparse.ArgumentParser(prog=program, description=description)
-    parser.add_argument("--version", action="version", version=version("meshgym"))
-    return parser, parser.add_subparsers(required=True, metavar="COMMAND")
+@dataclass(frozen=True)
+class _Console:
+    """What a command gets besides its options.
+
+    Attributes:
+        command: program and command.
+        options: all options of the command, after file and defaults, by their name on the command line.
+        quiet: whether to show no progress.
+    """
+
+    command: str
+    options: Mapping[str, Any]
+    quiet: bool = False
+
+    def record(self, result: Path) -> None:
+        """Write the options beside a result: ``options.toml`` in a folder, ``NAME.options.toml`` beside a file.
+
+        ``--config`` reads the file back.
+
+        Raises:
+            FolderError: the file can't be written.
+        """
+        from importlib.metadata import version  # slow to import
+
+        path = result / "options.toml" if result.is_dir() else result.with_suffix(".options.toml")
+        values = {**self.options, "out": str(result)}
+        # Strings, numbers, booleans and lists of them read the same in TOML and JSON.
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False, default=str)}" for name, value in values.items()]
+        head = f"# {self.command}, version {version('meshgym')}. Run it again: {self.command} --config {path.name}"
+        write_text(path, "\n".join([head, *lines]) + "\n")
+
+    @contextmanager
+    def bar(self, title: str, unit: str = "") -> Iterator[Progress]:
+        """Show a progress bar on standard error; yield a function ``(done, total)`` that moves it."""
+        from rich.console import Console as Terminal
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [TextColumn(f"{title:<28}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
+        terminal = Terminal(stderr=True)
+        with Progress(*columns, TimeRemainingColumn(), console=terminal, disable=self.quiet) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
-    """Parse, call the chosen command's ``function``, and turn errors into one line and an exit code."""
-    chosen = parser.parse_args(arguments)
+#: Type of the parameter by which a command asks for it.
+Console = Annotated[_Console, Parameter(parse=False)]
+
+
+def run(
+    program: str,
+    about: str,
+    commands: Sequence[Command],
+    arguments: Sequence[str] | None,
+    sources: Sequence[Source] = (),
+) -> int:
+    """Parse the arguments, call the chosen command, and turn errors into one line and an exit code.
+
+    Args:
+        program: its name.
+        about: a sentence for its help.
+        commands: the functions that do the work.
+        arguments: the command line; None for this process'.
+        sources: further values of options, the first one wins.
+
+    Returns:
+        The exit code.
+    """
+    app = _make_app(program, about, commands, sources)
+    try:
+        call, verbose = app.meta(sys.argv[1:] if arguments is None else arguments) or (lambda: None, False)
+    except (CycloptsError, InvalidValueError) as error:
+        return _fail(program, error, MISUSED)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as orderly as after Ctrl-C
     try:
-        chosen.function(chosen)
+        call()
     except DryRun as told:
         print(told)
     except MeshGymError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return FAILED
+        if verbose:
+            traceback.print_exception(error)
+        return _fail(program, error, FAILED)
     except KeyboardInterrupt:
         kept = "what was measured is kept, and the same command goes on from it"
-        print(f"{parser.prog}: stopped; {kept}", file=sys.stderr)
+        print(f"{program}: stopped; {kept}", file=sys.stderr)
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
 
 
-@contextmanager
-def progress_bar(title: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error; gives a function ``(done, total)`` that moves it.
+def _fail(program: str, error: Exception, code: int) -> int:
+    print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
 
-    Raises:
-        MissingDependencyError: the package ``rich`` is not installed.
-    """
+
+def _make_app(program: str, about: str, commands: Sequence[Command], sources: Sequence[Source]) -> App:
+    """Make a program whose launcher, ``app.meta``, returns the call asked for, and whether to be verbose."""
+    app = App(
+        program,
+        help=about,
+        help_format="plaintext",
+        default_parameter=Parameter(negative_iterable=(), allow_repeating=True),
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for command in commands:
+        app.command(command)
+    app.register_install_completion_command(help="Install completion for your shell: bash, zsh or fish.")
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        config: Annotated[Path | None, Parameter(group=_COMMON)] = None,
+        quiet: Annotated[bool, Parameter(group=_COMMON, negative=())] = False,
+        verbose: Annotated[bool, Parameter(group=_COMMON, negative=())] = False,
+    ) -> tuple[Callable[[], None], bool]:
+        """Parse the rest.
+
+        Args:
+            config: TOML file with options of the command; options on the command line win.
+            quiet: show results only, no progress.
+            verbose: show where an error comes from.
+        """
+        app.config = [*([_read(config)] if config else []), *sources]
+        command, bound, ignored = app.parse_args(tokens)
+        call = f"{program} {getattr(command, '__name__', '')}"
+        console = _Console(call, _resolved(bound), quiet)
+        return partial(command, *bound.args, **bound.kwargs, **dict.fromkeys(ignored, console)), verbose
+
+    return app
+
+
+def fill_in(values: Mapping[str, Any], source: str) -> Source:
+    """Return a source of options by name; an unknown name is an error that names it and the source."""
+    return lambda app, names, arguments: update_argument_collection(
+        dict(values), source, arguments, root_keys=(), allow_unknown=False
+    )
+
+
+def _read(path: Path) -> Source:
     try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    except ImportError:
-        raise MissingDependencyError("rich", "a progress bar", "live") from None
-    columns: list[Any] = [TextColumn(f"{title:<28}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        return fill_in(tomllib.loads(path.read_text("utf-8")), str(path))
+    except (OSError, ValueError) as error:
+        raise InvalidValueError("--config", str(path), "a TOML file", f"({error})") from None
+
+
+def _resolved(bound: BoundArguments) -> dict[str, Any]:
+    """Return all options that have a value, those of dataclasses among the others."""
+    bound.apply_defaults()
+    options: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        options |= asdict(value) if is_dataclass(value) and not isinstance(value, type) else {name: value}
+    return {name.replace("_", "-"): value for name, value in options.items() if value is not None}

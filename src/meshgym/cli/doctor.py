@@ -1,4 +1,4 @@
-"""Checks, before anything is measured, that it can be; and puts back what a killed run has left in a cluster."""
+"""Checks that a mesh can be measured, before it is; and puts back what a killed run left in a cluster."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from meshgym.mesh.cluster.api import Cluster
     from meshgym.mesh.cluster.sidecar import Sidecar
 
-#: What there is to say, or the error where something is not as it must be.
+#: What a check found, or the error where something isn't as it must be.
 Finding = str | MeshGymError
 
 
 def check_embedded() -> Iterator[Finding]:
-    """Is Envoy here, and does the embedded mesh answer?"""
+    """Check that Envoy is installed and that the embedded mesh responds; yield a finding per check."""
     for check in (_envoy, _embedded_mesh):
         yield _look(check)
 
 
 def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
-    """Is there all that ``IstioMesh(**arguments)`` needs? Nothing is changed, and no load is sent.
+    """Check that everything ``IstioMesh(**arguments)`` needs is there. Change nothing, and send no load.
 
     Raises:
-        MissingDependencyError: a package of the extra ``cluster``.
-        ClusterError: no usable kubeconfig.
-        InvalidValueError: an argument that will not do.
+        MissingDependencyError: a package of the extra ``cluster`` isn't installed.
+        ClusterError: there is no usable kubeconfig.
+        InvalidValueError: an argument isn't allowed.
     """
     from meshgym.mesh.cluster.api import Cluster
     from meshgym.mesh.cluster.fortio import Fortio
@@ -42,24 +42,24 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
     sidecar = Sidecar(arguments["sidecar"], cluster)
     fortio = Fortio(arguments["fortio_url"], arguments["target_url"])
 
-    def rule() -> str:
+    def destination_rule() -> str:
         with IstioMesh(**{**arguments, "dry_run": True}) as mesh:
             return f"{cluster} can be measured; it is for {mesh.host}"
 
     yield _look(lambda: f"Kubernetes {cluster.server_version()} at {cluster.server}")
     yield _look(lambda: _rights(cluster, sidecar, arguments.get("host")))
-    yield _look(rule)
+    yield _look(destination_rule)
     yield _look(lambda: f"Fortio answers at {fortio.run_url}, {fortio.check()} runs under way")
     yield _look(lambda: _sidecar(cluster, sidecar, arguments.get("host")))
 
 
 def restore(journals: list[Path]) -> Iterator[Finding]:
-    """Put back the rules that ``journals`` remember, or all journals at the usual place."""
+    """Put back the DestinationRules that ``journals`` remember; without journals, those of all in the usual folder."""
     from meshgym.mesh.cluster import loan
 
     paths = journals or sorted(journal_folder().glob("*.json"))
     if not paths:
-        yield f"nothing is to be put back: there is no journal in {journal_folder()}"
+        yield f"nothing to put back: there is no journal in {journal_folder()}"
     for path in paths:
         yield _look(lambda path=path: f"{loan.restore(path)} is as it was found")  # type: ignore[misc]
 
@@ -84,19 +84,19 @@ def _embedded_mesh() -> str:
     setting = Setting.from_row([span.low for span in scenario.ranges.values()])
     with EmbeddedMesh(scenario) as mesh:
         response = mesh.measure(setting.rules, setting.load)
-    return f"the embedded mesh answers: {response.qps:.0f} answers a second, {response.p503:.0%} of them 503"
+    return f"the embedded mesh responds: {response.qps:.0f} requests per second, {response.p503:.0%} of them 503"
 
 
 def _rights(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
-    """The rights that changing, or making, the rule and reaching the sidecar need."""
+    """Check the rights to change, or make, the DestinationRule and to reach the sidecar."""
     from meshgym.mesh.cluster.api import GROUP, PLURAL
 
-    rule = {"group": GROUP, "resource": PLURAL, "namespace": cluster.namespace}
-    named = {**rule, "name": cluster.name}  # a role may be for this one rule only
+    kind = {"group": GROUP, "resource": PLURAL, "namespace": cluster.namespace}
+    named = {**kind, "name": cluster.name}  # a role may be for this one object only
     needed = [{**named, "verb": verb} for verb in ("get", "patch", "update")]
     if host:
-        needed += [{**rule, "verb": "create"}, {**named, "verb": "delete"}]
-    if sidecar.pod:  # the client opens a port-forward by GET, newer clusters ask for the right to create too
+        needed += [{**kind, "verb": "create"}, {**named, "verb": "delete"}]
+    if sidecar.pod:  # the client opens a port-forward by GET; newer clusters also want the right to create
         namespace, name = sidecar.pod
         pod = {"resource": "pods", "subresource": "portforward", "namespace": namespace, "name": name}
         needed += [{**pod, "verb": verb} for verb in ("get", "create")]
@@ -112,6 +112,6 @@ def _in_words(right: dict[str, str]) -> str:
 
 
 def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
-    rule = cluster.read()
-    reached = sidecar.outbound(rule["spec"]["host"] if rule else host or "")
+    found = cluster.read()
+    reached = sidecar.outbound(found["spec"]["host"] if found else host or "")
     return f"Envoy {sidecar.version()} at {sidecar.where} reaches {', '.join(one['name'] for one in reached)}"

@@ -1,75 +1,84 @@
-"""The command-line options that choose a live mesh, the same for every command that measures."""
+"""The options that choose a live mesh, the same for every command that measures."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from meshgym.cli.console import Count
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 
-#: Options of a cluster that have no default, by the argument of IstioMesh they become.
-_NEEDED = {"fortio_url": "--fortio", "target_url": "--target", "sidecar": "--sidecar"}
+#: How many settings the embedded mesh measures at once.
+Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
+_GROUP = Group(
+    "A cluster instead of the embedded Envoy",
+    help="See docs/live.md. Without --destination-rule nothing in a cluster is touched.",
+    sort_key=50,
+)
 
 
-def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of :func:`open_mesh`; without any of them the mesh is the embedded Envoy."""
-    group = parser.add_argument_group(
-        "a cluster instead of the embedded Envoy", "See docs/live.md; nothing is touched without --destination-rule."
-    )
-    add = group.add_argument
-    add("--destination-rule", metavar="NAMESPACE/NAME", help="the rule that is changed, and put back at the end")
-    add("--fortio", dest="fortio_url", metavar="URL", help="of the Fortio server that sends the load")
-    add("--target", dest="target_url", metavar="URL", help="what Fortio calls, as seen from its pod")
-    add("--sidecar", metavar="URL|NAMESPACE/POD", help="Envoy's admin interface beside Fortio")
-    add("--context", help="of the kubeconfig (default: its current one)")
-    add("--new-rule-for", metavar="HOST", help="make the rule where there is none, and delete it at the end")
-    add("--max-qps", type=float, help="calls a second at most (default: no limit)")
-    add("--max-calls", type=int, help="calls in all at most (default: 1000000)")
-    add("--max-calls-per-step", type=int, help="calls of a run at most (default: 10000)")
-    add("--dry-run", action="store_true", help="print what a run would send, and send nothing")
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """A service in a cluster, and how to load it; see :class:`~meshgym.mesh.cluster.mesh.IstioMesh`.
 
-
-def cluster_arguments(chosen: argparse.Namespace) -> dict[str, Any] | None:
-    """The arguments of ``IstioMesh`` among the parsed options; None where the embedded mesh is meant.
-
-    Raises:
-        InvalidValueError: some of a cluster's options are given without the others it needs.
-    """
-    names = {name: name for name in (*_NEEDED, "context", "max_qps", "max_calls", "max_calls_per_step", "dry_run")}
-    options = {name: getattr(chosen, option) for name, option in {**names, "host": "new_rule_for"}.items()}
-    # A limit of 0 is one that was given.
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
-    if not chosen.destination_rule:
-        if given:
-            need = f"options of a cluster, such as those given, need it: {', '.join(given)}"
-            raise InvalidValueError("--destination-rule", None, f"NAMESPACE/NAME; {need}")
-        return None
-    namespace, _, name = chosen.destination_rule.partition("/")
-    if not namespace or not name:
-        raise InvalidValueError("--destination-rule", chosen.destination_rule, "NAMESPACE/NAME, both of them")
-    missing = [option for argument, option in _NEEDED.items() if argument not in given]
-    if missing:
-        raise InvalidValueError(", ".join(missing), None, "a value for each, where --destination-rule is given")
-    return {"namespace": namespace, "destination_rule": name, **given}
-
-
-def open_mesh(chosen: argparse.Namespace, scenario: Scenario) -> Mesh:
-    """The mesh that the options of :func:`add_mesh_arguments` choose; a context manager.
-
-    Args:
-        chosen: the parsed options.
-        scenario: whose service the embedded mesh puts under test.
+    Attributes:
+        destination_rule: NAMESPACE/NAME of the DestinationRule to change, and to put back at the end.
+        fortio: URL of the Fortio server that sends the load.
+        target: URL that Fortio calls, as seen from its pod.
+        sidecar: Envoy's admin interface beside Fortio: a URL, or NAMESPACE/POD.
+        kube_context: context of the kubeconfig (default: its current one).
+        new_rule_for: host to make a DestinationRule for where there is none; it's deleted at the end.
+        max_qps: most requests per second (default: no limit).
+        max_calls: most requests in all.
+        max_calls_per_step: most requests of a run.
+        dry_run: print what a run would send, and send nothing.
 
     Raises:
-        MeshGymError: the mesh does not come up, or an option will not do.
+        InvalidValueError: ``destination_rule`` isn't NAMESPACE/NAME.
     """
-    cluster = cluster_arguments(chosen)
+
+    destination_rule: str
+    fortio: str
+    target: str
+    sidecar: str
+    kube_context: str | None = None
+    new_rule_for: str | None = None
+    max_qps: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
+    max_calls: Count = 1_000_000
+    max_calls_per_step: Count = 10_000
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        namespace, _, name = self.destination_rule.partition("/")
+        if not namespace or not name:
+            raise InvalidValueError("--destination-rule", self.destination_rule, "NAMESPACE/NAME, both of them")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``IstioMesh``."""
+        given = asdict(self)
+        namespace, _, name = given.pop("destination_rule").partition("/")
+        renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host", "kube_context": "context"}
+        return {"namespace": namespace, "destination_rule": name} | {
+            renamed.get(option, option): value for option, value in given.items()
+        }
+
+
+def open_mesh(cluster: ClusterOptions | None, scenario: Scenario) -> Mesh:
+    """Open a cluster's mesh, or the embedded one with the scenario's service; a context manager.
+
+    Raises:
+        MeshGymError: the mesh doesn't come up.
+    """
     if cluster is None:
-        from meshgym.mesh.embedded.mesh import EmbeddedMesh  # needs packages that other commands do without
+        from meshgym.mesh.embedded.mesh import EmbeddedMesh
 
         return EmbeddedMesh(scenario)
     from meshgym.mesh.cluster.mesh import IstioMesh
 
-    return IstioMesh(**cluster)
+    return IstioMesh(**cluster.arguments())

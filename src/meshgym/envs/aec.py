@@ -11,7 +11,8 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 from pettingzoo import AECEnv  # type: ignore[import-untyped]
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, EPISODE_STEPS, Info, Observation
+from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, Services, refuse_step_outside_episode
 from meshgym.envs.spaces import observation_space
@@ -23,19 +24,19 @@ from meshgym.types import LOAD_NAMES
 
 
 class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
-    """Two dependent agents a service: the second sees what the first chose (paper, Table 3).
+    """Two dependent agents per service: the second observes what the first chose (paper, Table 3).
 
-    With ``order=("threads", "calls")``, the paper's Thread-Call, the agent ``threads_0`` sees the rules of
-    service 0, and ``calls_0`` the rules and the threads chosen; ``("calls", "threads")`` is Call-Thread.
-    All agents have one observation space, as PettingZoo's API test asks: the rules, bounded over all
-    services, and the first agent's choice in real units, 0 until it has chosen.
+    With ``order=("threads", "calls")``, the paper's Thread-Call, the agent ``threads_0`` observes the rules of
+    service 0, and ``calls_0`` observes the rules and the chosen threads. ``("calls", "threads")`` is Call-Thread.
+    All agents have the same observation space, as PettingZoo's API test requires: the rules, bounded over all
+    services, and the first agent's choice in real units, which is 0 until it has chosen.
 
-    The turns go service by service; when the last agent has acted, the loads are played in all services and
-    every agent gets its service's reward and info. Rules and rewards are those of the parallel environment
-    of the same seed.
+    Agents take turns service by service. When the last one has acted, all services receive their loads, and every
+    agent gets its service's reward and info. Rules and rewards equal those of the parallel environment with the same
+    seed.
 
     Args:
-        services: scenarios, each of which may occur more than once.
+        services: scenarios; the same one may occur more than once.
         order: ``("threads", "calls")`` or ``("calls", "threads")``.
         beta, simulators, reward, contexts, max_episode_steps, render_mode: as for the parallel environment.
 
@@ -43,7 +44,7 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         UnknownNameError: an unknown scenario, reward, contexts or render mode.
         InvalidValueError: another order, no service, another number of simulators, a negative ``beta``, or
             no steps.
-        SimulatorError: no usable simulator.
+        SimulatorError: no usable simulator, or one that was fitted for another scenario.
     """
 
     metadata = {  # noqa: RUF012 (PettingZoo's type)
@@ -85,7 +86,7 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """Begin an episode; arguments and errors as in the parallel environment."""
+        """Begin an episode; arguments and errors are those of the parallel environment."""
         self._observations = self._services.reset(seed, options)
         self.agents = list(self.possible_agents)
         self.agent_selection = self.agents[0]
@@ -97,7 +98,7 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         self._choices: list[dict[str, int]] = [{} for _ in self._services.cores]
 
     def observe(self, agent: str) -> Observation:
-        """The rules of the agent's service, and what its other agent chose; 0 where it has not chosen yet.
+        """Return the rules of the agent's service and what its first agent chose; 0 if it hasn't chosen yet.
 
         Returns:
             float32, shape (8,), in real units.
@@ -108,7 +109,10 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         return np.append(self._observations[i], np.float32(value))
 
     def step(self, action: int | None) -> None:
-        """The selected agent acts (None once it is truncated); the last one's action plays the step.
+        """Let the selected agent act; the last agent's action plays the step.
+
+        Args:
+            action: an index into the values that the agent chooses from; None once the agent is truncated.
 
         Raises:
             InvalidValueError: an action outside the agent's space, or no running episode.
@@ -128,7 +132,7 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         self.agent_selection = self.agents[(self.agents.index(agent) + 1) % len(self.agents)]
 
     def _play(self) -> None:
-        """All agents have chosen: step every service."""
+        """Step every service, now that all agents have chosen."""
         self._observations, rewards, infos, truncated = self._services.step(self._choices)
         self._choices = [{} for _ in self._services.cores]
         for agent, (_, i) in self._seats.items():
@@ -137,20 +141,20 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
             self.infos[agent] = dict(infos[i])
 
     def render(self) -> Any:
-        """All services' reward surfaces, see :func:`meshgym.envs.render.render`; None without a render mode."""
+        """Render the rewards of all services, see :func:`meshgym.envs.render.render`; None without a render mode."""
         return self._services.render()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _common_space(scenarios: Sequence[Scenario], first: str) -> spaces.Box:
-    """Rules of any of the scenarios, and the load setting ``first``, 0 allowed."""
+    """Return the space of any scenario's rules and the load field ``first``, 0 included."""
     each = [observation_space(scenario, first) for scenario in scenarios]
     low = np.min([space.low for space in each], axis=0)
     low[-1] = 0
     return spaces.Box(low, np.max([space.high for space in each], axis=0))
 
 
-#: Under the name that PettingZoo's users look for.
+#: The name that PettingZoo's users look for.
 aec_env = MeshResilienceAECEnv

@@ -1,8 +1,8 @@
-"""Contexts: which rules, and which uncontrolled load setting, an agent meets next.
+"""Contexts: the rules, and the value of an uncontrolled load field, that an agent meets next.
 
-They do not depend on the agent's actions (the rules are exogenous), so they are drawn in blocks. A context
-is one whole number, ``rule_row * n_free + free_choice``: a row of :meth:`Scenario.rule_grid`, and the index of the
-uncontrolled load setting's action value (``n_free`` is 1 where both settings are controlled).
+They don't depend on the agent's actions (the rules are exogenous), so they are drawn in blocks. A context is one
+whole number, ``rule_row * n_free + free_choice``: a row of :meth:`Scenario.rule_grid`, and an index into the values of
+the uncontrolled load field (``n_free`` is 1 if both fields are controlled).
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from meshgym.scenarios import Scenario
 from meshgym.types import RULE_NAMES
 
 FloatArray = NDArray[np.float64]
-#: int32 keeps the blocks of thousands of environments small; a grid that fits into memory fits into it.
+#: int32 keeps the blocks of thousands of environments small; the rows of any grid that fits into memory fit into it.
 Contexts = NDArray[np.int32]
 
 CONTEXT_NAMES: tuple[str, ...] = ("uniform", "traces", "walk")
 
 
 class ContextSource(ABC):
-    """Draws contexts from generators that it is handed."""
+    """Draws contexts with the generators it is given."""
 
     @abstractmethod
     def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """``size`` contexts in a row for each generator, shape (len(generators), size).
+        """Draw the next ``size`` contexts for each generator, shape (len(generators), size).
 
         Args:
-            generators: each draws its own row, whatever the others do.
-            previous: the contexts before them, shape (len(generators),); None at the start.
-            size: how many.
+            generators: each draws one row, whatever the others do.
+            previous: the last contexts drawn before, shape (len(generators),); None at the start.
+            size: how many to draw.
         """
 
 
 def _below(count: int, generators: Sequence[np.random.Generator], size: int) -> Contexts:
-    """Whole numbers 0..count-1, equally likely, a row for each generator.
+    """Draw whole numbers 0..count-1 with equal probability, one row per generator.
 
-    Twice as fast as ``Generator.integers`` with thousands of generators; of 53 random bits, the few that
-    remain when ``count`` is divided out make no number noticeably likelier.
+    With thousands of generators this is twice as fast as ``Generator.integers``. It starts from 53 random bits, so
+    rounding makes no number noticeably more likely.
     """
     drawn = np.empty((len(generators), size))
     for generator, row in zip(generators, drawn, strict=True):
@@ -52,7 +52,7 @@ def _below(count: int, generators: Sequence[np.random.Generator], size: int) -> 
 
 
 class UniformContexts(ContextSource):
-    """All contexts equally likely, independent of one another.
+    """Independent contexts, all equally likely.
 
     Args:
         count: number of contexts.
@@ -67,11 +67,11 @@ class UniformContexts(ContextSource):
 
 
 class RowContexts(ContextSource):
-    """Given rows of the rules grid, each as likely as it is often among them, independent of one another.
+    """Independent contexts from given rows of the rules grid, each as likely as it is frequent.
 
     Args:
         rows: shape (n,).
-        n_free: number of values of the uncontrolled load setting.
+        n_free: number of values of the uncontrolled load field.
     """
 
     def __init__(self, rows: NDArray[np.int64], n_free: int) -> None:
@@ -84,13 +84,13 @@ class RowContexts(ContextSource):
 
 
 class WalkContexts(ContextSource):
-    """A slow random walk: every rule goes one step up, one down or stays, and turns back at its ends.
+    """A slow random walk: every rule goes one step up, one step down or stays, and turns back at both ends.
 
-    The walk starts anywhere on the grid; the uncontrolled load setting is drawn afresh each time.
+    The walk starts anywhere on the grid. The uncontrolled load field is drawn independently each time.
 
     Args:
         shape: number of values of each rule.
-        n_free: number of values of the uncontrolled load setting.
+        n_free: number of values of the uncontrolled load field.
     """
 
     def __init__(self, shape: tuple[int, ...], n_free: int) -> None:
@@ -104,7 +104,7 @@ class WalkContexts(ContextSource):
         return rows * np.int32(self._n_free) + _below(self._n_free, generators, size)
 
     def _walk(self, generator: np.random.Generator, start: int | None, size: int) -> NDArray[np.int64]:
-        """Rows of the rules grid, beginning one step after row ``start``, shape (size,)."""
+        """Walk from row ``start`` of the rules grid and return the rows that follow, shape (size,)."""
         last = np.array(self._shape) - 1
         steps = generator.integers(-1, 2, size=(size, len(last)))
         if start is None:
@@ -118,17 +118,17 @@ class WalkContexts(ContextSource):
 
 
 def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) -> ContextSource:
-    """The source of contexts of a name, or of the rows of a rules matrix.
+    """Return a source of contexts.
 
     Args:
         contexts: ``"uniform"`` over the scenario's grid; ``"traces"``, the rules of the scenario's bundled
-            trace set as often as they occur there; ``"walk"``; or rules of one's own, shape (n, 7), columns as
+            trace set, as often as they occur there; ``"walk"``; or your own rules, shape (n, 7), columns as
             ``meshgym.types.RULE_NAMES``.
-        scenario: what the rules belong to.
-        n_free: number of values of the uncontrolled load setting.
+        scenario: the scenario that the rules belong to.
+        n_free: number of values of the uncontrolled load field.
 
     Raises:
-        UnknownNameError: no such name.
+        UnknownNameError: an unknown name.
         InvalidValueError: rules of another shape, or outside the scenario's grid.
     """
     shape = tuple(len(span.values) for span in scenario.rules.values())
@@ -139,7 +139,7 @@ def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) ->
     if contexts == "walk":
         return WalkContexts(shape, n_free)
     if contexts == "traces":
-        from meshgym.traces.store import load_traces  # pandas is only needed here
+        from meshgym.traces.store import load_traces  # needs pandas
 
         rules = load_traces(scenario.name)[list(RULE_NAMES)].to_numpy(dtype=np.float64)
         return RowContexts(_grid_rows(rules, scenario), n_free)
@@ -147,7 +147,7 @@ def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) ->
 
 
 def _grid_rows(rules: FloatArray, scenario: Scenario) -> NDArray[np.int64]:
-    """The row of the grid that each row of ``rules`` (n, 7) is."""
+    """Find each row of ``rules``, shape (n, 7), in the scenario's grid; return its row numbers, shape (n,)."""
     if rules.ndim != 2 or rules.shape[1] != len(RULE_NAMES) or not len(rules):
         raise InvalidValueError("shape of contexts", rules.shape, f"(n, 7): {', '.join(RULE_NAMES)}")
     axes = [span.values for span in scenario.rules.values()]
@@ -160,7 +160,7 @@ def _grid_rows(rules: FloatArray, scenario: Scenario) -> NDArray[np.int64]:
                 f"{name} in contexts",
                 float(foreign[0]),
                 ", ".join(f"{value:g}" for value in axis),
-                "Leave such rows out, or widen the scenario's range.",
+                "Leave out such rows, or widen the scenario's range.",
             )
         indices.append(nearest)
     rows: NDArray[np.int64] = np.ravel_multi_index(tuple(indices), tuple(len(axis) for axis in axes))

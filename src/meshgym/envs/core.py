@@ -1,4 +1,4 @@
-"""The one step all environments share: a contextual bandit over traffic rules and load."""
+"""The one step that all environments share: a contextual bandit over traffic rules and load."""
 
 from __future__ import annotations
 
@@ -10,49 +10,47 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.contexts import Contexts, load_contexts
-from meshgym.envs.responses import Responses, TableResponses
-from meshgym.envs.spaces import Actions, Choice, observation_space
+from meshgym.envs.spaces import Actions, observation_space
 from meshgym.errors import InvalidValueError
+from meshgym.mesh.base import Index, Mesh
 from meshgym.rewards import Reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.simulator import Simulator, load_simulator
+from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
 from meshgym.types import LOAD_NAMES, RULE_NAMES
 
 Observation = NDArray[np.float32]
 Info = dict[str, Any]
 
-#: What a single agent controls; several agents control both.
+#: What a single agent controls. Several agents control both.
 DEFAULT_CONTROL = "calls"
 DEFAULT_REWARD = "worst_case"
 DEFAULT_CONTEXTS = "uniform"
-#: Steps of an episode (paper, Sec. 8.2: 1000 interactions an epoch).
-EPISODE_STEPS = 1000
-#: Contexts drawn at once. Part of what a seed means, so the same for one environment and for many.
+#: Contexts drawn at once. A seed's sequence depends on it, so it is the same for one environment and for many.
 _BLOCK = 1024
-#: Copies whose blocks are turned from one row a copy into one row a step while they are in the cache.
+#: Copies whose blocks are transposed together, because they fit into the cache: from one row per copy to one per step.
 _TILE = 16
 
 
 class Core:
     """One service in one copy, or in many copies that step together.
 
-    A step answers the present context's rules under the chosen load, rewards that, and moves to the next
-    context. Every array it returns is new.
+    A step sends the chosen load under the current context's rules, computes the reward of the response, and moves to
+    the next context. Every array it returns is new.
 
     Args:
         scenario: the rules and actions.
         control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
-        responses: what answers.
+        mesh: receives the load; it is asked by index, see :meth:`meshgym.mesh.base.Mesh.on_grid`.
         reward: see :func:`meshgym.rewards.load_reward`.
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
-        copies: how many step together; None for one, whose choices and measurements are plain numbers.
+        copies: how many step together; None for a single one, whose choices and responses are plain numbers.
 
     Attributes:
-        actions: the action space and its meaning.
+        actions: the action space, and what an action means.
         observation_space: of one copy.
-        row: of the rules grid, under which the next step is played.
         rules: the grid of all rules, shape (rows, 7).
-        generators: one a copy; empty before the first reset.
+        row: the row of that grid that holds in the next step.
+        generators: one per copy; empty before the first reset.
         played: row, threads and calls (indices) of the last step; None after a reset.
     """
 
@@ -60,7 +58,7 @@ class Core:
         self,
         scenario: Scenario,
         control: str,
-        responses: Responses,
+        mesh: Mesh,
         reward: str | Reward,
         contexts: str | ArrayLike,
         copies: int | None = None,
@@ -70,25 +68,25 @@ class Core:
         self.observation_space = observation_space(scenario, self.actions.free)
         self.reward = load_reward(reward)
         self.copies = copies
-        self._responses = responses
-        self.rules = responses.rules
+        self._mesh = mesh.on_grid(scenario)
+        self.rules = self._mesh.rules
         self._values: dict[str, Any] = {
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
         }
         self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
-        # Observations but for the free load setting, if any; eight wide for many copies, see _see_many.
+        # Observations without the free load field, if any; eight columns for many copies, see _see_many.
         room = int(self.actions.free is not None or copies is not None)
         self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, room)))
         self._lossless = bool((self._shown[:, : len(RULE_NAMES)] == self.rules).all())
         self._contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
-        self.played: tuple[Choice, Choice, Choice] | None = None
+        self.played: tuple[Index, Index, Index] | None = None
 
     def reset(self, generators: Sequence[np.random.Generator] | None = None) -> Observation:
         """Begin an episode at the next context.
 
         Args:
-            generators: one a copy, to begin a new sequence of contexts; None goes on in the present one.
+            generators: one per copy, to begin a new sequence of contexts; None to go on with the current one.
 
         Returns:
             The observation, shape (width,) or (copies, width).
@@ -99,44 +97,49 @@ class Core:
         self.played = None
         return self._advance()
 
-    def step(self, threads: Choice | None = None, calls: Choice | None = None) -> tuple[Observation, Any, Info]:
-        """Play the chosen load against the present rules.
+    def step(self, threads: Index | None = None, calls: Index | None = None) -> tuple[Observation, Any, Info]:
+        """Send the chosen load under the current rules.
 
         Args:
-            threads: index of the threads chosen; None where the context gives them.
-            calls: index of the calls chosen; None where the context gives them.
+            threads: index of the chosen threads; None if the context decides them.
+            calls: index of the chosen calls; None if the context decides them.
 
         Returns:
             The next observation, the reward, and the info of the step: ``rules`` (in the order of
-            ``RULE_NAMES``), ``threads`` and ``calls`` in real units, and the measurements.
+            ``RULE_NAMES``), ``threads`` and ``calls`` in real units, and the response.
 
         Raises:
-            InvalidValueError: before the first reset.
+            InvalidValueError: there was no reset yet.
         """
         if not self.generators:
             raise InvalidValueError("step()", "before reset()", "a running episode", "Call reset() first.")
         threads = self._free if threads is None else threads
         calls = self._free if calls is None else calls
-        measured = self._responses(self.row, threads, calls)
-        reward = self.reward(measured["qps"], measured["p200"], measured["p503"])
+        qps, p200, p503, qps_std, p503_std, outside, _ = self._mesh.measure(self.row, threads, calls)
+        reward = self.reward(qps, p200, p503)
         info = {
             "rules": self._in_force,
             "threads": self._values["threads"][threads],
             "calls": self._values["calls"][calls],
+            "qps": qps,
+            "p200": p200,
+            "p503": p503,
+            "qps_std": qps_std,
+            "p503_std": p503_std,
+            "outside": outside,
         }
-        info.update(measured)
         self.played = (self.row, threads, calls)
         return self._advance(), reward, info
 
     def surface(self, row: int) -> NDArray[np.float64]:
-        """The reward of every action under row ``row`` of the rules grid, shape (n_threads, n_calls)."""
+        """Return the reward of every action under row ``row`` of the rules grid, shape (n_threads, n_calls)."""
         threads, calls = np.indices([len(self.actions.values[name]) for name in LOAD_NAMES])
-        measured = self._responses(np.full_like(threads, row), threads, calls)
-        rewards: NDArray[np.float64] = self.reward(measured["qps"], measured["p200"], measured["p503"])
+        response = self._mesh.measure(np.full_like(threads, row), threads, calls)
+        rewards: NDArray[np.float64] = self.reward(response.qps, response.p200, response.p503)
         return rewards
 
     def _draw(self, previous: Contexts | None) -> None:
-        """Draw the next block of contexts, each copy from its own generator."""
+        """Draw the next block of contexts; each copy has a generator of its own."""
         block = np.empty((_BLOCK, len(self.generators)), dtype=np.int32)
         for start in range(0, len(self.generators), _TILE):
             tile = slice(start, start + _TILE)
@@ -162,11 +165,14 @@ class Core:
         return observation
 
     def _see_one(self) -> tuple[NDArray[np.float64], Observation]:
-        """The present rules, and the observation, in which a free load setting is yet to be filled in."""
+        """Return the current rules, and the observation without a value for the free load field."""
         return self.rules[self.row].copy(), self._shown[self.row].copy()
 
     def _see_many(self) -> tuple[NDArray[np.float64], Observation]:
-        """The same of all copies; rows of 32 bytes are what NumPy gathers fastest, so rules are widened from them."""
+        """Return the same for all copies.
+
+        NumPy gathers rows of 32 bytes fastest, so the rules are converted from those whenever float32 holds them.
+        """
         shown = self._shown.take(self.row, axis=0)
         rules = shown.astype(np.float64)[:, :-1] if self._lossless else self.rules.take(self.row, axis=0)
         return rules, shown if self.actions.free else shown[:, :-1]
@@ -180,17 +186,21 @@ def simulated_core(
     contexts: str | ArrayLike,
     copies: int | None = None,
 ) -> Core:
-    """A core over a simulator; None is the one bundled for the scenario. See :class:`Core`."""
+    """Make a core over a simulator; None stands for the one that is bundled for the scenario. See :class:`Core`.
+
+    Raises:
+        SimulatorError: no usable simulator, or one that was fitted for another scenario.
+    """
     scenario = load_scenario(scenario)
-    chosen = load_simulator(scenario.name if simulator is None else simulator)
-    return Core(scenario, control, TableResponses(chosen, scenario), reward, contexts, copies)
+    mesh = SimulatedMesh(simulator_for(scenario, simulator))
+    return Core(scenario, control, mesh, reward, contexts, copies)
 
 
 def check_count(name: str, value: object) -> int:
-    """``value`` itself.
+    """Return ``value`` as an int.
 
     Raises:
-        InvalidValueError: it is no whole number of at least 1.
+        InvalidValueError: it isn't a whole number of at least 1.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InvalidValueError(name, value, "a whole number, at least 1")
@@ -198,10 +208,10 @@ def check_count(name: str, value: object) -> int:
 
 
 def refuse_options(options: Mapping[str, Any] | None, ignored: frozenset[str] = frozenset()) -> None:
-    """No environment has reset options; one that is given is a mistake.
+    """Raise if reset options were given, because no environment has any.
 
     Raises:
-        InvalidValueError: an option is given that is not among ``ignored``.
+        InvalidValueError: an option that isn't in ``ignored``.
     """
     if options and not set(options) <= ignored:
         raise InvalidValueError("reset options", list(options), "none", "Arguments go to the constructor.")

@@ -10,27 +10,29 @@ from numpy.typing import ArrayLike
 
 from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Core, Info, Observation
 from meshgym.envs.render import rules_text
-from meshgym.envs.responses import MeshResponses
 from meshgym.envs.single import CoreEnv
+from meshgym.errors import MeshError
 from meshgym.mesh.base import Mesh
+from meshgym.mesh.limits import CallLimits
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario, load_scenario
+from meshgym.types import Load, Response, TrafficRules
 
 
 class LiveIstioEnv(CoreEnv, EzPickle):
-    """:class:`meshgym.envs.single.MeshResilienceEnv`, answered by a mesh instead of a simulator.
+    """:class:`meshgym.envs.single.MeshResilienceEnv` over a mesh that sends real traffic.
 
-    Spaces, contexts, rewards and the keys of ``info`` are the same, and so are the rules that a seed brings.
-    What cannot be known of a single run is NaN (``qps_std``, ``p503_std``) or False (``outside``).
-    Each step is one run of real load; one that raises leaves the environment where it was and may be repeated.
+    Spaces, contexts, rewards, the keys of ``info`` and the rules that follow from a seed are those of the simulated
+    environment. A real mesh doesn't predict: ``qps_std`` and ``p503_std`` are NaN, ``outside`` is False.
+    Each step is one run of real load. A step that raises leaves the environment as it was and can be repeated.
 
     Args:
         scenario, control, reward, contexts: as for the simulated environment.
-        mesh: any mesh; it stays the caller's to close. None is the embedded one, which the first reset starts
-            and :meth:`close` ends (the environment is a context manager).
-        max_calls_per_step: refuse a scenario with an action of more calls.
-        max_calls: refuse to send more calls than this in the environment's life.
-        render_mode: ``"ansi"`` (the rules and what was last measured) or None.
+        mesh: any mesh; closing it is up to the caller. None stands for the embedded mesh: the first reset starts it
+            and :meth:`close` ends it (the environment is a context manager).
+        max_calls_per_step: the most calls of one step; no action of the scenario may have more.
+        max_calls: the most calls in the environment's life.
+        render_mode: ``"ansi"`` (the rules and the last response) or None.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
@@ -52,40 +54,41 @@ class LiveIstioEnv(CoreEnv, EzPickle):
     ) -> None:
         EzPickle.__init__(self, scenario, control, mesh, reward, contexts, max_calls_per_step, max_calls, render_mode)
         scenario = load_scenario(scenario)
-        self._responses = MeshResponses(mesh, scenario, max_calls_per_step, max_calls)
-        super().__init__(Core(scenario, control, self._responses, reward, contexts), render_mode)
+        limits = CallLimits(max_calls_per_step, max_calls)
+        limits.check_run(scenario.actions["calls"][-1], f"largest number of calls in scenario {scenario.name}")
+        self._live = _LimitedMesh(mesh, limits)
+        super().__init__(Core(scenario, control, self._live, reward, contexts), render_mode)
         self._own = mesh is None
         self._last: Info = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
-        """As in simulation; starts the embedded mesh if it is not running.
+        """Begin an episode as in simulation; start the embedded mesh if it isn't running.
 
         Raises:
             InvalidValueError: an option is given, or the scenario has no service profile to embed.
             MeshStartError: the embedded mesh did not come up.
         """
         observation, info = super().reset(seed=seed, options=options)
-        if self._responses.mesh is None:
-            from meshgym.mesh.embedded.mesh import EmbeddedMesh  # needs packages that simulation does without
+        if self._live.mesh is None:
+            from meshgym.mesh.embedded.mesh import EmbeddedMesh  # needs packages that simulation doesn't
 
-            self._responses.mesh = EmbeddedMesh(self._core.scenario)
+            self._live.mesh = EmbeddedMesh(self._core.scenario)
         self._last = {}
         return observation, info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
-        """Send the chosen load under the present rules.
+        """Send the chosen load under the current rules.
 
         Raises:
-            InvalidValueError: an action outside the space, or no reset before.
-            LoadError: the run would exceed ``max_calls``.
-            MeshError: the mesh could not answer.
+            InvalidValueError: an action outside the space, no reset before, or more than ``max_calls`` in total.
+            MeshError: the run failed.
         """
         observation, reward, terminated, truncated, info = super().step(action)
         self._last = {**info, "reward": reward}
         return observation, reward, terminated, truncated, info
 
     def render(self) -> str | None:
-        """What was last measured, or the rules in force where nothing was; None without a render mode."""
+        """Return the last step as text, or the rules in force if there was none; None without a render mode."""
         if not self.render_mode:
             return None
         if not self._last:
@@ -95,7 +98,27 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         return f"{self._core.scenario.name}: {rules_text(self._last['rules'])}\n{measured}"
 
     def close(self) -> None:
-        """End the embedded mesh, if it was started here; a reset starts it again."""
-        if self._own and self._responses.mesh is not None:
-            self._responses.mesh.close()
-            self._responses.mesh = None
+        """End the embedded mesh if the environment started it; a reset starts it again."""
+        if self._own and self._live.mesh is not None:
+            self._live.mesh.close()
+            self._live.mesh = None
+
+
+class _LimitedMesh(Mesh):
+    """Passes runs on to a mesh within limits on calls.
+
+    Attributes:
+        mesh: None while it isn't started.
+    """
+
+    def __init__(self, mesh: Mesh | None, limits: CallLimits) -> None:
+        self.mesh = mesh
+        self.limits = limits
+
+    def measure(self, rules: TrafficRules, load: Load) -> Response:
+        """See :meth:`meshgym.mesh.base.Mesh.measure`."""
+        if self.mesh is None:
+            raise MeshError("the environment is closed and has no mesh. Call reset() to start it again")
+        self.limits.check(load.calls)
+        self.limits.sent += load.calls
+        return self.mesh.measure(rules, load)

@@ -10,7 +10,8 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, EPISODE_STEPS, Info, Observation
+from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, Services, refuse_step_outside_episode
 from meshgym.errors import InvalidValueError
@@ -20,26 +21,25 @@ from meshgym.simulator import Simulator
 
 
 class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ignore[misc]
-    """One agent for each controlled load setting of each service, all acting at once (paper, Table 3 and Sec. 5.3).
+    """One agent for each controlled load field of each service, all acting at once (paper, Table 3 and Sec. 5.3).
 
-    The agents ``threads_0``, ``calls_0``, ``threads_1``, ... are named after what they choose and the
-    position of their service. Both agents of a service see its rules (with one kind of agent, also the
-    load setting nobody controls), share its reward and get its info. Service i draws its contexts from
-    ``seed + i``; it is the single environment of that seed.
+    The agents ``threads_0``, ``calls_0``, ``threads_1``, ... are named after what they choose and the position of
+    their service. Both agents of a service observe its rules and get the same reward and info; a lone agent also
+    observes the load field that nobody controls. Service i equals the single environment with seed ``seed + i``.
 
     Args:
-        services: scenarios, each of which may occur more than once.
+        services: scenarios; the same one may occur more than once.
         control: ``"both"``, ``"threads"`` or ``"calls"``.
-        beta: weight of the mean over services in each service's reward (paper, Eq. 8); with one service
-            the reward is the service's own.
-        simulators: one a service; None for the bundled ones.
+        beta: weight of the mean over services in each service's reward (paper, Eq. 8); the reward of a single
+            service is its own.
+        simulators: one per service; None for the bundled ones.
         reward, contexts, render_mode: as for the single environment.
         max_episode_steps: steps after which all agents are truncated.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
         InvalidValueError: no service, another number of simulators, a negative ``beta``, or no steps.
-        SimulatorError: no usable simulator.
+        SimulatorError: no usable simulator, or one that was fitted for another scenario.
     """
 
     metadata = {  # noqa: RUF012 (PettingZoo's type)
@@ -69,11 +69,11 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         self.observation_spaces = {agent: cores[i].observation_space for agent, (_, i) in self._seats.items()}
 
     def observation_space(self, agent: str) -> spaces.Box:
-        """The same object for an agent each time."""
+        """Return the agent's space: the same object each time."""
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> spaces.Discrete:
-        """The same object for an agent each time."""
+        """Return the agent's space: the same object each time."""
         return self.action_spaces[agent]
 
     def reset(
@@ -82,14 +82,14 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         """Begin an episode.
 
         Args:
-            seed: begins new sequences of contexts; without one the present sequences go on.
-            options: there are none.
+            seed: begins new sequences of contexts; without one, the current sequences go on.
+            options: not supported.
 
         Returns:
             The first observation of each agent, shape (7,) or (8,), and empty infos.
 
         Raises:
-            InvalidValueError: an option is given.
+            InvalidValueError: an option was given.
         """
         observations = self._services.reset(seed, options)
         self.agents = list(self.possible_agents)
@@ -101,14 +101,13 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         """Play one action of every agent.
 
         Args:
-            actions: by agent, an index into the values of the setting it chooses.
+            actions: by agent, an index into the values that it chooses from.
 
         Returns:
-            By agent: the next observation, the reward, terminated (never), truncated, and the info of its
-            service's run.
+            By agent: the next observation, the reward, terminated (never), truncated, and the info of its service.
 
         Raises:
-            InvalidValueError: not exactly one action an agent, one outside its space, or no running episode.
+            InvalidValueError: not exactly one action per agent, an action outside its space, or no running episode.
         """
         refuse_step_outside_episode(self.agents)
         if set(actions) != set(self.agents):
@@ -131,12 +130,12 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         return {agent: observations[i].copy() for agent, (_, i) in self._seats.items()}
 
     def render(self) -> Any:
-        """All services' reward surfaces, see :func:`meshgym.envs.render.render`; None without a render mode."""
+        """Render the rewards of all services, see :func:`meshgym.envs.render.render`; None without a render mode."""
         return self._services.render()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
-#: Under the name that PettingZoo's users look for.
+#: The name that PettingZoo's users look for.
 parallel_env = MeshResilienceParallelEnv

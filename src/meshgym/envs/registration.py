@@ -1,18 +1,20 @@
-"""Gymnasium ids. Importing ``meshgym`` registers them."""
+"""Gymnasium ids. Importing ``meshgym`` registers them, so this imports no environment."""
 
 from __future__ import annotations
 
 import gymnasium as gym
 
-from meshgym.envs.core import EPISODE_STEPS
 from meshgym.scenarios import SCENARIO_NAMES
+
+#: Steps of an episode (paper, Sec. 8.2: 1000 interactions an epoch).
+EPISODE_STEPS = 1000
 
 
 def register_environments() -> None:
-    """``MeshResilience-S1-v0`` .. ``S5`` and ``LiveIstio-S1-v0`` .. ``S5``; without a scenario's name: any scenario.
+    """Register ``MeshResilience-S1-v0`` .. ``S5`` and ``LiveIstio-S1-v0`` .. ``S5``.
 
-    The wrapper that refuses steps before a reset is left out: the environments do so themselves, and say how
-    to mend it.
+    ``MeshResilience-v0`` and ``LiveIstio-v0`` take any scenario. Gymnasium's wrapper that refuses steps before a reset
+    is left out: the environments refuse them with an error that says what to do.
     """
     for name in (None, *SCENARIO_NAMES):
         middle, kwargs = (f"-{name}", {"scenario": name}) if name else ("", {})

@@ -1,4 +1,4 @@
-"""The reward surface of a core's present rules over threads and calls, as text or as an image."""
+"""The rewards of all actions under a core's rules, over threads and calls, as text or as an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRAME = (220, 20, 60)
 
 
 def check_render_mode(render_mode: str | None, modes: list[str]) -> str | None:
-    """``render_mode`` itself.
+    """Return ``render_mode``.
 
     Raises:
         UnknownNameError: neither None nor one of ``modes``.
@@ -28,7 +28,7 @@ def check_render_mode(render_mode: str | None, modes: list[str]) -> str | None:
 
 
 def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint8]:
-    """The rules the last action met, or those in force where there was none yet.
+    """Render the rewards under the rules of the last step, or under those in force if there was none yet.
 
     Args:
         core: after a reset.
@@ -36,10 +36,10 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
         copy: which of the copies.
 
     Returns:
-        Text, or an image of shape (24 n_threads, 24 n_calls, 3); the cell of the last action is framed.
+        Text, or an image of shape (24 n_threads, 24 n_calls, 3); the cell of the last action is marked.
 
     Raises:
-        InvalidValueError: before the first reset.
+        InvalidValueError: there was no reset yet.
     """
     if not core.generators:
         raise InvalidValueError("render()", "before reset()", "a running episode", "Call reset() first.")
@@ -49,7 +49,7 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
 
 
 def rules_text(rules: NDArray[np.float64]) -> str:
-    """One line: every rule's name and value."""
+    """Return every rule's name and value in one line."""
     return ", ".join(f"{name} {value:g}" for name, value in zip(RULE_NAMES, rules, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Several services under one clock: what the multi-agent environments share."""
+"""Several services under one clock, as the multi-agent environments need them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from meshgym.rewards import Reward, share_between_services
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 
-#: Several agents control both settings unless told otherwise, and share rewards with this weight.
+#: By default, several agents control both load fields, and share rewards with this weight.
 DEFAULT_CONTROL = "both"
 DEFAULT_BETA = 0.5
-#: PettingZoo's API tests give this reset option to every environment; it means nothing.
+#: PettingZoo's API tests pass this reset option to every environment; it has no meaning.
 _CHECKERS_OPTION = frozenset({"options"})
 
-#: The load setting an agent chooses, and the number of its service.
+#: The load field that an agent chooses, and the number of its service.
 Seat = tuple[str, int]
 
 
@@ -31,17 +31,18 @@ class Services:
     """The cores of several services, stepped together.
 
     Args:
-        services: scenarios, each of which may occur more than once.
+        services: scenarios; the same one may occur more than once.
         control: what is controlled in every service.
-        simulators: one a service, None for the bundled ones.
+        simulators: one per service; None for the bundled ones.
         reward, contexts: as for the single environment, the same for every service.
-        beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. With one
-            service there is nothing to share, and the reward is the service's own.
+        beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. A single service
+            shares nothing: its reward is its own.
         max_episode_steps: steps of an episode, at least 1.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
 
     Raises:
         InvalidValueError: no service, another number of simulators, a negative ``beta``, or no steps.
+        SimulatorError: no usable simulator, or one that was fitted for another scenario.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Services:
         if isinstance(services, str) or not isinstance(services, Sequence) or not services:
             raise InvalidValueError("services", services, "a list of at least one scenario")
         if simulators is not None and len(simulators) != len(services):
-            raise InvalidValueError("number of simulators", len(simulators), f"one a service: {len(services)}")
+            raise InvalidValueError("number of simulators", len(simulators), f"one per service: {len(services)}")
         if not 0 <= beta < np.inf:
             raise InvalidValueError("beta", beta, "a finite number, 0 and above")
         chosen = [None] * len(services) if simulators is None else simulators
@@ -72,10 +73,10 @@ class Services:
         self._steps = 0
 
     def reset(self, seed: int | None, options: Mapping[str, Any] | None) -> list[Observation]:
-        """Begin an episode; service i is seeded with ``seed + i``. Returns one observation a service.
+        """Begin an episode and return one observation per service; service i is seeded with ``seed + i``.
 
         Raises:
-            InvalidValueError: an option is given.
+            InvalidValueError: an option was given.
         """
         refuse_options(options, ignored=_CHECKERS_OPTION)
         self._steps = 0
@@ -87,13 +88,13 @@ class Services:
         return observations
 
     def step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
-        """Play one load in every service.
+        """Send one load to every service.
 
         Args:
-            choices: for each service, the index chosen for each controlled setting.
+            choices: for each service, the chosen index of each controlled field.
 
         Returns:
-            Observations, shared rewards and infos, one a service, and whether the episode is truncated.
+            Observations, shared rewards and infos, one per service, and whether the episode is truncated.
         """
         played = [core.step(**choice) for core, choice in zip(self.cores, choices, strict=True)]
         observations, rewards, infos = (list(column) for column in zip(*played, strict=True))
@@ -102,11 +103,11 @@ class Services:
         return observations, shared.tolist(), infos, self._steps >= self.max_episode_steps
 
     def seats(self, names: Sequence[str]) -> dict[str, Seat]:
-        """Who chooses what: ``{"threads_0": ("threads", 0), ...}``, service by service, settings as in ``names``."""
+        """Return who chooses what, service by service: ``{"threads_0": ("threads", 0), ...}``."""
         return {f"{name}_{i}": (name, i) for i in range(len(self.cores)) for name in names}
 
     def render(self) -> Any:
-        """All services below one another; None without a render mode."""
+        """Render all services below one another; return None without a render mode."""
         if self.render_mode is None:
             return None
         frames: list[Any] = [render(core, self.render_mode) for core in self.cores]
@@ -114,16 +115,16 @@ class Services:
 
 
 def refuse_step_outside_episode(agents: Sequence[str]) -> None:
-    """Without agents no episode is running.
+    """Check that an episode is running.
 
     Raises:
-        InvalidValueError: there are none.
+        InvalidValueError: there are no agents, so none is running.
     """
     if not agents:
         raise InvalidValueError("step()", "outside an episode", "a running episode", "Call reset() first.")
 
 
 def _stacked(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Images below one another, narrower ones filled up with black."""
+    """Return images below one another, padded with black to the widest."""
     width = max(frame.shape[1] for frame in frames)
     return np.concatenate([np.pad(frame, ((0, 0), (0, width - frame.shape[1]), (0, 0))) for frame in frames])

@@ -25,7 +25,7 @@ from meshgym.simulator import Simulator
 
 
 class CoreEnv(gym.Env[Any, Any]):
-    """A core of one copy as a Gymnasium environment; what answers is the subclass's business."""
+    """A core of one copy as a Gymnasium environment; subclasses choose the mesh."""
 
     def __init__(self, core: Core, render_mode: str | None) -> None:
         self._core = core
@@ -38,14 +38,14 @@ class CoreEnv(gym.Env[Any, Any]):
         """Begin an episode.
 
         Args:
-            seed: begins a new sequence of contexts; without one the present sequence goes on.
-            options: there are none.
+            seed: begins a new sequence of contexts; without one, the current sequence goes on.
+            options: not supported.
 
         Returns:
             The first observation, shape (7,) or (8,), and an empty info.
 
         Raises:
-            InvalidValueError: an option is given.
+            InvalidValueError: an option was given.
         """
         refuse_options(options)
         new = seed is not None or not self._core.generators
@@ -56,11 +56,11 @@ class CoreEnv(gym.Env[Any, Any]):
         """Play an action.
 
         Args:
-            action: an index, or with both settings controlled two of them: threads, calls.
+            action: an index; two of them (threads, calls) if both are controlled.
 
         Returns:
             The next observation, the reward, terminated (never), truncated (never; the time limit of
-            ``gymnasium.make`` does that), and the info of the run that was played.
+            ``gymnasium.make`` does that), and the info of this step.
 
         Raises:
             InvalidValueError: an action outside the space, or no reset before.
@@ -69,7 +69,7 @@ class CoreEnv(gym.Env[Any, Any]):
         return observation, float(reward), False, False, info
 
     def render(self) -> Any:
-        """The reward surface, see :func:`meshgym.envs.render.render`; None without a render mode."""
+        """Render the rewards, see :func:`meshgym.envs.render.render`; return None without a render mode."""
         return render(self._core, self.render_mode) if self.render_mode else None
 
 
@@ -77,9 +77,9 @@ class MeshResilienceEnv(CoreEnv):
     """Find the load that breaks a service under given traffic rules, on a simulator of the mesh.
 
     ## Description
-    Each step shows the seven traffic rules in force; the agent chooses how many threads send how many calls;
-    the simulator answers with the rate of answers and the shares of 200s and 503s. The rules of the next
-    step do not depend on the action, so this is a contextual bandit.
+    The agent observes the seven traffic rules in force and chooses how many threads send how many calls. The simulator
+    predicts requests per second and the shares of 200s and 503s. The rules of the next step don't depend on the
+    action, so this is a contextual bandit.
 
     ## Action space
     | control     | space                               | chosen                     |
@@ -88,8 +88,8 @@ class MeshResilienceEnv(CoreEnv):
     | `"threads"` | `Discrete(n_threads)`               | index of the threads       |
     | `"both"`    | `MultiDiscrete([n_threads, n_calls])` | both indices             |
 
-    The values behind the indices are the scenario's `actions` (paper, Table 6); `env.unwrapped.actions` has
-    `decode(action)` and `encode(threads=..., calls=...)`.
+    An index points into the scenario's `actions` (paper, Table 6). `env.unwrapped.actions` translates:
+    `decode(action)` returns real units, `encode(threads=..., calls=...)` returns the action.
 
     ## Observation space
     A float32 `Box` in real units, bounded by the scenario's ranges.
@@ -103,31 +103,31 @@ class MeshResilienceEnv(CoreEnv):
     | 4     | max_ejection_percent         | %           | 100 | 100 | 4-8 | 12-18 | 22-30 |
     | 5     | interval_s                   | s           | 1 | 1 | 1 | 1 | 1 |
     | 6     | consecutive_5xx_errors       | errors      | 1 | 1 | 4-8 | 12-18 | 22-30 |
-    | 7     | the load setting not controlled, if any | connections or calls | | | | | |
+    | 7     | the load field that isn't controlled, if any | connections or calls | | | | | |
 
     ## Reward
-    `qps * p503` by default (paper, Eq. 3), see `meshgym.rewards`.
+    `qps * p503` by default (paper, Eq. 3), in 1/s; see `meshgym.rewards`.
 
     ## Episode end
-    Never terminated; truncated by the time limit of 1000 steps that `gymnasium.make` adds.
+    Episodes never terminate. The time limit that `gymnasium.make` adds truncates them after 1000 steps.
 
     ## Info
-    Of each step: `rules` (float64, shape (7,), in the order of `meshgym.types.RULE_NAMES`), `threads`,
-    `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviation of one measured
-    run), `outside` (whether the simulator had to extrapolate). After a reset it is empty.
+    Each step returns `rules` (float64, shape (7,), in the order of `meshgym.types.RULE_NAMES`), `threads`,
+    `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviations of single runs around
+    `qps` and `p503`), and `outside` (whether the simulator had to extrapolate). A reset returns an empty info.
 
     ## Arguments
     Args:
         scenario: `"S1"`..`"S5"`, the path of a TOML file, or a `Scenario`.
         control: `"calls"`, `"threads"` or `"both"`.
-        simulator: a `Simulator`, the path of one, or None for the one bundled with the scenario.
+        simulator: a `Simulator` fitted for the scenario, the path of one, or None for the bundled one.
         reward: `"worst_case"`, `"best_case"` or a function of (qps, p200, p503).
-        contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules of shape (n, 7) to draw from.
+        contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, 7).
         render_mode: `"ansi"`, `"rgb_array"` or None.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
-        SimulatorError: no usable simulator.
+        SimulatorError: no usable simulator, or one that was fitted for another scenario.
 
     ## Version history
     * v0: initial version

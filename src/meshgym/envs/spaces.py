@@ -14,10 +14,8 @@ from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES
 
 IntArray = NDArray[Any]  # of any integer type
-#: Index into a scenario's action values; an array of them where environments are stepped together.
-Choice = int | IntArray
 
-#: Which load settings an agent chooses under each ``control``; the rest is part of the context.
+#: Which load fields an agent chooses under each ``control``; the other is part of the context.
 CONTROLS: dict[str, tuple[str, ...]] = {"threads": ("threads",), "calls": ("calls",), "both": LOAD_NAMES}
 
 
@@ -29,13 +27,14 @@ class Actions:
         control: ``"threads"``, ``"calls"`` or ``"both"``.
 
     Attributes:
-        names: the controlled load settings.
-        free: the load setting that is not controlled, None under ``"both"``.
+        names: the controlled load fields.
+        free: the load field that isn't controlled; None under ``"both"``.
         values: the values of ``threads`` and ``calls``, by name.
-        space: ``Discrete`` for one controlled setting, ``MultiDiscrete([threads, calls])`` for both.
+        spaces: a ``Discrete`` space for each controlled field, by name.
+        space: ``Discrete`` for one controlled field, ``MultiDiscrete([threads, calls])`` for both.
 
     Raises:
-        UnknownNameError: no such control.
+        UnknownNameError: an unknown control.
     """
 
     def __init__(self, scenario: Scenario, control: str) -> None:
@@ -49,10 +48,10 @@ class Actions:
         self.space: spaces.Space[Any] = spaces.MultiDiscrete(counts) if len(counts) > 1 else self.spaces[self.names[0]]
 
     def choices(self, action: Any) -> dict[str, int]:
-        """The index chosen for each controlled setting.
+        """Return the chosen index of each controlled field.
 
         Raises:
-            InvalidValueError: the action is not in the space.
+            InvalidValueError: the action isn't in the space.
         """
         if len(self.names) == 1:
             return {self.names[0]: self.choice(self.names[0], action)}
@@ -63,10 +62,10 @@ class Actions:
         return {"threads": self.choice("threads", threads), "calls": self.choice("calls", calls)}
 
     def choice(self, name: str, index: Any) -> int:
-        """``index`` as an int, if it is one of setting ``name``.
+        """Return ``index`` as an int.
 
         Raises:
-            InvalidValueError: it is not.
+            InvalidValueError: it isn't an index into the values of field ``name``.
         """
         try:
             whole = operator.index(index)
@@ -77,20 +76,20 @@ class Actions:
         return whole
 
     def batch_choices(self, actions: Any, count: int) -> dict[str, IntArray]:
-        """As :meth:`choices` for ``count`` environments at once.
+        """Return the chosen indices of ``count`` environments, by field; see :meth:`choices`.
 
         Args:
-            actions: shape (count,) for one controlled setting, (count, 2) for both.
+            actions: shape (count,) for one controlled field, (count, 2) for both.
 
         Raises:
-            InvalidValueError: another shape, no whole numbers, or one out of range.
+            InvalidValueError: another shape, another type than integers, or an index out of range.
         """
         actions = np.asarray(actions)
         shape = (count, *self.space.shape) if self.space.shape else (count,)
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
-        columns = np.array(actions.T, dtype=np.intp, order="C", ndmin=2)  # a copy: the caller may write into theirs
-        unsigned = columns.view(np.uintp)  # in which negative numbers are huge: one comparison instead of two
+        columns = np.array(actions.T, dtype=np.intp, order="C", ndmin=2)  # a copy: callers may overwrite theirs
+        unsigned = columns.view(np.uintp)  # negative numbers become huge: one comparison instead of two
         for name, column, index in zip(self.names, columns, unsigned, strict=True):
             if index.max() >= len(self.values[name]):
                 raise self._refusal(name, int(column[index >= len(self.values[name])][0]))
@@ -106,21 +105,21 @@ class Actions:
         )
 
     def decode(self, action: Any) -> dict[str, int]:
-        """An action as load settings in real units, e.g. ``{"calls": 400}``.
+        """Return what an action chooses, in real units, e.g. ``{"calls": 400}``.
 
         Raises:
-            InvalidValueError: the action is not in the space.
+            InvalidValueError: the action isn't in the space.
         """
         return {name: self.values[name][index] for name, index in self.choices(action).items()}
 
     def encode(self, **load: int) -> int | NDArray[np.int64]:
-        """The action that stands for load settings in real units; the inverse of :meth:`decode`.
+        """Return the action that chooses these values, in real units; the inverse of :meth:`decode`.
 
         Raises:
-            InvalidValueError: not exactly the controlled settings, or a value that is no action.
+            InvalidValueError: other fields than the controlled ones, or a value that no action has.
         """
         if set(load) != set(self.names):
-            raise InvalidValueError("load settings", sorted(load), f"exactly {', '.join(self.names)}")
+            raise InvalidValueError("load fields", sorted(load), f"exactly {', '.join(self.names)}")
         for name, value in load.items():
             if value not in self.values[name]:
                 raise InvalidValueError(name, value, f"one of {', '.join(map(str, self.values[name]))}")
@@ -129,10 +128,10 @@ class Actions:
 
 
 def observation_space(scenario: Scenario, shown: str | None) -> spaces.Box:
-    """The seven rules in real units and, where ``shown`` names one, that load setting.
+    """Return the space of the seven rules in real units, followed by the load field ``shown``, if any.
 
-    The bounds are the scenario's ranges. Where a rule is fixed, the upper bound is the next float32,
-    because Gymnasium and PettingZoo warn of equal bounds (and scaling by their distance divides by it).
+    The bounds are the scenario's ranges. If a rule has a single value, its upper bound is the next float32, because
+    Gymnasium and PettingZoo warn about equal bounds (and scaling by their distance would divide by zero).
     """
     bounds = [(span.low, span.values[-1]) for span in scenario.rules.values()]
     if shown:

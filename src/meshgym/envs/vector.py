@@ -1,4 +1,4 @@
-"""Many copies of one environment, stepped by one look-up."""
+"""Many copies of one environment, stepped with one look-up."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from meshgym.envs.core import (
     DEFAULT_CONTEXTS,
     DEFAULT_CONTROL,
     DEFAULT_REWARD,
-    EPISODE_STEPS,
     Info,
     Observation,
     check_count,
     refuse_options,
     simulated_core,
 )
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
@@ -36,9 +36,9 @@ Flags = NDArray[np.bool_]
 class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
     """``num_envs`` copies of :class:`meshgym.envs.single.MeshResilienceEnv`.
 
-    Equal, to the last bit, to a ``SyncVectorEnv`` of single environments seeded alike, and many times
-    faster. The copies begin together, so they are truncated together; the step after that ignores its
-    actions and returns the first observation of the next episode (``AutoresetMode.NEXT_STEP``).
+    It equals a ``SyncVectorEnv`` of single environments with the same seeds to the last bit, and is many times
+    faster. All copies begin together, so they are truncated together. The step after that ignores its actions and
+    returns the first observations of the next episode (``AutoresetMode.NEXT_STEP``).
 
     Args:
         scenario, control, simulator, reward, contexts, render_mode: as for the single environment.
@@ -72,7 +72,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
 
     @property  # type: ignore[misc]
     def np_random(self) -> Sequence[np.random.Generator]:  # type: ignore[override]
-        """One generator a copy, once there was a reset."""
+        """One generator per copy; empty before the first reset."""
         return self._core.generators
 
     def reset(
@@ -81,12 +81,12 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         """Begin an episode in every copy.
 
         Args:
-            seed: a whole number s seeds copy i with s + i; a list has one seed a copy. Either begins new
-                sequences of contexts; without one the present sequences go on.
-            options: there are none.
+            seed: a whole number s seeds copy i with s + i; a list has one seed per copy. Either begins new
+                sequences of contexts; without a seed, the current sequences go on.
+            options: not supported.
 
         Raises:
-            InvalidValueError: an option is given, or a list of another length.
+            InvalidValueError: an option was given, or a list of another length.
         """
         refuse_options(options)
         self._steps = 0
@@ -98,14 +98,14 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         """Play one action in every copy.
 
         Args:
-            actions: shape (num_envs,) for one controlled setting, (num_envs, 2) for both.
+            actions: shape (num_envs,) for one controlled field, (num_envs, 2) for both.
 
         Returns:
             Observations, rewards, terminations (never), truncations, and an info of arrays with a mask
             ``_name`` for every ``name``, as in Gymnasium's vector environments.
 
         Raises:
-            InvalidValueError: actions outside the space, no reset before, or a reward that is not batched.
+            InvalidValueError: actions outside the space, no reset before, or a reward function that isn't batched.
         """
         if self._steps == self.max_episode_steps:
             observations, _ = self.reset()
@@ -117,7 +117,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
                 "shape of the reward",
                 rewards.shape,
                 f"({self.num_envs},)",
-                "It is called with arrays, one entry a copy.",
+                "It is called with arrays, one entry per copy.",
             )
         self._steps += 1
         info.update(dict.fromkeys([f"_{name}" for name in info], self._flags(True)))
@@ -125,7 +125,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         return observations, rewards, self._flags(False), self._flags(truncated), info
 
     def render(self) -> tuple[Any, ...] | None:
-        """One frame a copy; None without a render mode."""
+        """Render one frame per copy; return None without a render mode."""
         if not self.render_mode:
             return None
         return tuple(render(self._core, self.render_mode, copy) for copy in range(self.num_envs))

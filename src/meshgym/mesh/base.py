@@ -6,17 +6,27 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self
 
-from meshgym.types import Load, Response, TrafficRules
+import numpy as np
+from numpy.typing import NDArray
+
+from meshgym.scenarios import Scenario
+from meshgym.types import LOAD_NAMES, Load, Response, Setting, TrafficRules, check_settings
+
+#: An index, or an array of them.
+Index = int | NDArray[Any]
 
 
 class Mesh(ABC):
     """A service behind traffic rules: a real Envoy, a real cluster, or a simulator of one.
 
-    A context manager: what it started or changed is gone or restored after :meth:`close`, which
-    may be called more than once. After it, :meth:`measure` raises ``MeshError``.
+    A mesh can be asked for one setting (:meth:`measure`), for many (:meth:`measure_many`) or by index into a
+    scenario's grid (:meth:`on_grid`); what it costs differs between meshes, the interface doesn't.
+
+    A mesh is a context manager. After :meth:`close`, which may be called more than once, everything it started
+    has ended, everything it changed is restored, and measuring raises ``MeshError``.
     """
 
-    #: True where each answer costs real traffic.
+    #: True where each run costs real traffic.
     live: bool = True
 
     @abstractmethod
@@ -31,8 +41,30 @@ class Mesh(ABC):
             MeshError: the mesh is closed or broken.
         """
 
+    def measure_many(self, settings: Any) -> Response:
+        """Measure n settings; one after the other, unless the mesh can do better.
+
+        Args:
+            settings: shape (n, 9), columns as ``meshgym.types.SETTING_NAMES``.
+
+        Returns:
+            The responses, as arrays of shape (n,); without ``details``.
+
+        Raises:
+            InvalidValueError: another shape, or a setting out of range.
+            MeshError: as :meth:`measure`.
+        """
+        asked = [Setting.from_row(row) for row in check_settings(settings)]
+        responses = [self.measure(setting.rules, setting.load) for setting in asked]
+        *columns, _ = zip(*responses, strict=True) if responses else [()] * len(Response._fields)
+        return Response._make([*map(np.array, columns), None])
+
+    def on_grid(self, scenario: Scenario) -> IndexedMesh:
+        """Return the same mesh, asked by index into the scenario's grid of rules and actions."""
+        return _MeasuredOnGrid(self, scenario)
+
     def about(self) -> dict[str, Any]:
-        """Which service is measured, as plain values for the record of a collection; no secrets."""
+        """Describe the service that is measured, as plain values for a collection's provenance; no secrets."""
         return {"mesh": type(self).__name__}
 
     def close(self) -> None:
@@ -48,3 +80,53 @@ class Mesh(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class IndexedMesh(ABC):
+    """A mesh on a scenario's grid. Environments use it, because they choose among indices.
+
+    Args:
+        scenario: its rules and actions span the grid.
+
+    Attributes:
+        rules: all combinations of rules, shape (rows, 7); see :meth:`meshgym.scenarios.Scenario.rule_grid`.
+        threads, calls: the actions, shape (n_threads,) and (n_calls,).
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.rules = scenario.rule_grid()
+        self.threads, self.calls = (np.array(scenario.actions[name], dtype=np.float64) for name in LOAD_NAMES)
+
+    @abstractmethod
+    def measure(self, row: Index, threads: Index, calls: Index) -> Response:
+        """Measure one entry of the grid, or many.
+
+        Args:
+            row: row of :attr:`rules`.
+            threads: index into :attr:`threads`.
+            calls: index into :attr:`calls`.
+
+        Returns:
+            Numbers for ints; for arrays of one shape, float64 arrays of that shape.
+        """
+
+    def settings(self, row: NDArray[Any], threads: NDArray[Any], calls: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the settings of n entries, shape (n, 9); arguments as in :meth:`measure`, of shape (n,)."""
+        return np.column_stack([self.rules[row], self.threads[threads], self.calls[calls]])
+
+
+class _MeasuredOnGrid(IndexedMesh):
+    """Measures each entry whenever it is asked for."""
+
+    def __init__(self, mesh: Mesh, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self._mesh = mesh
+
+    def measure(self, row: Index, threads: Index, calls: Index) -> Response:
+        """See :meth:`IndexedMesh.measure`."""
+        if isinstance(row, int):
+            load = Load(*(int(values[index]) for values, index in ((self.threads, threads), (self.calls, calls))))
+            return self._mesh.measure(TrafficRules(*self.rules[row]), load)
+        entries = (np.ravel(index) for index in (row, threads, calls))
+        *columns, _ = self._mesh.measure_many(self.settings(*entries))
+        return Response._make([*(column.reshape(row.shape) for column in columns), None])

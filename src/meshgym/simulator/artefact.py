@@ -1,8 +1,7 @@
-"""A trained simulator and its file: weights, scaling, identity, and a checksum over all of it."""
+"""A trained simulator and its file: weights, scaling, identity, and a checksum over them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -12,51 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import InvalidValueError, SimulatorError
-from meshgym.files import UNREADABLE, Arrays, read_arrays, write_arrays
+from meshgym.errors import SimulatorError
+from meshgym.files import UNREADABLE, Arrays, digest, read_arrays, write_arrays
+from meshgym.scenarios import Scenario
 from meshgym.simulator.features import FEATURE_NAMES, derive, encode
 from meshgym.simulator.network import Ensemble
-from meshgym.types import SETTING_NAMES
+from meshgym.types import Response, check_settings
 
 FloatArray = NDArray[np.float64]
-Float32Array = NDArray[np.float32]
 
 #: Version of the file's layout and of :data:`FEATURE_NAMES`; raised when either changes.
 SCHEMA = 1
-#: Standard deviations on either side of the expected measurement that hold 90 % of single runs.
+_REMEDY = "Fit it again with: meshgym fit"
+#: 90 % of single runs lie within this many standard deviations of the expected response.
 NINETY = 1.6448536269514722
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a mesh is expected to answer, one entry a setting, all of shape (n,).
-
-    Attributes:
-        qps: expected answers a second, 0 and above.
-        p200: expected share of 200s, 0..1.
-        p503: expected share of 503s, 0..1.
-        qps_std: standard deviation of one measured run around ``qps``, in 1/s.
-        p503_std: the same around ``p503``, as a share.
-        outside: whether a setting lies outside the ranges of the traces the simulator learned from.
-    """
-
-    qps: Float32Array
-    p200: Float32Array
-    p503: Float32Array
-    qps_std: Float32Array
-    p503_std: Float32Array
-    outside: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.qps)
-
-
-PREDICTION_NAMES: tuple[str, ...] = tuple(column.name for column in fields(Prediction))
-
-
-@dataclass(frozen=True)
 class Identity:
-    """Where a simulator comes from and how good it is.
+    """Where a simulator comes from, and how good it is.
 
     Attributes:
         scenario: name of the scenario the traces were collected for.
@@ -64,7 +37,7 @@ class Identity:
         seed: of the split and of the training.
         versions: of meshgym and of the libraries that trained it.
         recipe: name of the network and training that cross-validation chose.
-        metrics: on the held-out part, e.g. ``mse``, ``mse_qps``, ``mse_p503``, ``coverage_90``.
+        metrics: on the test part, e.g. ``mse``, ``mse_qps``, ``mse_p503``, ``coverage_90``.
         schema: version of the file's layout.
     """
 
@@ -79,17 +52,17 @@ class Identity:
 
 @dataclass(frozen=True)
 class Scaling:
-    """How settings become inputs of the network, and its outputs measurements.
+    """Translates settings to inputs of the network, and outputs of the network to responses.
 
     Attributes:
         low, high: ranges of the settings in the traces, shape (9,).
-        input_mean, input_scale: of the features, the encoded ones behind the derived, shape (features + k,).
-        output_mean, output_scale: of the targets in units, shape (targets,).
-        spread: factor on the predicted standard deviations that makes them fit, shape (targets,).
+        input_mean, input_scale: of the derived features, then of the encoded ones, shape (features + k,).
+        output_mean, output_scale: of the targets, in their units, shape (targets,).
+        spread: factor that calibrates the predicted standard deviations, shape (targets,).
         correlation: of the deviations of qps and p503 from their predictions, shape ().
         knots: intervals the features are encoded in (see ``features.encode``), shape (k, 3).
 
-    The targets are qps, p503 and, where a 200 is not simply what is no 503, p200.
+    The targets are qps, p503 and, unless p200 is always 1 - p503, p200.
     """
 
     low: FloatArray
@@ -103,7 +76,7 @@ class Scaling:
     knots: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
 
     def inputs(self, settings: FloatArray) -> FloatArray:
-        """Standardised inputs of the network, shape (n, features + k), from settings, shape (n, 9)."""
+        """Return the network's standardised inputs, shape (n, features + k), for settings of shape (n, 9)."""
         features = derive(settings)
         features = np.hstack([features, encode(features, self.knots)])
         standard: FloatArray = (features - self.input_mean) / self.input_scale
@@ -111,12 +84,12 @@ class Scaling:
 
 
 class Simulator:
-    """Predicts what a mesh answers to rules and load.
+    """Predicts the response of a mesh to rules and load.
 
     Args:
-        ensemble: its outputs are the standardised targets, then their standard deviations.
-        scaling: between settings, network and units.
-        identity: where it comes from.
+        ensemble: the networks; they return the standardised targets, then their standard deviations.
+        scaling: translates between settings, network and responses.
+        identity: where the simulator comes from.
     """
 
     def __init__(self, ensemble: Ensemble, scaling: Scaling, identity: Identity) -> None:
@@ -126,25 +99,28 @@ class Simulator:
         self.tables: dict[str, Any] = {}  # see meshgym.simulator.table.response_table
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "tables": {}}  # copies and pickles make their own tables again
+        return {**self.__dict__, "tables": {}}  # copies and pickles make their own tables
 
     @property
     def sha256(self) -> str:
-        """Hash of all it is made of, as its file holds it."""
-        return _digest(_to_arrays(self))
+        """Hash of everything the simulator is made of; its file holds the same."""
+        return str(self.to_arrays()["sha256"])
 
-    def predict(self, settings: Any) -> Prediction:
-        """Expected measurements and their spread.
+    def predict(self, settings: Any) -> Response:
+        """Predict the expected responses and their spread.
 
-        A row has the same answer to the last bit whatever batch it stands in.
+        The response to a setting is the same to the last bit in every batch.
 
         Args:
             settings: shape (n, 9), columns as ``meshgym.types.SETTING_NAMES``.
 
+        Returns:
+            float32 arrays of shape (n,), ``outside`` of bool.
+
         Raises:
-            InvalidValueError: another shape, or a number that is not finite.
+            InvalidValueError: another shape, or a number that isn't finite.
         """
-        settings = _checked(settings)
+        settings = check_settings(settings)
         scale = self.scaling
         outputs = self.ensemble(scale.inputs(settings))
         targets = len(scale.output_mean)
@@ -155,83 +131,78 @@ class Simulator:
         p503 = np.clip(mean[:, 1], 0, 1)
         p200 = 1 - p503 if targets == 2 else np.clip(mean[:, 2], 0, 1 - p503)
         outside = ((settings < scale.low) | (settings > scale.high)).any(axis=1)
-        return Prediction(
-            qps=np.maximum(mean[:, 0], 0).astype(np.float32),
-            p200=p200.astype(np.float32),
-            p503=p503.astype(np.float32),
-            qps_std=std[:, 0].astype(np.float32),
-            p503_std=std[:, 1].astype(np.float32),
-            outside=outside,
-        )
+        columns = (np.maximum(mean[:, 0], 0), p200, p503, std[:, 0], std[:, 1])
+        return Response._make([*(column.astype(np.float32) for column in columns), outside, None])
 
-    def save(self, path: str | Path) -> Path:
-        """Write one ``.npz`` file (no pickle); the same simulator always gives the same bytes.
+    def check_fits(self, scenario: Scenario) -> None:
+        """Check that the simulator was fitted for this scenario.
 
         Raises:
-            FolderError: the file cannot be written.
+            SimulatorError: it was fitted for another one.
         """
-        return write_arrays(path, _to_arrays(self) | {"sha256": np.array(self.sha256)})
+        fitted, name = self.identity.scenario, scenario.name
+        if fitted != name:
+            raise SimulatorError(
+                f"the simulator was fitted for scenario {fitted}, not for {name}. Give one that was fitted for {name} "
+                f"(meshgym fit --scenario {name} --traces FILE), or use it with scenario {fitted}"
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write one ``.npz`` file without pickle; the same simulator always gives the same bytes.
+
+        Raises:
+            FolderError: the file can't be written.
+        """
+        return write_arrays(path, self.to_arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Simulator:
         """Read what :meth:`save` wrote.
 
         Raises:
-            SimulatorError: no such file, a damaged or edited one, or one of another kind or version.
+            SimulatorError: the file is missing, damaged, edited, or of another kind or version.
         """
-        remedy = "Fit it again with: meshgym fit"
         try:
             arrays = read_arrays(path)
         except FileNotFoundError:
-            raise SimulatorError(f"there is no simulator file {path}. {remedy}") from None
+            raise SimulatorError(f"there is no simulator file {path}. {_REMEDY}") from None
         except UNREADABLE as error:
-            raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {remedy}") from error
+            raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {_REMEDY}") from error
+        return cls.from_arrays(arrays, str(path))
+
+    def to_arrays(self) -> Arrays:
+        """Return everything the simulator is made of as arrays without objects, and a checksum over them."""
+        identity = asdict(self.identity) | {"features": FEATURE_NAMES}
+        arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
+        arrays |= {f"scaling_{column.name}": getattr(self.scaling, column.name) for column in fields(Scaling)}
+        for number, (weight, bias) in enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True)):
+            arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
+        return arrays | {"sha256": np.array(digest(arrays))}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, source: str) -> Simulator:
+        """Make a simulator from what :meth:`to_arrays` returned.
+
+        Args:
+            arrays: left unchanged.
+            source: where they come from, for messages.
+
+        Raises:
+            SimulatorError: the arrays are no simulator, damaged, edited, or of another version.
+        """
         if not {"identity", "sha256"} <= set(arrays):
-            raise SimulatorError(f"{path} is an .npz file, but no simulator. {remedy}")
-        if str(arrays.pop("sha256")) != _digest(arrays):
-            raise SimulatorError(f"{path} was edited or damaged: its checksum does not fit. {remedy}")
-        return _from_arrays(arrays, path, remedy)
-
-
-def _checked(settings: Any) -> FloatArray:
-    matrix: FloatArray = np.asarray(settings, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[1] != len(SETTING_NAMES):
-        raise InvalidValueError("shape of settings", matrix.shape, f"(n, 9): {', '.join(SETTING_NAMES)}")
-    if not np.isfinite(matrix).all():
-        row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
-        raise InvalidValueError(f"row {row} of settings", matrix[row].tolist(), "finite numbers")
-    return matrix
-
-
-def _to_arrays(simulator: Simulator) -> Arrays:
-    identity = asdict(simulator.identity) | {"features": FEATURE_NAMES}
-    arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
-    arrays |= {f"scaling_{column.name}": getattr(simulator.scaling, column.name) for column in fields(Scaling)}
-    for number, (weight, bias) in enumerate(zip(simulator.ensemble.weights, simulator.ensemble.biases, strict=True)):
-        arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
-    return arrays
-
-
-def _from_arrays(arrays: Arrays, path: str | Path, remedy: str) -> Simulator:
-    identity = json.loads(str(arrays["identity"]))
-    if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
-        raise SimulatorError(
-            f"{path} has layout {identity.get('schema')}, this meshgym reads layout {SCHEMA}. {remedy}"
+            raise SimulatorError(f"{source} is an .npz file, but no simulator. {_REMEDY}")
+        parts = {name: array for name, array in arrays.items() if name != "sha256"}
+        if str(arrays["sha256"]) != digest(parts):
+            raise SimulatorError(f"{source} was edited or damaged: its checksum does not fit. {_REMEDY}")
+        identity = json.loads(str(parts["identity"]))
+        if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
+            found = identity.get("schema")
+            raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {_REMEDY}")
+        layers = range(sum(name.startswith("weight_") for name in parts))
+        ensemble = Ensemble(
+            weights=tuple(parts[f"weight_{number}"] for number in layers),
+            biases=tuple(parts[f"bias_{number}"] for number in layers),
         )
-    layers = range(sum(name.startswith("weight_") for name in arrays))
-    ensemble = Ensemble(
-        weights=tuple(arrays[f"weight_{number}"] for number in layers),
-        biases=tuple(arrays[f"bias_{number}"] for number in layers),
-    )
-    scaling = Scaling(**{column.name: arrays[f"scaling_{column.name}"] for column in fields(Scaling)})
-    return Simulator(ensemble, scaling, Identity(**identity))
-
-
-def _digest(arrays: Arrays) -> str:
-    """sha256 over names, types, shapes and contents."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        scaling = Scaling(**{column.name: parts[f"scaling_{column.name}"] for column in fields(Scaling)})
+        return cls(ensemble, scaling, Identity(**identity))

@@ -1,4 +1,4 @@
-"""A mesh that answers from a simulator instead of real traffic."""
+"""A mesh whose responses come from a simulator instead of real traffic."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from meshgym.errors import MeshError
-from meshgym.mesh.base import Mesh
-from meshgym.simulator.artefact import Prediction, Simulator
+from meshgym.mesh.base import IndexedMesh, Mesh
+from meshgym.scenarios import Scenario
+from meshgym.simulator.artefact import Simulator
+from meshgym.simulator.table import response_table
 from meshgym.types import Load, Response, Setting, TrafficRules
 
 
@@ -16,9 +18,9 @@ class SimulatedMesh(Mesh):
     """The mesh interface over a simulator.
 
     Args:
-        simulator: what answers.
-        sample: draw each answer from the predictive distribution, as a real mesh's answers scatter,
-            instead of giving the expected one.
+        simulator: what predicts the responses.
+        sample: draw each response from the predicted distribution, as runs of a real mesh scatter, instead of
+            returning the expected one.
         seed: of the draws.
     """
 
@@ -31,56 +33,63 @@ class SimulatedMesh(Mesh):
         self._closed = False
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
-        """The expected response, or a drawn one.
+        """Return the expected response, or draw one.
 
         Raises:
             MeshError: the mesh is closed.
         """
-        answer = self.predict([Setting(rules, load).to_row()])
-        return Response(qps=float(answer.qps[0]), p200=float(answer.p200[0]), p503=float(answer.p503[0]))
+        *columns, _ = self.measure_many([Setting(rules, load).to_row()])
+        return Response._make([*(column.item() for column in columns), None])
 
-    def predict(self, settings: Any) -> Prediction:
-        """Answers to many settings at once.
+    def measure_many(self, settings: Any) -> Response:
+        """Return n expected responses, or draw them, with one prediction.
 
         Args:
             settings: shape (n, 9), columns as ``meshgym.types.SETTING_NAMES``.
 
         Raises:
-            InvalidValueError: another shape, or a number that is not finite.
+            InvalidValueError: another shape, or a number that isn't finite.
             MeshError: the mesh is closed.
         """
-        if self._closed:
-            raise MeshError("the mesh is closed; make a new SimulatedMesh")
+        self._check_open()
         expected = self.simulator.predict(settings)
         if not self.sample:
             return expected
         return draw(expected, float(self.simulator.scaling.correlation), self._generator)
 
+    def on_grid(self, scenario: Scenario) -> IndexedMesh:
+        """Return the simulator's response table, or the drawing mesh by index.
+
+        Raises:
+            MeshError: the mesh is closed. A table that was returned before stays readable.
+        """
+        self._check_open()
+        return super().on_grid(scenario) if self.sample else response_table(self.simulator, scenario)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise MeshError("the mesh is closed; make a new SimulatedMesh")
+
     def close(self) -> None:
-        """Refuse further questions."""
+        """Raise ``MeshError`` on every later call."""
         self._closed = True
 
 
-def draw(expected: Prediction, correlation: float, generator: np.random.Generator) -> Prediction:
-    """Responses as single runs would give them: normal around the expected ones, then clipped.
+def draw(expected: Response, correlation: float, generator: np.random.Generator) -> Response:
+    """Draw responses as single runs would give them: normal around the expected ones, then clipped.
 
     Args:
-        expected: n predictions.
+        expected: n responses.
         correlation: of the deviations of qps and p503, -1..1.
-        generator: two draws a prediction are taken from it.
+        generator: two numbers per response are drawn from it.
 
     Returns:
-        n predictions with drawn ``qps``, ``p503`` and ``p200``; the share that is neither 200 nor 503 stays.
+        n responses with drawn ``qps``, ``p503`` and ``p200``; the share that is neither 200 nor 503 stays.
     """
-    first, second = generator.standard_normal((2, len(expected)), dtype=np.float32)
+    first, second = generator.standard_normal((2, len(expected.qps)), dtype=np.float32)
     second = np.float32(correlation) * first + np.float32(np.sqrt(1 - correlation**2)) * second
     other = 1 - expected.p200 - expected.p503
     p503 = np.clip(expected.p503 + second * expected.p503_std, 0, 1 - other)
-    return Prediction(
-        qps=np.maximum(expected.qps + first * expected.qps_std, 0),
-        p200=np.clip(1 - p503 - other, 0, 1),
-        p503=p503,
-        qps_std=expected.qps_std,
-        p503_std=expected.p503_std,
-        outside=expected.outside,
+    return expected._replace(
+        qps=np.maximum(expected.qps + first * expected.qps_std, 0), p200=np.clip(1 - p503 - other, 0, 1), p503=p503
     )

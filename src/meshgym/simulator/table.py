@@ -1,4 +1,4 @@
-"""A scenario's finite grid of rules and actions: each entry is answered once by a simulator, then read."""
+"""A scenario's finite grid of rules and actions: a simulator predicts each entry once, later it is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import InvalidValueError
+from meshgym.mesh.base import Index, IndexedMesh
 from meshgym.scenarios import Scenario
-from meshgym.simulator.artefact import PREDICTION_NAMES, Prediction, Simulator
+from meshgym.simulator.artefact import Simulator
+from meshgym.types import Response
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Entries that fit into memory: 33 bytes each.
@@ -20,33 +21,30 @@ _BATCH = 65_536
 #: An entry's numbers lie together, filled up to 32 bytes: a random read costs one cache miss, and NumPy copies
 #: rows of 32 bytes several times faster than narrower ones.
 _WIDTH = 8
+_make = Response._make
 
 
-class ResponseTable:
-    """Predictions for every combination of a scenario's rules and actions, each made when it is first read.
+class ResponseTable(IndexedMesh):
+    """Responses to every combination of a scenario's rules and actions, each predicted when it is first read.
 
     Args:
-        simulator: what answers; an entry equals its prediction to the last bit.
+        simulator: what predicts; an entry equals its prediction to the last bit.
         scenario: its rule ranges and its actions span the grid.
 
     Attributes:
-        rules: all combinations of rules, shape (rows, 7), in C order of the ranges (the last rule
-            changes fastest).
-        threads, calls: the actions, shape (n_threads,) and (n_calls,).
-        entries: the predictions, one a row: the fields of :class:`Prediction` in their order, then nothing.
-            Shape (rows * n_threads * n_calls, 8), flat index ``(rule_row * n_threads + thread_choice) * n_calls
-            + call_choice``.
-        filled: which entries are made already, shape (rows * n_threads * n_calls,).
+        entries: one response per row: ``qps``, ``p200``, ``p503``, ``qps_std``, ``p503_std``, ``outside``, and two
+            unused columns. Shape (rows * n_threads * n_calls, 8), flat index
+            ``(row * n_threads + threads) * n_calls + calls``.
+        filled: which entries are predicted already, shape (rows * n_threads * n_calls,).
 
     Raises:
         InvalidValueError: the grid is too large.
     """
 
     def __init__(self, simulator: Simulator, scenario: Scenario) -> None:
-        self.simulator = simulator
-        self.threads = np.array(scenario.actions["threads"], dtype=np.float64)
-        self.calls = np.array(scenario.actions["calls"], dtype=np.float64)
-        size = math.prod(len(span.values) for span in scenario.rules.values()) * len(self.threads) * len(self.calls)
+        size = math.prod(
+            [len(span.values) for span in scenario.rules.values()] + list(map(len, scenario.actions.values()))
+        )
         if size > MAX_ENTRIES:
             raise InvalidValueError(
                 f"number of rules and actions of scenario {scenario.name}",
@@ -54,39 +52,43 @@ class ResponseTable:
                 f"at most {MAX_ENTRIES}",
                 "Give its ranges larger steps: [low, high, step].",
             )
-        self.rules = scenario.rule_grid()
+        super().__init__(scenario)
+        self.simulator, self._scenario = simulator, scenario
+        self._n_threads, self._n_calls = len(self.threads), len(self.calls)
         self.entries = np.zeros((size, _WIDTH), dtype=np.float32)
         self.filled = np.zeros(size, dtype=bool)
         self._left = size
 
-    def index(self, rule_rows: IntArray, thread_choice: IntArray, call_choice: IntArray) -> IntArray:
-        """Flat indices into :attr:`entries`; the arguments are those of :meth:`lookup`."""
-        rows = np.asarray(rule_rows) * len(self.threads) + thread_choice
-        return rows * len(self.calls) + call_choice
+    def __reduce__(self) -> tuple[object, tuple[Simulator, Scenario]]:
+        return response_table, (self.simulator, self._scenario)  # filled again where it is needed
 
-    def lookup(self, rule_rows: IntArray, thread_choice: IntArray, call_choice: IntArray) -> Prediction:
-        """Predictions for chosen entries.
+    def measure(self, row: Index, threads: Index, calls: Index) -> Response:
+        """See :meth:`meshgym.mesh.base.IndexedMesh.measure`."""
+        flat = self.index(row, threads, calls)
+        if isinstance(flat, int):
+            if not self.filled[flat]:  # predicting all actions under these rules hardly takes longer than this one
+                actions = self._n_threads * self._n_calls
+                self.read(np.arange(actions) + row * actions)
+            qps, p200, p503, qps_std, p503_std, outside, *_ = self.entries[flat].tolist()
+            return _make((qps, p200, p503, qps_std, p503_std, bool(outside), None))
+        return _columns(self.read(flat).astype(np.float64))
 
-        Args:
-            rule_rows: rows of :attr:`rules`, shape (n,).
-            thread_choice: which of :attr:`threads`, shape (n,).
-            call_choice: which of :attr:`calls`, shape (n,).
+    def lookup(self, row: IntArray, threads: IntArray, calls: IntArray) -> Response:
+        """Return chosen entries as they are stored: float32 arrays; arguments as in :meth:`measure`."""
+        return _columns(self.read(np.asarray(self.index(row, threads, calls))))
 
-        Returns:
-            n predictions.
-        """
-        found = self.read(self.index(rule_rows, thread_choice, call_choice))
-        columns = dict(zip(PREDICTION_NAMES, np.moveaxis(found, -1, 0), strict=False))
-        return Prediction(**{**columns, "outside": columns["outside"].astype(bool)})
+    def index(self, row: Index, threads: Index, calls: Index) -> Index:
+        """Return flat indices into :attr:`entries`; arguments as in :meth:`measure`."""
+        return (row * self._n_threads + threads) * self._n_calls + calls
 
     def read(self, flat: IntArray) -> NDArray[np.float32]:
-        """Entries by flat index; those not made yet are made.
+        """Return copies of entries; those not predicted yet are predicted first.
 
         Args:
-            flat: see :attr:`entries`, any shape.
+            flat: flat indices, any shape.
 
         Returns:
-            Copies of the entries, shape (..., 8).
+            Shape (..., 8).
         """
         if self._left:
             self._fill(np.unique(flat[~self.filled.take(flat)]))
@@ -94,22 +96,24 @@ class ResponseTable:
         return found
 
     def _fill(self, flat: IntArray) -> None:
+        shape = (len(self.rules), self._n_threads, self._n_calls)
         for start in range(0, len(flat), _BATCH):
             batch = flat[start : start + _BATCH]
-            answer = self.simulator.predict(self._settings(batch))
-            for column, name in enumerate(PREDICTION_NAMES):
-                self.entries[batch, column] = getattr(answer, name)
+            *columns, _ = self.simulator.predict(self.settings(*np.unravel_index(batch, shape)))
+            for number, column in enumerate(columns):
+                self.entries[batch, number] = column
         self.filled[flat] = True
         self._left -= len(flat)
 
-    def _settings(self, flat: IntArray) -> FloatArray:
-        shape = (len(self.rules), len(self.threads), len(self.calls))
-        row, thread, call = np.unravel_index(flat, shape)
-        return np.column_stack([self.rules[row], self.threads[thread], self.calls[call]])
+
+def _columns(entries: NDArray[np.floating]) -> Response:
+    """Return entries, shape (..., 8), as one response of arrays."""
+    qps, p200, p503, qps_std, p503_std, outside = (entries[..., column] for column in range(6))
+    return _make((qps, p200, p503, qps_std, p503_std, outside.astype(bool), None))
 
 
 def response_table(simulator: Simulator, scenario: Scenario) -> ResponseTable:
-    """The table of a simulator and a scenario, made on first use and then shared."""
+    """Return the table of a simulator and a scenario, made on first use and shared from then on."""
     grid = repr((scenario.rules, scenario.actions))
     if grid not in simulator.tables:
         simulator.tables[grid] = ResponseTable(simulator, scenario)

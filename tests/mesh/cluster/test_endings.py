@@ -109,13 +109,13 @@ def test_after_a_kill_9_the_doctor_puts_the_rule_back(world, tmp_path):
     assert not world.restored
     with pytest.raises(RestoreError, match="by an earlier run and not put back; do so with: meshgym doctor --restore"):
         IstioMesh(**world.arguments())
-    doctor = [sys.executable, "-m", "meshgym.cli.main", "doctor", "--restore"]
+    doctor = [sys.executable, "-m", "meshgym", "doctor", "--restore"]
     done = subprocess.run(doctor, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"DestinationRule default/httpbin on {world.api.url} is as it was found" in done.stdout
     assert world.restored
     assert not journals(tmp_path)
-    assert "nothing is to be put back" in subprocess.run(doctor, capture_output=True, text=True, timeout=60).stdout
+    assert "nothing to put back" in subprocess.run(doctor, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_killed_run_in_the_middle_of_a_change(world, tmp_path):

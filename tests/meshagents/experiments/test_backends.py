@@ -19,7 +19,7 @@ def service(tmp_path_factory, shop_text, simulator):
 
 def _table5(service: str, backend: str, folder: Path) -> bytes:
     """What the command writes into ``table5.csv``."""
-    command = [sys.executable, "-m", "meshagents.cli.main", "table5", service, "--seeds", "1", "--epochs", "2"]
+    command = [sys.executable, "-m", "meshagents", "table5", service, "--seeds", "1", "--epochs", "2"]
     command += ["--jobs", "2", "--backend", backend, "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """Table 5's Val columns: shared contexts, any subset, killed and gone on with; and the page that shows them."""
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ import pytest
 from meshes import FakeMesh
 
 from meshagents import Hyperparameters
-from meshagents.cli.main import commands, main
+from meshagents.cli import commands
+from meshagents.cli.main import main
 from meshagents.experiments import table5, table5_live
 from meshagents.experiments.jobs import DECISIONS
 from meshagents.experiments.table5 import PAPER, PAPER_VAL, Table5
@@ -105,13 +107,13 @@ def test_more_contexts_than_decisions_are_refused(settings, trained, tmp_path):
 COMMAND = """
 import sys
 from meshagents import Hyperparameters
-from meshagents.cli.main import main as cli
-from meshagents.cli.main import commands
+from meshagents.cli import commands
+from meshagents.cli.main import main
 from meshes import SlowMesh
 
 if __name__ == "__main__":
     commands._live_mesh = lambda chosen: lambda scenario: SlowMesh()
-    raise SystemExit(cli.main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
 """
 
 
@@ -123,7 +125,8 @@ def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_p
     cells = ["--configurations", "Call", "Thread-Call*2", "--scenarios", "shop", "twin"]
     arguments = ["table5", *names, *options, *cells, "--out"]
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen([sys.executable, tmp_path / "command.py", *arguments, str(cut)], env=environment)
     while not (rows := [*cut.glob("measured/shop/*/rows.csv")]) or rows[0].read_bytes().count(b"\n") < 4:
         assert process.poll() is None

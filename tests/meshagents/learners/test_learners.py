@@ -16,19 +16,21 @@ from meshagents import (
     DQN,
     AgentError,
     Application,
-    Dependent,
-    History,
+    CollaborativeDependentPair,
+    CollaborativeDQN,
+    CollaborativeIndependentPair,
+    DependentPair,
+    FixedAgent,
     Hyperparameters,
-    Independent,
+    IndependentPair,
     Spaces,
     Transition,
-    load_agent,
-    save_agent,
     train,
 )
-from meshagents.agent import RewardScale
 from meshagents.learners.collaborative import collaborative_reward
+from meshagents.learners.dqn import epsilon_at, learning_rate_at
 from meshagents.learners.replay import Replay
+from meshagents.learners.scaling import RewardScale
 from meshgym.errors import FolderError, InvalidValueError, UnknownNameError
 from meshgym.rewards import share_between_services
 
@@ -54,25 +56,41 @@ def test_foreign_spaces_are_refused(observations, actions):
         Spaces.of_spaces(observations, actions)
 
 
-@pytest.mark.parametrize(("kind", "task"), [(DQN, BOTH), (Independent, ONE), (Dependent, ONE)])
-def test_agents_refuse_the_other_kind_of_task(kind, task):
+@pytest.mark.parametrize(
+    ("kind", "spaces"),
+    [
+        (DQN, BOTH),
+        (IndependentPair, ONE),
+        (DependentPair, ONE),
+        (IndependentPair, SERVICES),
+        (CollaborativeDQN, ONE),
+        (CollaborativeDQN, SERVICES),
+        (CollaborativeDependentPair, BOTH),
+    ],
+)
+def test_agents_refuse_spaces_of_another_kind(kind, spaces):
     with pytest.raises(AgentError, match="control="):
-        kind(task, Hyperparameters(), 0)
+        kind(spaces, Hyperparameters(), 0)
 
 
-@pytest.mark.parametrize(("kind", "task"), [(DQN, ONE), (Independent, BOTH), (Dependent, BOTH)])
+def test_a_dependent_pair_begins_with_threads_or_calls():
+    with pytest.raises(InvalidValueError, match="first"):
+        DependentPair(BOTH, Hyperparameters(), 0, first=2)
+
+
+@pytest.mark.parametrize(("kind", "spaces"), [(DQN, ONE), (IndependentPair, BOTH), (DependentPair, BOTH)])
 @pytest.mark.parametrize("leading", [(), (5,), (2, 5)])
-def test_act_keeps_leading_axes(kind, task, leading):
-    agent = kind(task, Hyperparameters(width=8), 0)
+def test_act_keeps_leading_axes(kind, spaces, leading):
+    agent = kind(spaces, Hyperparameters(width=8), 0)
     for explore in (False, True):
         action = agent.act(np.ones((*leading, 2)), explore=explore)
-        assert action.shape == (*leading, *task.actions.shape)
+        assert action.shape == (*leading, *spaces.actions.shape)
         assert (action >= 0).all()
-        assert (action < task.actions).all()
+        assert (action < spaces.actions).all()
 
 
 def test_services_have_their_own_numbers_of_actions():
-    agent = Independent(SERVICES, Hyperparameters(width=8), 0)
+    agent = CollaborativeIndependentPair(SERVICES, Hyperparameters(width=8), 0)
     explored = agent.act(np.ones((500, 2, 2)), explore=True)
     np.testing.assert_array_equal(explored.max(axis=0), SERVICES.actions - 1)
     assert agent.act(np.ones((7, 2)), service=1).shape == (7, 2)
@@ -85,8 +103,8 @@ def test_exploration_falls_to_its_end(small):
     assert agent.act(np.ones((1000, 2)), explore=True).std() == 0
 
 
-def _batch(task, terminated):
-    action = np.zeros((4, *task.actions.shape), np.int64)
+def _batch(spaces, terminated):
+    action = np.zeros((4, *spaces.actions.shape), np.int64)
     return Transition(np.ones((4, 2)), action, np.ones(4), np.ones((4, 2)), np.full(4, terminated))
 
 
@@ -94,8 +112,8 @@ def _batch(task, terminated):
 def test_only_what_goes_on_has_a_future(small, gamma, terminated):
     agent = DQN(ONE, replace(small, gamma=gamma), 0)
     batch = _batch(ONE, terminated)
-    target = agent._target(agent.learners[0], batch, torch.ones(4))
-    future = agent.learners[0].value(batch.next_observation)
+    target = agent._target(agent.q_functions[0], batch, torch.ones(4))
+    future = agent.q_functions[0].value(batch.next_observation)
     expected = torch.ones(4) if terminated or not gamma else 1 + gamma * future
     torch.testing.assert_close(target, expected)
     assert future.abs().min() > 0
@@ -103,10 +121,10 @@ def test_only_what_goes_on_has_a_future(small, gamma, terminated):
 
 def test_target_network_follows_slowly(small):
     agent = DQN(ONE, replace(small, gamma=0.9, target_rate=0.25), 0)
-    learner = agent.learners[0]
-    start = [parameter.clone() for parameter in learner.target.parameters()]
+    q = agent.q_functions[0]
+    start = [parameter.clone() for parameter in q.target.parameters()]
     agent.update(_batch(ONE, terminated=False))
-    for old, slow, fast in zip(start, learner.target.parameters(), learner.network.parameters(), strict=True):
+    for old, slow, fast in zip(start, q.target.parameters(), q.network.parameters(), strict=True):
         torch.testing.assert_close(slow, old + 0.25 * (fast - old))
 
 
@@ -146,12 +164,14 @@ def test_replay_keeps_the_newest():
     assert set(replay.sample(500, np.random.default_rng(0)).reward) == {4, 5, 6, 7, 8}
 
 
-@pytest.mark.parametrize(("kind", "task"), [(DQN, ONE), (Independent, SERVICES), (Dependent, BOTH)])
+@pytest.mark.parametrize(
+    ("kind", "spaces"), [(DQN, ONE), (CollaborativeIndependentPair, SERVICES), (DependentPair, BOTH)]
+)
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
-def test_saved_agents_are_the_same(tmp_path, small, kind, task, gamma):
-    agent = kind(task, replace(small, gamma=gamma), 3)
+def test_saved_agents_are_the_same(tmp_path, small, kind, spaces, gamma):
+    agent = kind(spaces, replace(small, gamma=gamma), 3)
     rng = np.random.default_rng(0)
-    shape = (8, *task.low.shape)
+    shape = (8, *spaces.low.shape)
     observation = rng.random(shape).astype(np.float32)
     reward = rng.random(shape[:-1])
     batch = Transition(observation, agent.act(observation, explore=True), reward, observation, np.zeros(8, bool))
@@ -159,46 +179,46 @@ def test_saved_agents_are_the_same(tmp_path, small, kind, task, gamma):
     before = agent.act(observation)
     for _ in range(20):
         agent.update(batch)
-    history = History([reward.mean(axis=0)], [reward.mean(axis=0)], [0.5])
-    restored, past = load_agent(save_agent(tmp_path / "agent.npz", agent, history))
-    np.testing.assert_array_equal(past.reward, history.reward)
+    restored = kind.load(agent.save(tmp_path / "agent.npz"))
     np.testing.assert_array_equal(restored.best().act(observation), before)
     assert agent.update(batch) == restored.update(batch)
     np.testing.assert_array_equal(agent.act(observation, explore=True), restored.act(observation, explore=True))
 
 
+def test_a_dependent_pair_keeps_its_order(tmp_path):
+    pair = DependentPair(BOTH, Hyperparameters(width=8), 0, first=1)
+    assert DependentPair.load(pair.save(tmp_path / "agent.npz")).first == 1
+
+
 @pytest.mark.learning
 @pytest.mark.parametrize("several", [False, True])
-def test_a_run_that_was_cut_ends_as_one_that_was_not(tmp_path, bandit, small, several):
+def test_training_that_was_cut_ends_as_if_it_was_not(tmp_path, bandit, small, several):
     rewards = np.arange(12.0).reshape(2, 2, 3) % 7
     hyperparameters = replace(small, epochs=4)
+    kind = CollaborativeDependentPair if several else DependentPair
 
     def envs():
         batch = bandit(rewards, hyperparameters.num_envs)
         return Application([batch, bandit(rewards[::-1], hyperparameters.num_envs)]) if several else batch
 
-    task = Spaces.of_spaces(envs().single_observation_space, envs().single_action_space)
-    whole = train(Dependent(task, hyperparameters, 1), envs())
+    spaces = Spaces.of_envs(envs())
+    whole = train(kind(spaces, hyperparameters, 1), envs())
 
     class Cut(Exception):  # noqa: N818 (not an error)
         pass
 
     def stop(history):
         if len(history) == 2:
-            save_agent(tmp_path / "cut.npz", agent, history)
+            agent.save(tmp_path / "cut.npz")
+            kept.append(history)
             raise Cut
 
-    agent = Dependent(task, hyperparameters, 1)
+    agent, kept = kind(spaces, hyperparameters, 1), []
     with pytest.raises(Cut):
         train(agent, envs(), progress=stop)
-    resumed = train(*_onwards(tmp_path / "cut.npz", envs()))
+    resumed = train(kind.load(tmp_path / "cut.npz"), envs(), *kept)
     np.testing.assert_array_equal(whole.reward, resumed.reward)
     np.testing.assert_array_equal(whole.loss, resumed.loss)
-
-
-def _onwards(path, envs):
-    agent, history = load_agent(path)
-    return agent, envs, history
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a zip", b"PK\x03\x04"])
@@ -207,26 +227,39 @@ def test_bad_agent_files_are_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(AgentError, match=r"[Tt]rain"):
-        load_agent(path)
+        DQN.load(path)
 
 
 def test_foreign_and_truncated_files_are_refused(tmp_path, small):
     foreign = tmp_path / "foreign.npz"
     np.savez(foreign, weights=np.zeros(3))
-    whole = save_agent(tmp_path / "whole.npz", DQN(ONE, small, 0)).read_bytes()
+    whole = DQN(ONE, small, 0).save(tmp_path / "whole.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     for path in (foreign, tmp_path / "half.npz"):
         with pytest.raises(AgentError, match="no agent file"):
-            load_agent(path)
+            DQN.load(path)
+
+
+def test_another_kind_of_agent_is_named(tmp_path, small):
+    path = DependentPair(BOTH, small, 0).save(tmp_path / "agent.npz")
+    with pytest.raises(AgentError, match=r"DependentPair\.load"):
+        IndependentPair.load(path)
 
 
 def test_unwritable_folder_is_named(tmp_path, small):
     (tmp_path / "file").touch()
     with pytest.raises(FolderError, match="file"):
-        save_agent(tmp_path / "file" / "agent.npz", DQN(ONE, small, 0))
+        DQN(ONE, small, 0).save(tmp_path / "file" / "agent.npz")
 
 
-def test_settings_are_checked():
+def test_agents_without_a_file_say_so(tmp_path):
+    with pytest.raises(AgentError, match="FixedAgent can't be saved"):
+        FixedAgent(0).save(tmp_path / "agent.npz")
+    with pytest.raises(AgentError, match="FixedAgent can't be loaded"):
+        FixedAgent.load(tmp_path / "agent.npz")
+
+
+def test_hyperparameters_are_checked():
     with pytest.raises(UnknownNameError, match="learning_rate"):
         Hyperparameters.from_dict({"learnign_rate": 1e-3})
     with pytest.raises(UnknownNameError, match="paper"):
@@ -235,7 +268,7 @@ def test_settings_are_checked():
         Hyperparameters(num_envs=300)
     with pytest.raises(InvalidValueError, match="at least batch_size"):
         Hyperparameters(replay_size=10)
-    for name, value in {"epochs": 0, "width": 1.5, "gamma": 1, "epsilon": -0.1, "shared": 1, "first": 2}.items():
+    for name, value in {"epochs": 0, "width": 1.5, "gamma": 1, "epsilon": -0.1, "shared": 1}.items():
         with pytest.raises(InvalidValueError, match=name):
             Hyperparameters(**{name: value})
 
@@ -243,16 +276,16 @@ def test_settings_are_checked():
 def test_presets_hold_and_round_trip():
     paper = Hyperparameters.from_dict({}, preset="paper")
     assert (paper.epochs, paper.learning_rate, paper.horizon) == (500, 5e-5, 500_000)
-    assert paper.learning_rate_at(0) == paper.learning_rate_at(1)
+    assert learning_rate_at(paper, 0) == learning_rate_at(paper, 1)
     assert Hyperparameters.from_dict(paper.to_dict()) == paper
 
 
 @given(st.floats(0, 1))
 def test_schedules_stay_between_their_ends(progress):
     hyperparameters = Hyperparameters()
-    assert hyperparameters.final_epsilon <= hyperparameters.epsilon_at(progress) <= hyperparameters.epsilon
+    assert hyperparameters.final_epsilon <= epsilon_at(hyperparameters, progress) <= hyperparameters.epsilon
     assert (
         hyperparameters.final_learning_rate
-        <= hyperparameters.learning_rate_at(progress)
+        <= learning_rate_at(hyperparameters, progress)
         <= hyperparameters.learning_rate
     )

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from meshagents import DQN, Application, Dependent, Independent, Spaces, train
+from meshagents import (
+    DQN,
+    Application,
+    CollaborativeDependentPair,
+    CollaborativeDQN,
+    CollaborativeIndependentPair,
+    DependentPair,
+    IndependentPair,
+    Spaces,
+    train,
+)
 
 pytestmark = pytest.mark.learning
 
@@ -20,8 +30,8 @@ OTHER_PAIR = np.array([[[1, 6], [3, 3], [0, 0]], [[5, 0], [3, 3], [0, 7]]])
 CLIMBING = np.array([[[11, -30, 0], [-30, 7, 6], [0, 0, 5]]])
 
 
-def learn(kind, envs, hyperparameters, seed=0):
-    agent = kind(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), hyperparameters, seed)
+def learn(kind, envs, hyperparameters, seed=0, **arguments):
+    agent = kind(Spaces.of_envs(envs), hyperparameters, seed, **arguments)
     return agent, train(agent, envs)
 
 
@@ -42,21 +52,23 @@ def test_dqn_finds_the_best_action(bandit, small):
     assert history.loss[-1] < history.loss[0] / 10
 
 
-@pytest.mark.parametrize(("kind", "first"), [(Independent, 0), (Dependent, 0), (Dependent, 1)])
-def test_pairs_find_the_best_pair(bandit, small, kind, first):
-    agent, _ = learn(kind, bandit(PAIR, small.num_envs), replace(small, first=first))
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [(IndependentPair, {}), (DependentPair, {"first": 0}), (DependentPair, {"first": 1})]
+)
+def test_pairs_find_the_best_pair(bandit, small, kind, arguments):
+    agent, _ = learn(kind, bandit(PAIR, small.num_envs), small, **arguments)
     np.testing.assert_array_equal(agent.act(contexts(PAIR)), best(PAIR))
 
 
 def test_leniency_is_what_coordinates_independent_agents(bandit, small):
     envs = bandit(CLIMBING, small.num_envs)
-    lenient, _ = learn(Independent, envs, small)
-    strict, _ = learn(Independent, envs, replace(small, leniency=1.0))
+    lenient, _ = learn(IndependentPair, envs, small)
+    strict, _ = learn(IndependentPair, envs, replace(small, leniency=1.0))
     np.testing.assert_array_equal(lenient.act([[0]]), [[0, 0]])
     assert CLIMBING[(0, *strict.act([0]))] < 11
 
 
-@pytest.mark.parametrize("kind", [Independent, Dependent])
+@pytest.mark.parametrize("kind", [CollaborativeIndependentPair, CollaborativeDependentPair])
 @pytest.mark.parametrize("shared", [True, False])
 def test_collaborative_pairs_find_the_best_pair_of_each_service(bandit, small, kind, shared):
     services = [PAIR, OTHER_PAIR]
@@ -69,22 +81,22 @@ def test_collaborative_pairs_find_the_best_pair_of_each_service(bandit, small, k
 
 def test_collaborative_single_agents_act_together_as_alone(bandit, small):
     envs = Application([bandit(ONE, small.num_envs), bandit(ONE[:, ::-1], small.num_envs)])
-    agent, _ = learn(DQN, envs, small)
+    agent, _ = learn(CollaborativeDQN, envs, small)
     together = agent.act(np.stack([contexts(ONE)] * 2, axis=1))
     alone = np.stack([agent.act(contexts(ONE), service=i) for i in range(2)], axis=1)
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_array_equal(together, np.stack([best(ONE), best(ONE[:, ::-1])], axis=1))
 
 
-@pytest.mark.parametrize("kind", [DQN, Independent, Dependent])
+@pytest.mark.parametrize("kind", [DQN, IndependentPair, DependentPair])
 def test_same_seed_same_history_and_weights(bandit, small, kind):
     envs = bandit(ONE if kind is DQN else PAIR, small.num_envs)
     hyperparameters = replace(small, epochs=3)
     (agent, one), (twin, two), (_, other) = (learn(kind, envs, hyperparameters, seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(one.reward, two.reward)
     np.testing.assert_array_equal(one.loss, two.loss)
-    for learner, same in zip(agent.learners, twin.learners, strict=True):
-        weights, equal = learner.network.state_dict(), same.network.state_dict()
+    for q, same in zip(agent.q_functions, twin.q_functions, strict=True):
+        weights, equal = q.network.state_dict(), same.network.state_dict()
         assert all(torch.equal(weights[name], equal[name]) for name in weights)
     assert not np.array_equal(one.loss, other.loss)
 

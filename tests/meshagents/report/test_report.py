@@ -2,17 +2,20 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from meshes import FakeMesh
 
-from meshagents import Hyperparameters
-from meshagents.cli.main import commands, main
-from meshagents.learners.storage import save_agent
+from meshagents import AgentError, Hyperparameters
+from meshagents.cli import commands
+from meshagents.cli.main import main
 from meshagents.report.cards import write_run, write_validation
 from meshagents.report.page import write_report
 from meshagents.training.configurations import load_configuration
-from meshagents.training.training import Task, evaluate_agent, train_agent
+from meshagents.training.tasks import Task
+from meshagents.training.train import train_agent
+from meshagents.training.trained import evaluate_trained, load_trained, save_trained
 from meshagents.validation.measure import no_bar
 from meshagents.validation.validate import Validation, validate_agent
 from meshgym.errors import FolderError, InvalidValueError
@@ -25,16 +28,13 @@ PAIR = load_configuration("Thread-Call")
 def folder(shop, simulator, tmp_path_factory):
     """A run and its validation, as commands leave them."""
     folder = tmp_path_factory.mktemp("validation")
-    services = [Task(shop, simulator)]
-    agent, history = train_agent(PAIR, services, TINY, 0)
-    evaluations = evaluate_agent(agent, PAIR, services)
-    save_agent(folder / "agent.npz", agent, history)
-    write_run(folder / "agent.npz", PAIR, services, agent, history, evaluations)
+    trained = train_agent(PAIR, [Task(shop, simulator)], TINY, 0)
+    evaluations = evaluate_trained(trained)
+    save_trained(folder / "agent.npz", trained)
+    write_run(folder / "agent.npz", trained, evaluations)
     settings = Validation(contexts=15, repeats=2)
-    found = validate_agent(
-        agent, PAIR, services, evaluations, folder / "measured", settings, lambda scenario: FakeMesh(), no_bar
-    )
-    sentences = write_validation(folder, "Thread-Call", settings, services, found)
+    found = validate_agent(trained, evaluations, folder / "measured", settings, lambda scenario: FakeMesh(), no_bar)
+    sentences = write_validation(folder, "Thread-Call", settings, trained.tasks, found)
     assert [sentence.split(":")[0] for sentence in sentences] == ["shop, qps", "shop, p503"]
     return folder
 
@@ -103,8 +103,7 @@ def test_from_training_to_a_page_with_the_real_envoy(simulator, shop_text, tmp_p
     service = f"shop.toml={simulator.save(tmp_path / 'simulator.npz')}"
     assert main(["train", service, "--configuration", "Call", "--epochs", "1"]) == 0
     capsys.readouterr()
-    options = ["--configuration", "Call", "--contexts", "3", "--repeats", "2"]
-    command = ["validate", "agents/agent.npz", service, *options]
+    command = ["validate", "agents/agent.npz", "--contexts", "3", "--repeats", "2"]
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert "shop: mean reward" in shown
@@ -124,8 +123,10 @@ def test_without_measurements_the_command_says_why(monkeypatch, tmp_path, capsys
     service = f"shop.toml={simulator.save(tmp_path / 'simulator.npz')}"
     monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())
     assert main(["train", service, "--epochs", "1"]) == 0
-    assert main(["validate", "agents/agent.npz", service, "--configuration", "Call"]) == 1
-    assert main(["validate", "agents/agent.npz", service, "--contexts", "1"]) == 1
+    with pytest.raises(AgentError, match="was not trained as Call"):
+        replace(load_trained("agents/agent.npz"), configuration=load_configuration("Call"))
+    assert main(["validate", "agents/agent.npz", "--configuration", "Call"]) == 2
+    assert main(["validate", "agents/agent.npz", "--contexts", "1"]) == 2
     errors = capsys.readouterr().err
-    assert "was not trained as Call" in errors
-    assert "contexts is 1; allowed: at least 2" in errors
+    assert 'Unknown option: "--configuration"' in errors
+    assert 'Invalid value "1" for --contexts. Must be >= 2.' in errors

@@ -7,17 +7,24 @@ import numpy as np
 import pytest
 
 import meshgym
-from meshagents import AgentError, Application, Dependent, Hyperparameters, Independent, RandomAgent, Spaces, train
+from meshagents import (
+    AgentError,
+    Application,
+    CollaborativeDependentPair,
+    CollaborativeIndependentPair,
+    Hyperparameters,
+    IndependentPair,
+    RandomAgent,
+    Spaces,
+    train,
+)
 from meshagents.training.application import ParallelApplication, TurnsApplication
 from meshagents.training.configurations import CONFIGURATIONS, load_configuration
-from meshagents.training.training import Task, make_agent, make_environment
+from meshagents.training.tasks import Task
+from meshagents.training.train import make_environment
 from meshgym.errors import InvalidValueError, UnknownNameError
 
 SMALL = Hyperparameters(epochs=2, interactions=20, num_envs=1, batch_size=8, replay_size=20, width=8)
-
-
-def task_of(envs):
-    return Spaces.of_spaces(envs.single_observation_space, envs.single_action_space)
 
 
 def test_services_step_as_they_do_alone(bandit):
@@ -29,7 +36,7 @@ def test_services_step_as_they_do_alone(bandit):
     apart = [envs.reset(seed=seed)[0] for envs, seed in zip(alone, seeds, strict=True)]
     np.testing.assert_array_equal(seen, np.stack(apart, axis=1))
     assert not np.array_equal(apart[0], apart[1])
-    actions = RandomAgent(task_of(together), 0).act(seen)
+    actions = RandomAgent(Spaces.of_envs(together), 0).act(seen)
     _, rewards, *_ = together.step(actions)
     parts = [envs.step(actions[:, i])[1] for i, envs in enumerate(alone)]
     np.testing.assert_array_equal(rewards, np.stack(parts, axis=1))
@@ -70,7 +77,7 @@ def test_parallel_environments_are_the_single_ones(shop, simulator, control):
     ]
     seen, _ = application.reset(seed=3)
     apart = [single.reset(seed=3 + i)[0] for i, single in enumerate(singles)]
-    agent = RandomAgent(task_of(application), 0)
+    agent = RandomAgent(Spaces.of_envs(application), 0)
     for _ in range(5):
         np.testing.assert_array_equal(seen[0], apart)
         action = agent.act(seen)
@@ -87,7 +94,7 @@ def test_turns_are_the_parallel_world(shop, simulator, order):
     parallel = ParallelApplication(meshgym.parallel_env(**common))
     np.testing.assert_array_equal(turns.reset(seed=1)[0], parallel.reset(seed=1)[0])
     # The joint action is threads, calls in both, whoever's turn is first.
-    agent = RandomAgent(task_of(parallel), 0)
+    agent = RandomAgent(Spaces.of_envs(parallel), 0)
     for _ in range(8):
         action = agent.act(np.zeros((1, 2, 7)))
         for one, other in zip(turns.step(action)[:4], parallel.step(action)[:4], strict=True):
@@ -95,11 +102,11 @@ def test_turns_are_the_parallel_world(shop, simulator, order):
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("kind", [Independent, Dependent])
+@pytest.mark.parametrize("kind", [CollaborativeIndependentPair, CollaborativeDependentPair])
 def test_pairs_train_on_pettingzoo(shop, simulator, kind):
     parallel = ParallelApplication(meshgym.parallel_env(services=[shop], simulators=[simulator], beta=0))
     turns = TurnsApplication(meshgym.aec_env(services=[shop], simulators=[simulator], beta=0))
-    histories = [train(kind(task_of(envs), SMALL, 0), envs) for envs in (parallel, turns)]
+    histories = [train(kind(Spaces.of_envs(envs), SMALL, 0), envs) for envs in (parallel, turns)]
     np.testing.assert_array_equal(histories[0].reward, histories[1].reward)
 
 
@@ -114,15 +121,17 @@ def test_other_pettingzoo_agents_are_refused():
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda configuration: configuration.name)
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_configuration_makes_its_world_and_agent(shop, simulator, configuration, count):
-    services = [Task(shop, simulator)] * count
-    envs = make_environment(configuration, services, SMALL)
-    agent = make_agent(configuration, envs, SMALL, 0)
+    tasks = [Task(shop, simulator)] * count
+    envs = make_environment(configuration, tasks, SMALL.num_envs)
+    agent = configuration.make_agent(Spaces.of_envs(envs), SMALL, 0)
     history = train(agent, envs)
     assert np.shape(history.reward) == ((SMALL.epochs,) if count == 1 else (SMALL.epochs, 2))
-    assert agent.hyperparameters.first == configuration.first
+    assert type(agent) is configuration.kind(count)
+    assert {name: getattr(agent, name) for name in configuration.arguments} == configuration.arguments
 
 
 def test_configurations_go_by_the_papers_names():
-    assert load_configuration("thread&call").learner is Independent
+    assert load_configuration("thread&call").learner is IndependentPair
+    assert [load_configuration(name).arguments["first"] for name in ("Thread-Call", "Call-Thread")] == [0, 1]
     with pytest.raises(UnknownNameError, match="Call-Thread"):
         load_configuration("calls-thread")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import meshgym  # noqa: F401 (registers the environments)
-from meshagents import DQN, Dependent, FixedAgent, Hyperparameters, RandomAgent, RewardGrid, Spaces, evaluate
+from meshagents import DQN, DependentPair, FixedAgent, Hyperparameters, RandomAgent, RewardGrid, Spaces, evaluate
 from meshagents.policies import OracleAgent
 from meshgym.errors import UnknownNameError
 from meshgym.simulator import response_table
@@ -75,9 +75,8 @@ def test_grid_is_what_the_environment_pays(shop, simulator, control):
     observations, rewards = grid.view(control)
     where = {tuple(row): number for number, row in enumerate(observations)}
     envs = gym.make_vec("MeshResilience-v0", num_envs=50, scenario=shop, simulator=simulator, control=control)
-    task = Spaces.of_spaces(envs.single_observation_space, envs.single_action_space)
     observation, _ = envs.reset(seed=0)
-    action = RandomAgent(task, 0).act(observation)
+    action = RandomAgent(Spaces.of_envs(envs), 0).act(observation)
     _, paid, *_ = envs.step(action)
     for seen, chosen, reward in zip(observation.round(6).tolist(), action, paid, strict=True):
         row = next(number for known, number in where.items() if np.allclose(known, seen))
@@ -97,9 +96,9 @@ def test_oracle_refuses_an_unknown_control(shop, simulator):
         OracleAgent(simulator, shop, "thread")
 
 
-@pytest.mark.parametrize("kind", [DQN, Dependent])
+@pytest.mark.parametrize("kind", [DQN, DependentPair])
 def test_untrained_agents_lie_between(grid, kind):
-    control = "both" if kind is Dependent else "calls"
+    control = "both" if kind is DependentPair else "calls"
     actions = gym.spaces.MultiDiscrete([2, 3]) if control == "both" else gym.spaces.Discrete(3)
     observations, rewards = grid.view(control)
     space = gym.spaces.Box(observations.min(0).astype(np.float32), observations.max(0).astype(np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import gymnasium as gym
@@ -14,7 +16,7 @@ from meshes import FakeMesh
 from meshagents import (
     DQN,
     AgentError,
-    Dependent,
+    DependentPair,
     FixedAgent,
     History,
     Hyperparameters,
@@ -85,13 +87,52 @@ def test_dqn_learns_what_comes_later():
         gamma=0.8, target_rate=0.1, final_epsilon=0.3,
     )  # fmt: skip
     envs = SyncVectorEnv([lambda: gym.wrappers.TimeLimit(Corridor(), 20)] * 4)
-    agent = DQN(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), hyperparameters, 0)
+    agent = DQN(Spaces.of_envs(envs), hyperparameters, 0)
     history = train(agent, envs)
     places = np.array([[0.0], [1.0], [2.0]])
     np.testing.assert_array_equal(agent.act(places), [1, 1, 1])
-    values = agent.learners[0].value(places).numpy()
+    values = agent.q_functions[0].value(places).numpy()
     np.testing.assert_allclose(values[:-1] / values[1:], hyperparameters.gamma, atol=0.05)
     assert history.reward[-1] > history.random[-1]
+
+
+class Table(Agent):
+    """Somebody's own learner: the mean reward of each action under each context, in a table."""
+
+    def __init__(self, contexts, actions, hyperparameters, seed):
+        self.hyperparameters, self.seed = hyperparameters, seed
+        self.total, self.count = np.zeros((contexts, actions)), np.full((contexts, actions), 1e-9)
+        self.rng = np.random.default_rng(seed)
+
+    def act(self, observation, explore=False, service=None):
+        context = np.asarray(observation)[..., 0].astype(int)
+        best = (self.total / self.count)[context].argmax(-1)
+        return self.rng.integers(self.total.shape[1], size=best.shape) if explore else best
+
+    def update(self, transition):
+        index = transition.observation[:, 0].astype(int), transition.action
+        np.add.at(self.total, index, transition.reward)
+        np.add.at(self.count, index, 1)
+
+
+def test_anybodys_learner_can_be_trained(bandit, small):
+    rewards = np.array([[0, 1, 0], [3, 1, 2], [0, 1, 5]])
+    agent = Table(3, 3, replace(small, epochs=3), 0)
+    history = train(agent, bandit(rewards, small.num_envs))
+    np.testing.assert_array_equal(agent.act([[0], [1], [2]]), rewards.argmax(axis=1))
+    assert len(history) == 3
+    assert np.isnan(history.loss).all()
+    assert agent.best() is agent
+
+
+def test_own_learners_need_no_torch():
+    code = """
+import sys
+from meshagents import Agent, FixedAgent, History, Hyperparameters, RandomAgent, RewardGrid, Spaces, Transition
+from meshagents import Task, evaluate, play, train
+assert not {"torch", "pandas", "scipy", "matplotlib"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.learning
@@ -100,33 +141,31 @@ def test_any_discrete_gymnasium_environment_will_do():
         epochs=2, interactions=64, num_envs=4, batch_size=16, replay_size=64, width=8, gamma=0.9
     )
     envs = gym.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync")
-    agent = DQN(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), hyperparameters, 0)
+    agent = DQN(Spaces.of_envs(envs), hyperparameters, 0)
     history = train(agent, envs)
     np.testing.assert_allclose(history.reward, 1)
     assert np.isfinite(history.loss).all()
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize(("kind", "control"), [(DQN, "calls"), (Dependent, "both")])
+@pytest.mark.parametrize(("kind", "control"), [(DQN, "calls"), (DependentPair, "both")])
 def test_live_environments_are_trained_on_by_the_same_loop(shop, kind, control):
     hyperparameters = Hyperparameters(epochs=2, interactions=15, num_envs=1, batch_size=8, replay_size=30, width=8)
     envs = SyncVectorEnv([lambda: gym.make("LiveIstio-v0", scenario=shop, control=control, mesh=FakeMesh())])
-    history = train(
-        kind(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), hyperparameters, 0), envs
-    )
+    history = train(kind(Spaces.of_envs(envs), hyperparameters, 0), envs)
     assert np.all(np.array(history.reward) > 0)
 
 
-def test_number_of_environments_must_be_the_configs(bandit, small):
+def test_number_of_environments_must_be_the_hyperparameters(bandit, small):
     envs = bandit(np.eye(2), small.num_envs + 1)
-    agent = DQN(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), small, 0)
+    agent = DQN(Spaces.of_envs(envs), small, 0)
     with pytest.raises(InvalidValueError, match="num_envs"):
         train(agent, envs)
 
 
 def test_progress_sees_every_epoch(bandit, small):
     envs = bandit(np.eye(2), small.num_envs)
-    agent = DQN(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), replace(small, epochs=3), 0)
+    agent = DQN(Spaces.of_envs(envs), replace(small, epochs=3), 0)
     seen = []
     train(agent, envs, progress=lambda history: seen.append(len(history)))
     assert seen == [1, 2, 3]
@@ -144,16 +183,16 @@ def test_paper_ratio_is_the_best_rolling_mean_at_the_end():
 def test_the_best_of_the_last_epochs_is_remembered(bandit, small, epochs):
     envs = bandit(np.arange(12.0).reshape(3, 4) % 5, small.num_envs)
     hyperparameters = replace(small, epochs=epochs, interactions=small.num_envs, final_epsilon=1)
-    agent = DQN(Spaces.of_spaces(envs.single_observation_space, envs.single_action_space), hyperparameters, 0)
+    agent = DQN(Spaces.of_envs(envs), hyperparameters, 0)
     places, weights = np.arange(3.0)[:, None], []
 
     def keep(history):
-        weights.append(agent.learners[0].value(places).numpy())
+        weights.append(agent.q_functions[0].value(places).numpy())
 
     ratios = train(agent, envs, progress=keep).ratio
     last = max(epochs - ROLLING_EPOCHS, 0)
     best = last + ratios[last:].argmax()
-    np.testing.assert_array_equal(agent.best().learners[0].value(places).numpy(), weights[best])
+    np.testing.assert_array_equal(agent.best().q_functions[0].value(places).numpy(), weights[best])
     assert not np.array_equal(weights[best], weights[best - 1])
 
 
@@ -163,11 +202,11 @@ def test_rolling_mean_begins_with_what_there_is():
 
 
 def test_random_agents_know_all_actions_and_only_those():
-    task = Spaces.of_spaces(Box(np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)), _nested([[3, 4], [2, 6]]))
-    drawn = RandomAgent(task, 0).act(np.zeros((2000, 2, 1)))
+    spaces = Spaces.of_spaces(Box(np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)), _nested([[3, 4], [2, 6]]))
+    drawn = RandomAgent(spaces, 0).act(np.zeros((2000, 2, 1)))
     np.testing.assert_array_equal(drawn.min(axis=0), 0)
-    np.testing.assert_array_equal(drawn.max(axis=0), task.actions - 1)
-    assert RandomAgent(task, 0).act(np.zeros((5, 1)), service=1).shape == (5, 2)
+    np.testing.assert_array_equal(drawn.max(axis=0), spaces.actions - 1)
+    assert RandomAgent(spaces, 0).act(np.zeros((5, 1)), service=1).shape == (5, 2)
 
 
 def test_fixed_agents_do_not_change():

@@ -8,7 +8,7 @@ from meshagents.cli.quickstart import in_words
 from meshagents.policies import FixedAgent, OracleAgent
 from meshagents.report import plots
 from meshagents.training.evaluation import RewardGrid
-from meshagents.training.training import Task
+from meshagents.training.tasks import Task
 from meshagents.validation.decisions import decide, draw_contexts
 from meshagents.validation.validate import Validation, summary, validate
 from meshgym.errors import InvalidValueError, MeshError, UnknownNameError

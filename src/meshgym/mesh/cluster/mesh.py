@@ -26,6 +26,7 @@ from meshgym.mesh.cluster.journal import Journal, journal_folder
 from meshgym.mesh.cluster.loan import borrow, merge
 from meshgym.mesh.cluster.sidecar import Sidecar
 from meshgym.mesh.destination_rule import CONNECT_TIMEOUT, duration, seconds, traffic_policy
+from meshgym.mesh.limits import CallLimits
 from meshgym.types import Load, Response, TrafficRules
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.
@@ -86,8 +87,8 @@ class IstioMesh(Mesh):
         self._fortio = Fortio(fortio_url, target_url, max_qps)
         self._cluster = Cluster(namespace, destination_rule, context)
         self._sidecar = Sidecar(sidecar, self._cluster)
-        self._max_calls_per_step, self._max_calls, self._dry_run = max_calls_per_step, max_calls, dry_run
-        self._sent = self._runs = 0
+        self._limits, self._dry_run = CallLimits(max_calls_per_step, max_calls), dry_run
+        self._runs = 0
         self._closed = False
         with ExitStack() as opening:  # lets go what was taken if a later step fails
             file = opening.enter_context(Journal(Path(journal or _journal_path(self._cluster))))
@@ -112,7 +113,7 @@ class IstioMesh(Mesh):
         """
         if self._closed:
             raise MeshError("the mesh is closed; make a new one")
-        self._check_limits(load)
+        self._limits.check(load.calls)
         started = time.perf_counter()
         policy = self._fresh(traffic_policy(rules))
         if self._dry_run:
@@ -122,20 +123,11 @@ class IstioMesh(Mesh):
         self._sidecar.await_policy(self.host, whole)
         time.sleep(_SETTLE_S)
         overhead_s = time.perf_counter() - started
-        self._sent += load.calls
+        self._limits.sent += load.calls
         response = self._fortio.run(load)
         assert isinstance(response.details, dict)
         response.details["overhead_s"] = overhead_s
         return response
-
-    def _check_limits(self, load: Load) -> None:
-        raise_it = "Raise the limit if the service can take it."
-        if load.calls > self._max_calls_per_step:
-            allowed = f"at most max_calls_per_step={self._max_calls_per_step}"
-            raise InvalidValueError("calls", load.calls, allowed, raise_it)
-        if self._sent + load.calls > self._max_calls:
-            allowed = f"at most max_calls={self._max_calls} in all, of which {self._sent} are sent"
-            raise InvalidValueError("calls", load.calls, allowed, raise_it)
 
     def _fresh(self, policy: dict[str, Any]) -> dict[str, Any]:
         """``policy`` with a time to connect that differs by milliseconds from those of the runs before.

@@ -1,0 +1,5 @@
+"""``python -m meshagents``."""
+
+from meshagents.cli.main import main
+
+raise SystemExit(main())

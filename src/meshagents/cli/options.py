@@ -1,0 +1,47 @@
+"""Options that several commands share, and those of the quickstart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from meshagents.learners.hyperparameters import Hyperparameters
+from meshgym.cli.console import Count, Seed, Several
+from meshgym.cli.mesh_options import Lanes
+
+#: Scenarios, with ``=FILE`` for a simulator.
+Tasks = Annotated[tuple[str, ...], Several]
+#: How many contexts a validation draws; an interval needs two.
+Contexts = Annotated[int, Parameter(validator=Number(gte=2))]
+Learner = Annotated[Hyperparameters, Parameter(name="*", group=Group("Hyperparameters", sort_key=40))]
+HYPERPARAMETERS = Hyperparameters()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Quickstart:
+    """What to do.
+
+    Attributes:
+        scenario: S1..S5 or a .toml file with a service profile.
+        configuration: who decides what: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
+        rows: runs to collect, at least 50.
+        contexts: sets of rules to validate under, at least 2; each policy makes one run under each.
+        lanes: settings that the embedded mesh measures at once, 1..64, to collect and to validate.
+        epochs: epochs of training, at least 1.
+        seed: seed of plan, training and validation.
+    """
+
+    scenario: str = "S1"
+    configuration: str = "Thread-Call"
+    rows: Annotated[int, Parameter(validator=Number(gte=50))] = 240
+    contexts: Contexts = 25
+    lanes: Lanes = 8
+    epochs: Count = HYPERPARAMETERS.epochs
+    seed: Seed = 0
+
+
+QUICKSTART = Quickstart()

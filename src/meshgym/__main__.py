@@ -1,0 +1,5 @@
+"""``python -m meshgym``."""
+
+from meshgym.cli.main import main
+
+raise SystemExit(main())

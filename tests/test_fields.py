@@ -1,0 +1,48 @@
+"""The tables of fields, and that the types stand for their rows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from meshgym.errors import InvalidValueError
+from meshgym.fields import LOADS, OUTCOMES, RULES, Field
+from meshgym.types import Load, Response, TrafficRules
+
+ROWS = {**RULES, **LOADS, **OUTCOMES}
+
+
+def test_types_have_an_attribute_for_each_row() -> None:
+    assert [field.name for field in fields(TrafficRules)] == list(RULES)
+    assert [field.name for field in fields(Load)] == list(LOADS)
+    assert list(Response._fields)[: len(OUTCOMES)] == list(OUTCOMES)
+
+
+def test_docstrings_describe_each_row_in_its_words() -> None:
+    for kind, table in ((TrafficRules, RULES), (Load, LOADS), (Response, OUTCOMES)):
+        prose = " ".join((kind.__doc__ or "").split())
+        for field in table.values():
+            assert f"{field.name}: {field.doc}" in prose
+            assert field.destination_rule in prose
+
+
+@pytest.mark.parametrize("field", RULES.values(), ids=RULES)
+def test_rules_stand_in_a_destination_rule_and_in_a_cluster(field: Field) -> None:
+    assert field.destination_rule.split(".")[0] in ("connectionPool", "outlierDetection")
+    assert field.envoy.count(".") == 1
+    assert field.since
+    assert field.check(field.absent) == field.absent
+
+
+@pytest.mark.parametrize("field", ROWS.values(), ids=ROWS)
+def test_both_ends_of_a_range_are_allowed_and_nothing_beyond(field: Field) -> None:
+    for end in (field.low, field.high):
+        assert field.check(end) == end
+        field.check_many(np.array([end]))
+    for beyond in (field.low - 1, np.inf, np.nan):
+        with pytest.raises(InvalidValueError, match=field.name):
+            field.check(beyond)
+        with pytest.raises(InvalidValueError, match=field.name):
+            field.check_many([field.low, beyond])
