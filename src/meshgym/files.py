@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -91,7 +90,6 @@ def read_arrays(path: str | Path) -> Arrays:
         return {name: content[name] for name in content.files}
 
 
-<<<<<<< HEAD
 def remove(path: Path) -> None:
     """Remove a file, if it exists; it stays removed after a power failure."""
     path.unlink(missing_ok=True)
@@ -105,16 +103,6 @@ def _sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-=======
-def digest(arrays: Arrays) -> str:
-    """Return the sha256 of the arrays' names, types, shapes and contents."""
-    found = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
->>>>>>> main
 
 
 @contextmanager

@@ -10,13 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-<<<<<<< HEAD
 from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
 from meshgym.fields import RULES, Field
-=======
-from meshgym.errors import InvalidValueError
-from meshgym.fields import INT32_MAX
->>>>>>> main
 from meshgym.types import TrafficRules
 
 #: A Go duration, as Kubernetes takes it: ``3m``, ``0.25s``, ``1m30s``.
