@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -88,6 +89,16 @@ def read_arrays(path: str | Path) -> Arrays:
     """Read what :func:`write_arrays` wrote; raise one of :data:`UNREADABLE` if that isn't possible."""
     with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}
+
+
+def digest(arrays: Arrays) -> str:
+    """Return the sha256 of the arrays' names, types, shapes and contents."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def remove(path: Path) -> None:
