@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.fields import INT32_MAX
-from meshgym.mesh.destination_rule import seconds, traffic_policy, traffic_rules
-from meshgym.mesh.manifest import DestinationRule
+from meshgym.mesh.destination_rule import DestinationRule, seconds, traffic_policy, traffic_rules
 from meshgym.types import TrafficRules
 
 #: Of Istio's circuit-breaking task, with 5 for its 1 where these would be hard to tell apart.

@@ -223,7 +223,7 @@ def recommend(
     from meshagents.recommend.measure import measure as measured
     from meshagents.recommend.output import Report, markdown
     from meshagents.recommend.search import recommend
-    from meshgym.mesh.manifest import DestinationRule
+    from meshgym.mesh.destination_rule import DestinationRule
 
     (service,) = _tasks([task])
     scenario, simulator = load_scenario(service.scenario), service.load_simulator()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.mesh.manifest import DestinationRule, check_names
+from meshgym.mesh.destination_rule import DestinationRule, check_names
 from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
 

@@ -13,7 +13,7 @@ from meshagents.recommend.measure import Run
 from meshagents.recommend.search import ALIKE, Expected, Recommendation
 from meshagents.statistics import Interval, mean_interval
 from meshgym.errors import FolderError
-from meshgym.mesh.manifest import DestinationRule
+from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.simulator import Identity
 from meshgym.types import Load
 

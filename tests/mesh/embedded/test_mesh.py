@@ -22,9 +22,10 @@ from meshgym.errors import (
     MissingDependencyError,
     RulesRefusedError,
 )
-from meshgym.mesh.destination_rule import deviations, traffic_policy
+from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded import process
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.mesh.envoy_cluster import deviations
 from meshgym.scenarios import load_scenario
 from meshgym.types import Load, TrafficRules
 

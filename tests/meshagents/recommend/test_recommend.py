@@ -14,7 +14,7 @@ from meshagents.recommend.output import Report, fortio, markdown
 from meshagents.recommend.search import Expected, all_loads, best_rules, expect, recommend
 from meshagents.statistics import Interval
 from meshgym.errors import FolderError, InvalidValueError, LoadError, UnknownNameError
-from meshgym.mesh.manifest import DestinationRule
+from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.simulator import SimulatedMesh
 from meshgym.testing import FakeMesh
 from meshgym.types import RULE_NAMES, Load, Response, TrafficRules

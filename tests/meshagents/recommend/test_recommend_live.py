@@ -9,7 +9,7 @@ from meshagents.cli.main import main
 from meshagents.recommend.measure import Run
 from meshagents.recommend.search import all_loads, recommend
 from meshgym import EmbeddedMesh, load_simulator
-from meshgym.mesh.manifest import DestinationRule
+from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.scenarios import load_scenario
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect

@@ -25,7 +25,8 @@ from meshgym.mesh.cluster.fortio import Fortio
 from meshgym.mesh.cluster.journal import Journal, journal_folder
 from meshgym.mesh.cluster.loan import borrow, merge
 from meshgym.mesh.cluster.sidecar import Sidecar
-from meshgym.mesh.destination_rule import CONNECT_TIMEOUT, duration, seconds, traffic_policy
+from meshgym.mesh.destination_rule import duration, seconds, traffic_policy
+from meshgym.mesh.envoy_cluster import CONNECT_TIMEOUT
 from meshgym.mesh.limits import CallLimits
 from meshgym.types import Load, Response, TrafficRules
 

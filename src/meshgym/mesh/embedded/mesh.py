@@ -16,7 +16,7 @@ import numpy as np
 
 from meshgym.errors import InvalidValueError, LoadError, MeshError, RulesRefusedError
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.destination_rule import envoy_cluster, traffic_policy
+from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded.certificates import make_certificates
 from meshgym.mesh.embedded.process import EnvoyGroup
 from meshgym.mesh.embedded.service import (
@@ -29,6 +29,7 @@ from meshgym.mesh.embedded.service import (
     service_cluster,
     sidecar_bootstrap,
 )
+from meshgym.mesh.envoy_cluster import envoy_cluster
 from meshgym.mesh.load.closed_loop import Answers, ClosedLoop, Flow, no_collection
 from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
 from meshgym.types import Load, Response, TrafficRules

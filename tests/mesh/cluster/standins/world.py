@@ -12,7 +12,8 @@ from mesh.cluster.standins.fortio import Fortio
 from mesh.cluster.standins.kubernetes import ApiServer
 from mesh.cluster.standins.server import Standin
 
-from meshgym.mesh.destination_rule import envoy_cluster, traffic_rules
+from meshgym.mesh.destination_rule import traffic_rules
+from meshgym.mesh.envoy_cluster import envoy_cluster
 from meshgym.testing import FakeMesh
 from meshgym.types import Load, Response
 
