@@ -47,9 +47,8 @@ def test_its_python(here, world, capsys):
 
 def test_an_agent_is_validated_in_the_cluster(world, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    agent = ["agent.npz", "S1", "--configuration", "Thread"]
-    assert meshagents(["train", *agent[1:], "--epochs", "1", "--out", agent[0]]) == 0
-    assert meshagents(["validate", *agent, "--contexts", "2", "--repeats", "1", *world.options()]) == 0
+    assert meshagents(["train", "S1", "--configuration", "Thread", "--epochs", "1", "--out", "agent.npz"]) == 0
+    assert meshagents(["validate", "agent.npz", "--contexts", "2", "--repeats", "1", *world.options()]) == 0
     assert "S1: mean reward" in capsys.readouterr().out
     assert world.sent
     assert world.restored

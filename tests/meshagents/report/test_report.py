@@ -128,5 +128,5 @@ def test_without_measurements_the_command_says_why(monkeypatch, tmp_path, capsys
     assert main(["validate", "agents/agent.npz", "--configuration", "Call"]) == 2
     assert main(["validate", "agents/agent.npz", "--contexts", "1"]) == 2
     errors = capsys.readouterr().err
-    assert 'Unknown option: "--configuration"' in errors
+    assert "Unknown option: --configuration" in errors
     assert 'Invalid value "1" for --contexts. Must be >= 2.' in errors
