@@ -12,7 +12,7 @@ from meshagents.cli.options import HYPERPARAMETERS, QUICKSTART, Contexts, Learne
 from meshgym.cli.console import Console, Count, Seed, Several
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.files import make_folder
-from meshgym.scenarios import SCENARIO_NAMES, load_scenario
+from meshgym.scenarios import SCENARIO_NAMES
 
 if TYPE_CHECKING:
     from meshagents.training.evaluation import Evaluation
@@ -59,7 +59,6 @@ def train(
         seed: seed of weights, exploration and contexts.
         out: file. A training that it holds goes on.
     """
-    from meshagents.report.cards import write_run
     from meshagents.training.configurations import load_configuration
     from meshagents.training.train import train_agent
     from meshagents.training.trained import evaluate_trained
@@ -75,7 +74,6 @@ def train(
             progress=lambda history: progress(len(history), hyperparameters.epochs),
         )
     evaluations = evaluate_trained(trained)
-    write_run(out, trained, evaluations)
     console.record(out)
     print(_table(trained.tasks, evaluations))
     print(out)
@@ -114,8 +112,9 @@ def validate(
         seed: seed of contexts and order.
         out: folder. Runs that it already holds aren't measured again.
     """
-    from meshagents.report.cards import MEASURED, write_validation
+    from meshagents.report.results import MEASURED, write_validation
     from meshagents.training.trained import evaluate_trained, load_trained
+    from meshagents.validation import gap
     from meshagents.validation.validate import Validation, summary, validate_agent
 
     trained, measuring = load_trained(agent), Validation(contexts, repeats, seed, lanes)
@@ -123,11 +122,12 @@ def validate(
     found = validate_agent(
         trained, evaluate_trained(trained), folder / MEASURED, measuring, _live_mesh(cluster), console.bar
     )
-    gaps = write_validation(folder, trained.configuration.name, measuring, trained.tasks, found)
+    tables = gap.tables(found, seed)
+    gaps = write_validation(folder, trained.configuration.name, measuring, trained.tasks, found, tables)
     console.record(folder)
     for one in found:
         print(f"{one.scenario}: mean reward (503s per second) and ratio over random, with 95 % intervals")
-        print(f"{summary(one.replayed).map(str).to_string()}\n")
+        print(f"{summary(one.compared).map(str).to_string()}\n")
     print("\n".join([*gaps, f"\n{folder}"]))
 
 
@@ -166,24 +166,22 @@ def table5(
         out: folder. Trainings and runs that it already holds aren't done again.
     """
     from meshagents.experiments import table5, table5_live
-    from meshagents.experiments.output import write_table5
-    from meshagents.report.cards import MEASURED, write_card, write_validation
+    from meshagents.report.results import MEASURED, write_table5, write_validation
+    from meshagents.validation import gap
     from meshagents.validation.validate import Validation
 
-    settings = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios)
+    table = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios)
     measuring = Validation(contexts, repeats, seed=0, lanes=lanes)
     folder = make_folder(out)
     with console.bar("table 5", "trainings") as progress:
-        frame = table5.run(settings, folder / "runs", jobs, backend, progress)
+        frame = table5.run(table, folder / "trainings", jobs, backend, progress)
     found = []
     if validate:
-        found = table5_live.run(settings, frame, folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
-        services = {service.name: service for service in settings.services}
-        write_validation(folder, "Table 5", measuring, [services[one.scenario] for one in found], found)
-    about = {"seeds": settings.seeds, "hyperparameters": settings.hyperparameters.to_dict()}
-    write_card(folder / "table5.json", "table5", settings.services, about)
+        found = table5_live.run(table, frame, folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
+        measured = [task for task in table.tasks if task.name in {one.scenario for one in found}]
+        write_validation(folder, "Table 5", measuring, measured, found, gap.tables(found, measuring.seed))
     console.record(folder)
-    print(write_table5(frame, folder, found))
+    print(write_table5(folder, table, frame, table5.tables(frame, found)))
 
 
 def recommend(
@@ -220,35 +218,30 @@ def recommend(
         out: folder (default: recommendations/SCENARIO).
     """
     from meshagents.recommend.inputs import read_load, read_names, read_rules
-    from meshagents.recommend.measure import measure as measured
+    from meshagents.recommend.measure import measure as measure_loads
     from meshagents.recommend.output import Report, markdown
     from meshagents.recommend.search import recommend
     from meshgym.mesh.destination_rule import DestinationRule
 
-    (service,) = _tasks([task])
-    scenario, simulator = load_scenario(service.scenario), service.load_simulator()
+    (chosen,) = _tasks([task])
+    scenario, simulator = chosen.load_scenario(), chosen.load_simulator()
     given = read_rules(rules, scenario) if rules else None
     names = read_names(name, namespace, host, given)
+    fixed = given.rules if isinstance(given, DestinationRule) else given
     loads = [read_load(text) for text in load]
     folder = make_folder(out or Path("recommendations") / scenario.name)
-    fixed = given.rules if isinstance(given, DestinationRule) else given
     with console.bar("search", "loads") as progress:
         advice = recommend(simulator, scenario, fixed, loads, criterion=criterion, seed=seed, progress=progress)
-    url = url or f"http://{names['host']}:8000/get"
-    report = Report(advice, DestinationRule(**names, rules=advice.rules), url, simulator.identity)
+    found = Report.of(advice, names, url, simulator.identity)
     try:
         if measure:
-            total = repeats * len(advice.expected)
             with open_mesh(cluster, scenario) as mesh, console.bar("measure", "runs") as progress:
-                for run in measured(mesh, advice, repeats):
-                    report.runs.append(run)
-                    progress(len(report.runs), total)
+                measure_loads(mesh, found, repeats, progress)
     finally:
-        paths = report.write(folder)  # what was measured before something went wrong, too
+        paths = found.write(folder)  # after an error, what was measured before it
     console.record(folder)
-    print(markdown(report))
-    for path in paths:
-        print(path)
+    print(markdown(found))
+    print(*paths, sep="\n")
 
 
 def report(path: Path) -> None:

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from meshagents.cli.options import Quickstart
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.report import plots
-from meshagents.report.cards import MEASURED, write_run, write_validation
 from meshagents.report.page import write_report
+from meshagents.report.results import MEASURED, write_validation
 from meshagents.training.configurations import load_configuration
 from meshagents.training.evaluation import Evaluation
-from meshagents.training.loop import History
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained, save_trained
+from meshagents.validation import gap
 from meshagents.validation.decisions import AGENT
 from meshagents.validation.measure import Bar
 from meshagents.validation.validate import Validation, summary, validate_agent
@@ -42,13 +42,13 @@ class Findings:
         table: one row per policy: mean rewards and ratios over random, simulated and live (``validation.summary``).
         evaluation: the agent on every rule of the scenario, simulated.
         decision: the agent's strongest measured decision, in plain words.
-        replayed: every decision of the validation.
+        compared: every decision of the validation.
     """
 
     table: pd.DataFrame
     evaluation: Evaluation
     decision: str
-    replayed: pd.DataFrame
+    compared: pd.DataFrame
 
 
 def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
@@ -88,17 +88,18 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
         )
     save_trained(folder / "agent.npz", trained)
     evaluations = evaluate_trained(trained)
-    write_run(folder / "agent.npz", trained, evaluations)
     measuring = Validation(options.contexts, repeats=1, seed=options.seed, lanes=options.lanes)
     (validated,) = validate_agent(trained, evaluations, folder / MEASURED, measuring, bar=bar)
-    write_validation(folder, configuration.name, measuring, trained.tasks, [validated])
-    replayed = validated.replayed
-    chosen = replayed[replayed["policy"] == AGENT]
+    tables = gap.tables([validated], options.seed)
+    write_validation(folder, configuration.name, measuring, trained.tasks, [validated], tables)
+    compared = validated.compared
+    chosen = compared[compared["policy"] == AGENT]
     strongest = chosen.iloc[int(chosen["reward_live"].argmax())]
-    _draw(folder, replayed, trained.history)
+    plots.save(plots.learning_curve(trained.history.ratio), folder / "learning_curve.png")
+    plots.save(plots.predicted_against_measured(compared), folder / "predicted_against_measured.png")
     plots.save(_surface(simulator, scenario, strongest), folder / "reward_surface.png")
     write_report(folder)
-    return Findings(summary(replayed), evaluations[0], in_words(strongest), replayed)
+    return Findings(summary(compared), evaluations[0], in_words(strongest), compared)
 
 
 def in_words(run: pd.Series[Any]) -> str:
@@ -111,16 +112,11 @@ def in_words(run: pd.Series[Any]) -> str:
     )
 
 
-def _draw(folder: Path, replayed: pd.DataFrame, history: History) -> None:
-    plots.save(plots.learning_curve(history.ratio), folder / "learning_curve.png")
-    plots.save(plots.predicted_against_measured(replayed), folder / "predicted_against_measured.png")
-
-
 def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> Figure:
     """Draw the reward of every load under the rules of a decision."""
     loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
-    said = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
-    rewards = load_reward("worst_case")(said.qps, said.p200, said.p503).astype(np.float64)
+    predicted = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
+    rewards = load_reward("worst_case")(predicted.qps, predicted.p200, predicted.p503).astype(np.float64)
     rewards = rewards.reshape([len(values) for values in loads])
     chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
     return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s per second; circle: the decision")

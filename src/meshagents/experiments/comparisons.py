@@ -1,9 +1,9 @@
-"""What the paper concludes from Table 5, tested: effect sizes with intervals, run against run."""
+"""Test what the paper concludes from Table 5: effect sizes with intervals, training against training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +12,23 @@ import pandas as pd
 
 from meshagents.experiments.jobs import Job, run_jobs
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.statistics import Effect, paired_effect
+from meshagents.statistics import paired_effect
 from meshagents.training.configurations import CONFIGURATIONS
 from meshagents.training.loop import ROLLING_EPOCHS, rolling_mean
 from meshagents.training.tasks import Task
 from meshgym.types import Progress
 
-#: What is measured of a run, and whether more of it is better.
+#: What is compared, and whether more of it is better: ``share`` of the oracle's reward (of the oracle of both controls
+#: if the two differ in theirs); ``epochs_to_95``, until the rolling ratio first reaches 95 % of the training's best;
+#: ``unrest``, the standard deviation of the ratio over the last 25 epochs as a share of its mean.
 MEASURES: dict[str, bool] = {"share": True, "epochs_to_95": False, "unrest": False}
-_KEY = ["scenario", "service", "seed"]
+_PAIR = ["scenario", "task", "seed"]
 _SINGLE = [configuration.name for configuration in CONFIGURATIONS if configuration.control != "both"]
-_DEPENDENT = ("Thread-Call", "Call-Thread")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One measure of two kinds of agents, paired by scenario and seed.
-
-    Attributes:
-        question: what is compared.
-        measure: ``"share"`` of the oracle's reward (of the oracle of both controls where the two do not have
-            the same one), ``"epochs_to_95"`` until the rolling ratio first reaches 95 % of the run's best, or
-            ``"unrest"``, the standard deviation of the ratio over the last 25 epochs in shares of its mean.
-        effect: how far the first lies above the second.
-    """
-
-    question: str
-    measure: str
-    effect: Effect
-
-    @property
-    def answer(self) -> str:
-        """``"yes"`` where the first is better, ``"no"`` where it is worse, else ``"undecided"``."""
-        if self.effect.verdict == "undecided":
-            return "undecided"
-        return "yes" if (self.effect.verdict == "above") == MEASURES[self.measure] else "no"
+_DEPENDENT = ["Thread-Call", "Call-Thread"]
 
 
 def measures(frame: pd.DataFrame) -> pd.DataFrame:
-    """The records of runs with :data:`MEASURES` as columns, and ``joint_share``, the share of both controls' oracle."""
+    """Return records with :data:`MEASURES` as columns, and ``joint_share``, the share of both controls' oracle."""
     rolling = [rolling_mean(np.array(curve)) for curve in frame["curve"]]
     last = [np.array(curve[-ROLLING_EPOCHS:]) for curve in frame["curve"]]
     return frame.assign(
@@ -61,81 +39,83 @@ def measures(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def score(frame: pd.DataFrame) -> list[Comparison]:
-    """The paper's three claims on the records of Table 5; a claim without its rows is left out."""
-    runs = measures(frame)
-    alone, together = runs[~runs["label"].str.contains(r"\*")], runs[runs["label"].str.contains(r"\*")]
-    found = []
-    found += _compare("multi better than single", _best_multi(alone), _best_single(alone), share="joint_share")
-    dependent = alone[alone["label"].isin(_DEPENDENT)]
-    independent = alone[alone["label"] == "Thread&Call"]
-    found += _compare("dependent better than independent", _average(dependent), _average(independent))
-    apart = alone.assign(row=alone["label"])
-    joined = together.assign(row=together["label"].str.replace(r"\*.*", "", regex=True))
-    found += _compare("collaborative better than separate", joined, apart, key=["scenario", "seed", "row"])
-    return found
+def score(frame: pd.DataFrame) -> pd.DataFrame:
+    """Test the paper's three claims on the records of Table 5; leave out a claim without its rows.
+
+    Returns:
+        One row per claim and measure: ``claim``, ``measure``, ``difference`` (of the first and the second, paired by
+        scenario and seed, with its 95 % ``Interval``), ``size`` (Cohen's d), ``pairs`` and ``holds`` (``"yes"`` if the
+        first is better, ``"no"`` if it is worse, else ``"undecided"``).
+    """
+    found = measures(frame)
+    alone, together = found[found["services"] == 1], found[found["services"] > 1]
+    pairs = alone[~alone["configuration"].isin(_SINGLE)]
+    dependent = alone[alone["configuration"].isin(_DEPENDENT)]
+    independent = alone[alone["configuration"] == "Thread&Call"]
+    return _table(
+        _compare("multi better than single", _average(pairs), _best_single(alone), share="joint_share"),
+        _compare("dependent better than independent", _average(dependent), _average(independent)),
+        _compare("collaborative better than separate", together, alone, ["scenario", "seed", "configuration"]),
+    )
 
 
-def _average(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean over configurations of the same scenario and seed."""
-    return runs.groupby(_KEY, as_index=False)[[*MEASURES, "joint_share"]].mean()
+def _average(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return means over configurations of the same scenario and seed."""
+    return frame.groupby(_PAIR, as_index=False)[[*MEASURES, "joint_share"]].mean()
 
 
 def _best_single(alone: pd.DataFrame) -> pd.DataFrame:
-    """The better of thread and call agent, by mean share over seeds, scenario by scenario."""
-    singles = alone[alone["label"].isin(_SINGLE)]
+    """Return the better of Thread and Call, by mean share over seeds, scenario by scenario."""
+    singles = alone[alone["configuration"].isin(_SINGLE)]
     if singles.empty:
         return singles
-    best = singles.groupby(["scenario", "label"])["joint_share"].mean().groupby("scenario").idxmax()
-    return singles.set_index(["scenario", "label"]).loc[best].reset_index()
-
-
-def _best_multi(alone: pd.DataFrame) -> pd.DataFrame:
-    """All pairs, averaged."""
-    return _average(alone[~alone["label"].isin(_SINGLE)])
+    best = singles.groupby(["scenario", "configuration"])["joint_share"].mean().groupby("scenario").idxmax()
+    return singles.set_index(["scenario", "configuration"]).loc[best].reset_index()
 
 
 def _compare(
-    question: str, above: pd.DataFrame, below: pd.DataFrame, key: Sequence[str] = _KEY, share: str = "share"
-) -> list[Comparison]:
+    claim: str, above: pd.DataFrame, below: pd.DataFrame, key: Sequence[str] = _PAIR, share: str = "share"
+) -> list[dict[str, Any]]:
     pairs = above.merge(below, on=list(key), suffixes=("", "_below"))
-    if pairs.empty:
-        return []
-    columns = {measure: share if measure == "share" else measure for measure in MEASURES}
-    return [
-        Comparison(question, measure, paired_effect(pairs[column], pairs[f"{column}_below"]))
-        for measure, column in columns.items()
-    ]
+    rows = []
+    for measure, more_is_better in MEASURES.items() if len(pairs) else ():
+        column = share if measure == "share" else measure
+        effect = paired_effect(pairs[column], pairs[f"{column}_below"])
+        holds = {"undecided": "undecided", "above" if more_is_better else "below": "yes"}.get(effect.verdict, "no")
+        rows.append({"claim": claim, "measure": measure, **vars(effect), "holds": holds})
+    return rows
 
 
-#: What is taken away from the collaborative learner, or put there instead.
+def _table(*comparisons: list[dict[str, Any]]) -> pd.DataFrame:
+    columns = ["claim", "measure", "difference", "size", "pairs", "holds"]
+    return pd.DataFrame([row for rows in comparisons for row in rows], columns=columns)
+
+
+#: What the collaborative learner is deprived of, or given instead.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "SNet not shared": {"shared": False},
     "without prediction": {"prediction_weight": 0.0},
     "SNet by prediction only": {"q_weight": 0.0, "prediction_weight": 1.0},
     "without control variate": {"control_variate": False},
 }
-#: Contexts of the ablations: independent draws, and a walk, in which the next state can be predicted.
+#: How contexts are drawn: independently, and on a walk, in which the next observation can be predicted.
 CONTEXTS = ("uniform", "walk")
 
 
 def ablation_jobs(
-    services: tuple[Task, ...], hyperparameters: Hyperparameters, seeds: int, configuration: str = "Thread-Call"
+    tasks: tuple[Task, ...], hyperparameters: Hyperparameters, seeds: int, configuration: str = "Thread-Call"
 ) -> list[Job]:
-    """The collaborative learner whole and with each ablation, under each kind of contexts."""
-    variants = {"whole": hyperparameters} | {
-        name: replace(hyperparameters, **change) for name, change in ABLATIONS.items()
-    }
+    """Return the trainings of the whole collaborative learner and of each ablation, for both kinds of contexts."""
     return [
-        Job(configuration, services, seed, variant, contexts, f"{name}, {contexts}")
+        Job(configuration, tasks, seed, replace(hyperparameters, **change), contexts, ablation)
         for contexts in CONTEXTS
-        for name, variant in variants.items()
+        for ablation, change in {"": {}, **ABLATIONS}.items()
         for seed in range(seeds)
     ]
 
 
 def run_ablations(
-    services: tuple[Task, ...],
+    tasks: tuple[Task, ...],
     hyperparameters: Hyperparameters,
     seeds: int,
     folder: Path,
@@ -143,35 +123,18 @@ def run_ablations(
     backend: str = "loky",
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Do all ablations that are not yet in ``folder``, see :func:`meshagents.experiments.jobs.run_jobs`."""
-    return run_jobs(ablation_jobs(services, hyperparameters, seeds), folder, n_jobs, backend, progress)
+    """Do all ablations that ``folder`` doesn't hold yet; see :func:`meshagents.experiments.jobs.run_jobs`."""
+    return run_jobs(ablation_jobs(tasks, hyperparameters, seeds), folder, n_jobs, backend, progress)
 
 
-def score_ablations(frame: pd.DataFrame) -> list[Comparison]:
-    """The whole learner against each ablation."""
-    runs = measures(frame)
-    found = []
-    for variant in dict.fromkeys(runs["variant"]):
-        name, contexts = variant.rsplit(", ", 1)
-        if name != "whole":
-            whole = runs[runs["variant"] == f"whole, {contexts}"]
-            found += _compare(
-                f"whole better than {name} ({contexts} contexts)", whole, runs[runs["variant"] == variant]
-            )
-    return found
-
-
-def to_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """One row a comparison: for a CSV file."""
-    rows = [{**asdict(comparison), "answer": comparison.answer} for comparison in comparisons]
-    return pd.json_normalize(rows, sep="_")
-
-
-def markdown(comparisons: Sequence[Comparison]) -> str:
-    """A table: the question, the measure, the difference with its interval, the effect size, the answer."""
-    lines = ["| claim | measure | difference | Cohen's d | pairs | holds |", "| --- | --- | --- | --- | --- | --- |"]
-    for comparison in comparisons:
-        effect = comparison.effect
-        cells = [comparison.question, comparison.measure, str(effect.difference), f"{effect.size:.2f}"]
-        lines.append(f"| {' | '.join([*cells, str(effect.pairs), comparison.answer])} |")
-    return "\n".join(lines)
+def score_ablations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compare the whole learner with each ablation; the columns are those of :func:`score`."""
+    found = measures(frame)
+    whole = found[found["ablation"] == ""]
+    return _table(
+        *(
+            _compare(f"whole better than {ablation} ({drawn} contexts)", whole, part, [*_PAIR, "drawn"])
+            for (drawn, ablation), part in found.groupby(["drawn", "ablation"], sort=False)
+            if ablation
+        )
+    )

@@ -1,19 +1,26 @@
-"""Table 5: every configuration on every scenario, alone and together, with seeds and yardsticks."""
+"""Table 5: every configuration on every scenario, alone and together, over several seeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from meshagents.experiments import comparisons, figure7
 from meshagents.experiments.jobs import Job, run_jobs
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.statistics import NO_INTERVAL, Interval, mean_interval
-from meshagents.training.configurations import CONFIGURATIONS
+from meshagents.statistics import (
+    NO_INTERVAL,
+    aggregate_interval,
+    interquartile_mean,
+    mean_interval,
+    optimality_gap,
+)
+from meshagents.training.configurations import CONFIGURATIONS, label
 from meshagents.training.tasks import Task
 from meshagents.validation.validate import Validated, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
@@ -46,215 +53,181 @@ PAPER_VAL: dict[str, tuple[float, ...]] = {
     "Thread-Call*5": (1.51, 2.52, 2.21, 3.18, 1.44),
     "Call-Thread*5": (2.19, 2.33, 2.40, 2.16, 1.44),
 }
-#: Share of the oracle's reward a cell should reach.
+#: Share of the oracle's reward that a cell should reach.
 GOAL = 0.99
 
 
 @dataclass(frozen=True)
 class Table5:
-    """What to run.
+    """What to train.
 
     Attributes:
-        services: scenarios and simulators, a column each; the ``*n`` rows train on all of them together.
-        seeds: how many repeats of each cell (paper: 3).
-        hyperparameters: of the learners.
-        rows: labels of the rows wanted, such as ``"Call"`` and ``"Call*5"``; none for all of them.
-        columns: scenarios of the columns wanted; none for all of them.
+        tasks: one per column; the ``*n`` rows train on all of them together.
+        seeds: trainings per cell (paper: 3).
+        hyperparameters: hyperparameters of the learners.
+        rows: the rows wanted, such as ``"Call"`` and ``"Call*5"``; empty for all.
+        columns: scenarios of the columns wanted; empty for all.
 
     Raises:
-        InvalidValueError: no services or no seeds.
-        UnknownNameError: a row or column that these services do not have.
+        InvalidValueError: no tasks or no seeds.
+        UnknownNameError: a row or column that these tasks don't have.
     """
 
-    services: tuple[Task, ...] = tuple(Task(name) for name in SCENARIO_NAMES)
+    tasks: tuple[Task, ...] = tuple(Task(name) for name in SCENARIO_NAMES)
     seeds: int = 3
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.services:
-            raise InvalidValueError("services", self.services, "at least one")
+        if not self.tasks:
+            raise InvalidValueError("tasks", self.tasks, "at least one")
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "a whole number, at least 1")
-        known = {"row": {job.label for job in self._all_jobs()}, "column": {service.name for service in self.services}}
-        for what, chosen in {"row": self.rows, "column": self.columns}.items():
-            for name in chosen:
-                if name not in known[what]:
-                    raise UnknownNameError(what, name, known[what])
+        rows = {label(job.configuration, len(job.tasks)) for job in self._all_jobs()}
+        for kind, wanted, known in (
+            ("row", self.rows, rows),
+            ("column", self.columns, {task.name for task in self.tasks}),
+        ):
+            for name in wanted:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
 
-    def wanted(self, label: str, scenario: str) -> bool:
-        """Whether a cell is to be shown."""
-        return (not self.rows or label in self.rows) and (not self.columns or scenario in self.columns)
+    def wants(self, configuration: str, services: int, scenario: str) -> bool:
+        """Return whether to show a cell."""
+        row = label(configuration, services)
+        return (not self.rows or row in self.rows) and (not self.columns or scenario in self.columns)
 
     def jobs(self) -> list[Job]:
-        """The runs with a cell that is wanted."""
+        """Return the trainings of the cells to show."""
         return [
-            job for job in self._all_jobs() if any(self.wanted(job.label, service.name) for service in job.services)
+            job
+            for job in self._all_jobs()
+            if any(self.wants(job.configuration, len(job.tasks), task.name) for task in job.tasks)
         ]
 
     def _all_jobs(self) -> list[Job]:
-        """All runs, the longest first so that no core waits at the end."""
-        together = [self.services] if len(self.services) > 1 else []
-        groups = [*together, *((service,) for service in dict.fromkeys(self.services))]
-        names = [configuration.name for configuration in reversed(CONFIGURATIONS)]
+        """Return all trainings, the longest first, so that no core waits at the end."""
+        together = [self.tasks] if len(self.tasks) > 1 else []
         return [
-            Job(name, group, seed, self.hyperparameters)
-            for group in groups
-            for name in names
+            Job(configuration.name, group, seed, self.hyperparameters)
+            for group in [*together, *((task,) for task in dict.fromkeys(self.tasks))]
+            for configuration in reversed(CONFIGURATIONS)
             for seed in range(self.seeds)
         ]
 
 
 def run(
-    settings: Table5,
+    table: Table5,
     folder: Path,
     n_jobs: int = -1,
     backend: str = "loky",
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Do the runs that are not yet in ``folder``; see :func:`meshagents.experiments.jobs.run_jobs`."""
-    frame = run_jobs(settings.jobs(), folder, n_jobs, backend, progress)
-    cells = zip(frame["label"], frame["scenario"], strict=True)
-    return frame[[settings.wanted(*cell) for cell in cells]].reset_index(drop=True)
+    """Do the trainings that ``folder`` doesn't hold yet; see :func:`meshagents.experiments.jobs.run_jobs`."""
+    frame = run_jobs(table.jobs(), folder, n_jobs, backend, progress)
+    cells = frame[["configuration", "services", "scenario"]].itertuples(index=False)
+    return in_order(frame[[table.wants(*cell) for cell in cells]])
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the table; means over seeds, with 95 % intervals.
-
-    Attributes:
-        label: row of Table 5.
-        scenario: column.
-        paper, paper_val: the paper's ratios, simulated and measured; NaN where it has none.
-        paper_ratio: the paper's metric, of the agent as it explores.
-        ratio: the greedy policy's reward over random's, on the grid.
-        share: the greedy policy's share of the oracle's reward.
-        fixed_share: the best fixed action's share of the oracle's reward.
-        ceiling: the oracle's reward over random's.
-        seeds: how many.
-        val: the measured ratio over random's of the best epochs' decisions, with its interval over contexts; NaN
-            where nothing was measured.
-        val_sim: the simulated ratio of the same decisions.
-    """
-
-    label: str
-    scenario: str
-    paper: float
-    paper_val: float
-    paper_ratio: Interval
-    ratio: Interval
-    share: Interval
-    fixed_share: float
-    ceiling: float
-    seeds: int
-    val: Interval = NO_INTERVAL
-    val_sim: Interval = NO_INTERVAL
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows as in the paper's table: services alone before those together, then by configuration."""
+    names = [configuration.name for configuration in CONFIGURATIONS]
+    keys = {"services": frame["services"] > 1, "configuration": frame["configuration"].map(names.index)}
+    order = pd.DataFrame(keys).sort_values(["services", "configuration"], kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
 
 
-def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> list[Cell]:
-    """The table's cells, row by row.
+def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> pd.DataFrame:
+    """Return the table's cells, row by row: means over seeds, with 95 % intervals.
 
     Args:
         frame: what :func:`run` returned.
         validated: what :func:`meshagents.experiments.table5_live.run` returned.
+
+    Returns:
+        One row per ``configuration``, number of ``services`` and ``scenario``:
+
+        - ``paper``, ``paper_val``: the paper's ratios, simulated and measured; NaN if it has none.
+        - ``paper_ratio``: the paper's metric, of the agent as it explores; ``Interval``.
+        - ``ratio``: the greedy policy's reward over random's, on the grid; ``Interval``.
+        - ``share``: the greedy policy's share of the oracle's reward; ``Interval``.
+        - ``fixed_share``: the best fixed action's share of the oracle's reward.
+        - ``ceiling``: the oracle's reward over random's.
+        - ``seeds``: number of seeds.
+        - ``val``: the measured ratio over random's of the best epochs' decisions, ``Interval`` over contexts; NaN if
+          nothing was measured.
+        - ``val_sim``: the simulated ratio of the same decisions, ``Interval``.
     """
-    measured = {
-        (str(policy), one.scenario): {"val": ratios["live_ratio"], "val_sim": ratios["sim_ratio"]}
-        for one in validated
-        for policy, ratios in summary(one.replayed).iterrows()
-    }
-    cells = [
-        Cell(
-            label=str(label),
-            scenario=str(scenario),
-            paper=_of_paper(PAPER, str(label), str(scenario)),
-            paper_val=_of_paper(PAPER_VAL, str(label), str(scenario)),
-            paper_ratio=mean_interval(runs["paper_ratio"]),
-            ratio=mean_interval(runs["agent"] / runs["random"]),
-            share=mean_interval(runs["agent"] / runs["oracle"]),
-            fixed_share=float((runs["fixed"] / runs["oracle"]).mean()),
-            ceiling=float((runs["oracle"] / runs["random"]).mean()),
-            seeds=len(runs),
-            **measured.get((str(label), str(scenario)), {}),
+    measured = {(one.scenario, policy): row for one in validated for policy, row in summary(one.compared).iterrows()}
+    nothing = {"live_ratio": NO_INTERVAL, "sim_ratio": NO_INTERVAL}
+    cells = []
+    groups: Any = frame.groupby(_CELL, sort=False)
+    for (configuration, services, scenario), part in groups:
+        row = label(configuration, services)
+        val = measured.get((scenario, row), nothing)
+        cells.append(
+            {
+                "configuration": configuration,
+                "services": services,
+                "scenario": scenario,
+                "paper": _of_paper(PAPER, row, scenario),
+                "paper_val": _of_paper(PAPER_VAL, row, scenario),
+                "paper_ratio": mean_interval(part["paper_ratio"]),
+                "ratio": mean_interval(part["agent"] / part["random"]),
+                "share": mean_interval(part["agent"] / part["oracle"]),
+                "fixed_share": float((part["fixed"] / part["oracle"]).mean()),
+                "ceiling": float((part["oracle"] / part["random"]).mean()),
+                "seeds": len(part),
+                "val": val["live_ratio"],
+                "val_sim": val["sim_ratio"],
+            }
         )
-        for (label, scenario), runs in frame.groupby(["label", "scenario"], sort=False)
-    ]
-    return sorted(cells, key=lambda cell: place(cell.label))
+    return in_order(pd.DataFrame(cells))
 
 
-def place(label: str) -> tuple[bool, int]:
-    """Where a row stands, as in the paper's table: services alone before those together, then by configuration."""
-    name, together, _ = label.partition("*")
-    return bool(together), [configuration.name for configuration in CONFIGURATIONS].index(name)
+_CELL = ["configuration", "services", "scenario"]
 
 
-def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """One row a cell, intervals spread over three columns: for a CSV file."""
-    return pd.json_normalize([asdict(cell) for cell in cells], sep="_")
+def _of_paper(ratios: Mapping[str, Sequence[float]], row: str, scenario: str) -> float:
+    known = row in ratios and scenario in SCENARIO_NAMES
+    return ratios[row][SCENARIO_NAMES.index(scenario)] if known else math.nan
 
 
-def _of_paper(ratios: Mapping[str, Sequence[float]], label: str, scenario: str) -> float:
-    if label in ratios and scenario in SCENARIO_NAMES:
-        return ratios[label][SCENARIO_NAMES.index(scenario)]
-    return math.nan
+def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return each row's share of the oracle's reward over all scenarios and seeds (Agarwal et al. 2021).
+
+    Returns:
+        One row per ``configuration`` and number of ``services``: ``iqm``, the interquartile mean, and
+        ``optimality_gap``, each with its 95 % ``Interval``.
+    """
+    rows: list[dict[str, Any]] = []
+    for (configuration, services), part in frame.groupby(["configuration", "services"], sort=False):
+        shares = part.assign(share=part["agent"] / part["oracle"])
+        scores = shares.pivot_table(index="seed", columns=["scenario", "task"], values="share")
+        found = {"iqm": interquartile_mean, "optimality_gap": optimality_gap}
+        intervals = {name: aggregate_interval(scores, statistic) for name, statistic in found.items()}
+        rows.append({"configuration": configuration, "services": services, **intervals})
+    return in_order(pd.DataFrame(rows))
 
 
-def shortfalls(cells: Sequence[Cell]) -> list[str]:
-    """The cells that fall short of the goal, or of a fixed action that leaves 1 % or more to gain, in words."""
-    lines = []
-    for cell in cells:
-        if cell.share.estimate < GOAL:
-            lines.append(f"{cell.label}, {cell.scenario}: {cell.share.estimate:.2%} of the oracle")
-        if cell.fixed_share <= GOAL and cell.share.estimate <= cell.fixed_share:
-            lines.append(f"{cell.label}, {cell.scenario}: not above the best fixed action ({cell.fixed_share:.2%})")
-    return lines
+def shortfalls(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells below :data:`GOAL`, or not above a best fixed action that leaves 1 % or more to gain.
+
+    Returns:
+        The cells of :func:`score`, and ``below_goal`` and ``below_fixed``, of which one at least is true.
+    """
+    share = cells["share"].map(lambda interval: interval.estimate)
+    below_goal = share < GOAL
+    below_fixed = (cells["fixed_share"] <= GOAL) & (share <= cells["fixed_share"])
+    return cells.assign(below_goal=below_goal, below_fixed=below_fixed)[below_goal | below_fixed]
 
 
-def markdown(cells: Sequence[Cell]) -> str:
-    """Tables: ratios beside the paper's, simulated and, where there are any, measured; shares; yardsticks."""
-    ratios = _grid(cells, lambda cell: _pm(cell.paper_ratio, 2) + _in_brackets(cell.paper))
-    shares = _grid(cells, lambda cell: _pm(cell.share, 1, percent=True))
-    yardsticks = _grid(cells, lambda cell: f"{cell.fixed_share:.1%}, {cell.ceiling:.2f}")
-    measured = []
-    if not all(math.isnan(cell.val.estimate) for cell in cells):
-        measured = [
-            "Val: reward over random's, measured, with its 95 % interval; simulated for the same decisions; in "
-            "brackets the paper's, measured and simulated",
-            _grid(
-                cells, lambda cell: f"{cell.val}; {cell.val_sim.estimate:.2f}{_in_brackets(cell.paper_val, cell.paper)}"
-            ),
-        ]
-    return "\n\n".join(
-        [
-            "Reward over random's, rolling mean over 25 epochs, best of the last 25; the paper's in brackets",
-            ratios,
-            *measured,
-            "Greedy policy, share of the oracle's reward",
-            shares,
-            "Best fixed action's share of the oracle's reward; the oracle's ratio over random",
-            yardsticks,
-        ]
-    )
-
-
-def _grid(cells: Sequence[Cell], text: Callable[[Cell], str]) -> str:
-    """A Markdown table with a row a configuration and a column a scenario."""
-    texts = {(cell.label, cell.scenario): text(cell) for cell in cells}
-    scenarios = list(dict.fromkeys(cell.scenario for cell in cells))
-    labels = dict.fromkeys(cell.label for cell in cells)
-    lines = [["", *scenarios], ["---"] * (len(scenarios) + 1)]
-    lines += [[label, *(texts.get((label, one), "") for one in scenarios)] for label in labels]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _in_brackets(*of_paper: float) -> str:
-    """The paper's figures; nothing where it has none."""
-    return "" if math.isnan(of_paper[0]) else f" ({'; '.join(f'{value:.2f}' for value in of_paper)})"
-
-
-def _pm(interval: Interval, digits: int, percent: bool = False) -> str:
-    """An estimate and the half width of its interval."""
-    kind = "%" if percent else "f"
-    half = interval.high - interval.estimate
-    return f"{interval.estimate:.{digits}{kind}}" + (f" ± {half:.{digits}{kind}}" if np.isfinite(half) else "")
+def tables(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> dict[str, pd.DataFrame]:
+    """Return everything that Table 5 says, by the name of its file: cells, aggregates, claims and Figure 7."""
+    return {
+        "table5": score(frame, validated),
+        "aggregate": aggregate(frame),
+        "claims": comparisons.score(frame),
+        "figure7": figure7.score(frame),
+    }

@@ -1,4 +1,4 @@
-"""Rules, loads and names as they are given on a command line."""
+"""Read rules, loads and names from a command line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
 
 
 def read_load(text: str) -> Load:
-    """``threads=4,calls=400``.
+    """Read ``threads=4,calls=400``.
 
     Raises:
-        InvalidValueError: not both, or a value no load can have.
+        InvalidValueError: one of them is missing, or a value isn't allowed.
         UnknownNameError: another name.
     """
     given = _pairs(text, LOAD_NAMES)
@@ -23,11 +23,11 @@ def read_load(text: str) -> Load:
 
 
 def read_rules(text: str, scenario: Scenario) -> TrafficRules | DestinationRule:
-    """The file of a DestinationRule, or ``max_connections=2,...`` with every rule that the scenario varies.
+    """Read a DestinationRule's file, or ``max_connections=2,...`` with every rule that the scenario varies.
 
     Raises:
-        InvalidValueError: no such file, no DestinationRule that Istio takes, a rule that is missing, or a value
-            no rule can have.
+        InvalidValueError: no such file, no DestinationRule that Istio allows, a missing rule, or a value that isn't
+            allowed.
         UnknownNameError: another name or field.
     """
     if "=" not in text or Path(text).is_file():
@@ -39,10 +39,10 @@ def read_rules(text: str, scenario: Scenario) -> TrafficRules | DestinationRule:
 
 
 def read_names(name: str | None, namespace: str | None, host: str | None, rule: object) -> dict[str, str]:
-    """``name``, ``namespace`` and ``host`` of a DestinationRule: as given, else as in ``rule``, else of Istio's sample.
+    """Return ``name``, ``namespace`` and ``host`` of a DestinationRule: as given, of ``rule``, or of Istio's sample.
 
     Raises:
-        InvalidValueError: a name that Kubernetes or Istio refuses.
+        InvalidValueError: a name that Kubernetes or Istio doesn't allow.
     """
     if isinstance(rule, DestinationRule):
         names = {"name": name or rule.name, "namespace": namespace or rule.namespace, "host": host or rule.host}
@@ -64,7 +64,7 @@ def _manifest(path: Path) -> DestinationRule:
 
 
 def _pairs(text: str, names: tuple[str, ...]) -> dict[str, float]:
-    """Numbers by name from ``a=1,b=2``."""
+    """Read numbers by name from ``a=1,b=2``."""
     found: dict[str, float] = {}
     for pair in text.split(","):
         name, _, value = (part.strip() for part in pair.partition("="))

@@ -1,38 +1,30 @@
-"""What was expected, measured on a live mesh."""
+"""Measure on a live mesh what a recommendation expects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from meshagents.recommend.search import Expected, Recommendation
+from meshagents.recommend.output import Report, Run
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
-from meshgym.types import Response
+from meshgym.types import Progress
 
 
-@dataclass(frozen=True)
-class Run:
-    """One measured run of an expected load."""
+def measure(mesh: Mesh, report: Report, repeats: int, progress: Progress = lambda done, total: None) -> None:
+    """Send every load of a recommendation ``repeats`` times, in turn; add each run to the report.
 
-    expected: Expected
-    response: Response
-
-    def inside(self, name: str) -> bool:
-        """Whether ``qps`` or ``p503`` lies within its expected interval."""
-        expected = getattr(self.expected, name)
-        return bool(expected.low <= getattr(self.response, name) <= expected.high)
-
-
-def measure(mesh: Mesh, advice: Recommendation, repeats: int) -> Iterator[Run]:
-    """Send every load of a recommendation ``repeats`` times, in turns; each run is given as it is done.
+    Args:
+        mesh: an open live mesh.
+        report: gets the runs.
+        repeats: runs of each load, at least 1.
+        progress: called after every run.
 
     Raises:
         InvalidValueError: repeats below 1.
-        MeshError: the mesh could not answer.
+        MeshError: the mesh couldn't respond.
     """
     if repeats < 1:
         raise InvalidValueError("repeats", repeats, "at least 1")
+    advice = report.advice
     for _ in range(repeats):
         for expected in advice.expected:
-            yield Run(expected, mesh.measure(advice.rules, expected.load))
+            report.runs.append(Run(expected, mesh.measure(advice.rules, expected.load)))
+            progress(len(report.runs), repeats * len(advice.expected))

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from meshagents.recommend.measure import Run
+import pandas as pd
+
 from meshagents.recommend.search import ALIKE, Expected, Recommendation
 from meshagents.statistics import Interval, mean_interval
-from meshgym.errors import FolderError
+from meshgym.files import write_json, write_text
 from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.simulator import Identity
-from meshgym.types import Load
+from meshgym.types import Load, Response
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured run of an expected load."""
+
+    expected: Expected
+    response: Response
+
+    def inside(self, name: str) -> bool:
+        """Return whether ``qps`` or ``p503`` lies within its expected interval."""
+        expected = getattr(self.expected, name)
+        return bool(expected.low <= getattr(self.response, name) <= expected.high)
 
 
 @dataclass(frozen=True)
@@ -24,108 +37,104 @@ class Report:
 
     Attributes:
         advice: what was found.
-        rule: its rules as a resource of a cluster.
+        destination_rule: its rules, for a cluster.
         url: where Fortio sends the load.
-        simulator: what was asked.
-        runs: measured ones, added as they come.
+        simulator: identity of the simulator that predicted it.
+        runs: measured runs, added as they come.
     """
 
     advice: Recommendation
-    rule: DestinationRule
+    destination_rule: DestinationRule
     url: str
     simulator: Identity
     runs: list[Run] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, advice: Recommendation, names: dict[str, str], url: str | None, simulator: Identity) -> Self:
+        """Make a report.
+
+        Args:
+            advice, simulator: see the attributes.
+            names: name, namespace and host of the DestinationRule.
+            url: where Fortio sends the load; None for httpbin's at the host.
+        """
+        url = url or f"http://{names['host']}:8000/get"
+        return cls(advice, DestinationRule(**names, rules=advice.rules), url, simulator)
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``destination-rule.yaml``, ``recommendation.md`` and ``recommendation.json``.
 
         Raises:
-            FolderError: the files cannot be written.
+            FolderError: a file can't be written.
         """
-        texts = {
-            "destination-rule.yaml": self.rule.to_yaml(),
-            "recommendation.md": markdown(self),
-            "recommendation.json": json.dumps(to_dict(self), indent=2) + "\n",
-        }
-        try:
-            for name, text in texts.items():
-                (folder / name).write_text(text, "utf-8")
-        except OSError as error:
-            raise FolderError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
-        return [folder / name for name in texts]
+        return [
+            write_text(folder / "destination-rule.yaml", self.destination_rule.to_yaml()),
+            write_text(folder / "recommendation.md", markdown(self)),
+            write_json(folder / "recommendation.json", to_dict(self)),
+        ]
 
 
 def fortio(load: Load, url: str) -> str:
-    """The command that sends a load.
+    """Return the command that sends a load.
 
-    ``-qps 0`` is full speed on the command line (over Fortio's REST API it is -1, and 0 means 8 a second); with
-    ``-n`` there is no warm-up call that a 503 would make it give up at.
+    ``-qps 0`` means full speed on the command line (in Fortio's REST API that is -1, and 0 means 8 per second). With
+    ``-n`` there is no warm-up request, which Fortio would give up after if it got a 503.
     """
     return f"fortio load -c {load.threads} -n {load.calls} -qps 0 -loglevel Warning {shlex.quote(url)}"
 
 
 def markdown(report: Report) -> str:
-    """Everything a reader needs, the commands included."""
+    """Return everything a reader needs, with the commands."""
     advice = report.advice
-    lines = [
+    rules = [(name, f"{value:g}") for name, value in advice.rules.to_dict().items()]
+    columns = ["threads", "calls", "requests/s", "share of 503s", "503s/s"]
+    parts = [
         f"# Recommendation for {report.simulator.scenario}",
-        "",
-        *_how_rules(advice),
-        "",
-        *_table(["rule", "value"], [[name, f"{value:g}"] for name, value in advice.rules.to_dict().items()]),
-        "",
+        _how_rules(advice),
+        _table(["rule", "value"], rules),
         "    kubectl apply -f destination-rule.yaml",
-        "",
-        f"Loads looked at: {advice.loads}. Most 503s a second first:",
-        "",
-        *(f"    {fortio(expected.load, report.url)}" for expected in advice.expected),
-        "",
-        *_table(["threads", "calls", "answers/s", "share of 503s", "503s/s"], map(_expected, advice.expected)),
-        "",
-        "Expected by the simulator; the intervals hold 90 % of single runs.",
+        f"Loads tried: {advice.loads}. Most 503s per second first:",
+        "\n".join(f"    {fortio(expected.load, report.url)}" for expected in advice.expected),
+        _table(columns, [_expected(one) for one in advice.expected]),
+        "Expected by the simulator; the intervals hold 90 % of single runs."
+        + "\n*: outside the traces that the simulator learned from; its intervals don't hold there."
+        * any(expected.outside for expected in advice.expected),
     ]
-    if any(expected.outside for expected in advice.expected):
-        lines += ["*: outside the traces the simulator learned from; its intervals do not hold there."]
     if report.runs:
-        columns = ["threads", "calls", "answers/s", "share of 503s", "answers/s as expected", "503s as expected"]
-        rows = [_measured(expected, report.runs) for expected in advice.expected]
-        meaning = "Measured: means with their 95 % intervals, and how many runs lie within the expected interval."
-        lines += ["", *_table(columns, rows), "", meaning]
-    return "\n".join(lines) + "\n"
+        columns = ["threads", "calls", "requests/s", "share of 503s", "requests/s as expected", "503s as expected"]
+        parts += [
+            _table(columns, [_measured(expected, report.runs) for expected in advice.expected]),
+            "Measured: means with their 95 % intervals, and how many runs lie within the expected interval.",
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _how_rules(advice: Recommendation) -> list[str]:
+def _how_rules(advice: Recommendation) -> str:
     found = advice.search
     if found is None:
-        return ["The rules given:"]
+        return "The rules given:"
     tried = f"all {found.total:,}" if found.tried == found.total else f"{found.tried:,} drawn of {found.total:,}"
-    over = {"worst": "smallest share over", "mean": "mean share over"}[found.criterion]
-    return [
-        f"The best of {tried} combinations of rules, compared by their 200s a second as a share of the most",
-        f"that any of them gets under the same load; {over} the loads: {found.score:.1%}",
-        f"(of all: highest {found.highest:.1%}, median {found.median:.1%}, lowest {found.lowest:.1%}).",
-        f"Of those within {ALIKE:.0%} of the highest, these have the fewest 503s a second under their worst load.",
-    ]
+    over = {"worst": "the smallest share over", "mean": "the mean share over"}[found.criterion]
+    return (
+        f"The best of {tried} combinations of rules. Under each load, a combination's 200s per second\n"
+        f"are a share of the most that any combination gets; its score is {over} the loads: {found.score:.1%}\n"
+        f"(of all: highest {found.highest:.1%}, median {found.median:.1%}, lowest {found.lowest:.1%}).\n"
+        f"Of those within {ALIKE:.0%} of the highest, these have the fewest 503s per second under their worst load."
+    )
 
 
-def _table(columns: Sequence[str], rows: Any) -> list[str]:
-    """A table that reads as Markdown and in a terminal."""
-    cells = [list(columns), *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
-    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return pd.DataFrame(rows, columns=list(columns)).to_markdown(index=False, disable_numparse=True)
 
 
-def _expected(said: Expected) -> list[str]:
-    mark = "*" if said.outside else ""
-    values = [_rate(said.qps), _share(said.p503), f"{said.harm:.1f}"]
-    return [f"{said.load.threads}{mark}", str(said.load.calls), *values]
+def _expected(expected: Expected) -> list[str]:
+    mark = "*" if expected.outside else ""
+    values = [_rate(expected.qps), _share(expected.p503), f"{expected.harm:.1f}"]
+    return [f"{expected.load.threads}{mark}", str(expected.load.calls), *values]
 
 
-def _measured(said: Expected, runs: Sequence[Run]) -> list[str]:
-    own = [run for run in runs if run.expected == said]
+def _measured(expected: Expected, runs: Sequence[Run]) -> list[str]:
+    own = [run for run in runs if run.expected == expected]
     means = ["-", "-"]
     if own:
         means = [
@@ -133,7 +142,7 @@ def _measured(said: Expected, runs: Sequence[Run]) -> list[str]:
             _share(mean_interval([run.response.p503 for run in own])),
         ]
     inside = [f"{sum(run.inside(name) for run in own)} of {len(own)}" for name in ("qps", "p503")]
-    return [str(said.load.threads), str(said.load.calls), *means, *inside]
+    return [str(expected.load.threads), str(expected.load.calls), *means, *inside]
 
 
 def _rate(value: Interval) -> str:
@@ -145,7 +154,7 @@ def _share(value: Interval) -> str:
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """The recommendation as JSON has it; intervals as estimate, low and high."""
+    """Return the recommendation as plain values; intervals as estimate, low and high."""
     advice = report.advice
     return {
         "simulator": asdict(report.simulator),

@@ -1,7 +1,7 @@
-"""Rules and loads found by asking the simulator about all there are.
+"""Find rules and loads by predicting all there are.
 
-A step of an environment can be asked beforehand, so no agent is needed: what is found here is the oracle
-that agents are compared with.
+This needs no agent, because the simulator predicts the outcome of any step: what it finds is the oracle that agents
+are compared with.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from meshgym.types import Load, Progress, TrafficRules
 
 FloatArray = NDArray[np.float64]
 
-#: How a score over several loads becomes one.
+#: How the shares under several loads become one score.
 CRITERIA: dict[str, Callable[[FloatArray], FloatArray]] = {
     "worst": lambda shares: shares.min(axis=1),
     "mean": lambda shares: shares.mean(axis=1),
 }
-#: Predictions up to which every combination of rules is tried: enough for all of S5, in half a minute.
+#: Every combination of rules is tried up to so many predictions: enough for all of S5, in half a minute.
 MAX_PREDICTIONS = 15_000_000
 #: Scores that differ by no more are alike.
 ALIKE = 0.01
@@ -42,9 +42,9 @@ class Expected:
 
     Attributes:
         load: threads and calls.
-        qps: answers a second.
+        qps: requests per second.
         p503: share of 503s, 0..1.
-        outside: whether rules or load lie outside the traces the simulator learned from.
+        outside: whether rules or load lie outside the traces that the simulator learned from.
     """
 
     load: Load
@@ -54,7 +54,7 @@ class Expected:
 
     @property
     def harm(self) -> float:
-        """503s a second (paper, Eq. 3)."""
+        """503s per second (paper, Eq. 3)."""
         return self.qps.estimate * self.p503.estimate
 
 
@@ -62,16 +62,16 @@ class Expected:
 class Search:
     """How the best rules were found, and how they compare.
 
-    A set of rules has a share under each load: its 200s a second, of the most that any rules tried get there.
-    Its score is the smallest of these, or their mean. Of the rules whose scores are within ``ALIKE`` of the highest,
-    those are taken that give the fewest 503s a second under their worst load.
+    Under each load, a set of rules has a share: its 200s per second over the most that any rules get under that load.
+    Its score is the smallest share, or the mean. Of the rules whose scores are within ``ALIKE`` of the highest, the
+    best are those with the fewest 503s per second under their worst load.
 
     Attributes:
         criterion: ``"worst"`` or ``"mean"``.
-        score: of the rules taken, 0..1.
+        score: score of the best rules, 0..1.
         highest, median, lowest: scores over the rules tried, 0..1.
         tried: combinations of rules tried.
-        total: combinations there are.
+        total: combinations in the scenario.
     """
 
     criterion: str
@@ -89,9 +89,9 @@ class Recommendation:
 
     Attributes:
         rules: the given ones or the best.
-        expected: the loads given, most 503s a second first; without any, the worst of the scenario.
-        loads: how many were tried.
-        search: None where the rules were given.
+        expected: the loads given, most 503s per second first; if none were given, the worst of the scenario.
+        loads: number of loads tried.
+        search: how the rules were found; None if they were given.
     """
 
     rules: TrafficRules
@@ -110,16 +110,16 @@ def recommend(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Recommendation:
-    """The worst load under given rules, or the best rules under given loads and then their worst load.
+    """Find the worst load under given rules, or the best rules under given loads, and then their worst load.
 
     Args:
-        simulator: what is asked.
-        scenario: its rules are searched, and its actions are the loads where none are given.
+        simulator: predicts the responses.
+        scenario: its rules are searched; its actions are the loads, unless loads are given.
         rules: None to search for the best.
-        loads: none for all of the scenario.
-        criterion: how the best are chosen where there are several loads, see :class:`Search`.
-        seed: of the rules drawn, where there are too many to try all.
-        progress: told the loads done and their total.
+        loads: empty for all of the scenario.
+        criterion: how to choose the best rules under several loads; see :class:`Search`.
+        seed: seed of the rules drawn, if there are too many to try all.
+        progress: called with the loads done and their total.
 
     Raises:
         UnknownNameError: no such criterion.
@@ -128,25 +128,25 @@ def recommend(
     search = None
     if rules is None:
         rules, search = best_rules(simulator, scenario, tried, criterion=criterion, seed=seed, progress=progress)
-    expected = sorted(expect(simulator, rules, tried), key=lambda said: -said.harm)
+    expected = sorted(expect(simulator, rules, tried), key=lambda one: -one.harm)
     return Recommendation(rules, tuple(expected if loads else expected[:1]), len(tried), search)
 
 
 def all_loads(scenario: Scenario) -> list[Load]:
-    """Every load an agent of the scenario can choose."""
+    """Return every load that an agent of the scenario can choose."""
     return [Load(threads, calls) for threads in scenario.actions["threads"] for calls in scenario.actions["calls"]]
 
 
 def expect(simulator: Simulator, rules: TrafficRules, loads: Sequence[Load]) -> list[Expected]:
-    """What the simulator says of each load under the same rules."""
+    """Predict the response to each load under the same rules."""
     row = list(rules.to_dict().values())
-    said = simulator.predict([[*row, load.threads, load.calls] for load in loads])
+    predicted = simulator.predict([[*row, load.threads, load.calls] for load in loads])
     return [
         Expected(
             load,
-            _interval(said.qps[i], said.qps_std[i], math.inf),
-            _interval(said.p503[i], said.p503_std[i], 1.0),
-            bool(said.outside[i]),
+            _interval(predicted.qps[i], predicted.qps_std[i], math.inf),
+            _interval(predicted.p503[i], predicted.p503_std[i], 1.0),
+            bool(predicted.outside[i]),
         )
         for i, load in enumerate(loads)
     ]
@@ -166,7 +166,7 @@ def best_rules(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> tuple[TrafficRules, Search]:
-    """The scenario's rules under which most calls a second are answered 200, of all or as many as can be tried.
+    """Find the scenario's rules with the most 200s per second, of all rules or as many as can be tried.
 
     Args:
         loads: at least one.
@@ -182,9 +182,9 @@ def best_rules(
     for i, load in enumerate(loads):
         rates[:, :, i] = _rates(simulator, rules, load)
         progress(i + 1, len(loads))
-    answered, refused = rates
-    most = answered.max(axis=0)
-    shares = np.divide(answered, most, out=np.ones_like(answered), where=most > 0)  # nothing answered: all alike
+    ok, refused = rates
+    most = ok.max(axis=0)
+    shares = np.divide(ok, most, out=np.ones_like(ok), where=most > 0)  # no 200s at all: all alike
     score = CRITERIA[criterion](shares)
     alike = np.flatnonzero(score >= score.max() - ALIKE)
     taken = alike[refused[alike].max(axis=1).argmin()]
@@ -201,7 +201,7 @@ def best_rules(
 
 
 def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, int]:
-    """All combinations of rules, or ``most`` drawn ones, shape (n, 7); and how many there are."""
+    """Return all combinations of rules, or ``most`` drawn ones, shape (n, 7); and how many there are."""
     axes = [span.values for span in scenario.rules.values()]
     shape = [len(axis) for axis in axes]
     total = math.prod(shape)
@@ -213,12 +213,12 @@ def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, i
 
 
 def _rates(simulator: Simulator, rules: FloatArray, load: Load) -> FloatArray:
-    """200s and 503s a second under each set of rules, shape (2, n)."""
+    """Predict 200s and 503s per second under each set of rules, shape (2, n)."""
     rewards = load_reward("best_case"), load_reward("worst_case")
     parts = []
     for start in range(0, len(rules), _BATCH):
         part = rules[start : start + _BATCH]
         threads, calls = (np.full(len(part), value) for value in (load.threads, load.calls))
-        said = simulator.predict(np.column_stack([part, threads, calls]))
-        parts.append([reward(said.qps, said.p200, said.p503) for reward in rewards])
+        predicted = simulator.predict(np.column_stack([part, threads, calls]))
+        parts.append([reward(predicted.qps, predicted.p200, predicted.p503) for reward in rewards])
     return np.concatenate(parts, axis=1, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""One HTML page of a run, a validation or a table: figures inside, for readers who have not seen the project."""
+"""One HTML page about an agent, a validation or a table, with its figures inside, for readers new to the project."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from meshagents.report.sections import SECTIONS, Card, Picture, origins
+from meshagents.report.provenance import describe_training
+from meshagents.report.sections import SECTIONS, About, Picture, origins
+from meshagents.training.trained import evaluate_trained, is_trained, load_trained
 from meshgym.errors import FolderError, InvalidValueError, MissingDependencyError
+from meshgym.files import write_text
 
 
 def write_report(path: Path) -> Path:
-    """Make the page of what a command left.
+    """Write a page about what a command left.
 
     Args:
-        path: a folder of ``meshagents quickstart``, ``train``, ``validate`` or ``table5``, or an agent's file.
+        path: a folder of ``meshagents quickstart``, ``validate`` or ``table5``, or an agent's file.
 
     Returns:
         The page: ``report.html`` in the folder, or beside the agent's file with its name.
 
     Raises:
         InvalidValueError: there is nothing to report.
-        FolderError: a file cannot be read or written.
-        MissingDependencyError: jinja2 is not installed.
+        AgentError: an agent's file is damaged or missing.
+        FolderError: a file can't be read or written.
+        MissingDependencyError: jinja2 isn't installed.
     """
     page = path / "report.html" if path.is_dir() else path.with_suffix(".html")
     with _explained(path):
-        cards = _read_cards(path)
-    if not cards:
-        wrote = "what meshagents train, validate, table5 or quickstart wrote: a folder, or an agent's file"
-        raise InvalidValueError("path", str(path), wrote)
+        results = [*_agents(path), *_others(path)]
+    if not results:
+        raise InvalidValueError(
+            "path", str(path), "a folder of meshagents train, validate, table5 or quickstart, or an agent's file"
+        )
     with _explained(path):
-        page.write_text(_render(cards, page.parent), "utf-8")
-    return page
+        text = _render(results, page.parent)
+    return write_text(page, text)
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Says what cannot be reported, and what to do."""
+    """Say what can't be reported, and what to do."""
     try:
         yield
     except (OSError, KeyError, ValueError) as error:
@@ -46,14 +51,19 @@ def _explained(path: Path) -> Iterator[None]:
         raise FolderError(f"cannot make a report of {path} ({reason}). Run the command that wrote it again") from error
 
 
-def _read_cards(path: Path) -> list[Card]:
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path.with_suffix(".json")]
-    found = [json.loads(file.read_text("utf-8")) for file in files]
-    cards = [card for card in found if isinstance(card, dict) and card.get("kind") in SECTIONS]
-    return sorted(cards, key=lambda card: list(SECTIONS).index(card["kind"]))
+def _agents(path: Path) -> list[About]:
+    files = [file for file in sorted(path.glob("*.npz")) if is_trained(file)] if path.is_dir() else [path]
+    agents = [load_trained(file) for file in files]
+    return [describe_training(trained, evaluate_trained(trained)) for trained in agents]
 
 
-def _render(cards: list[Card], folder: Path) -> str:
+def _others(path: Path) -> list[About]:
+    found = [json.loads(file.read_text("utf-8")) for file in sorted(path.glob("*.json"))]
+    known = [about for about in found if isinstance(about, dict) and about.get("kind") in SECTIONS]
+    return sorted(known, key=lambda about: list(SECTIONS).index(about["kind"]))
+
+
+def _render(results: list[About], folder: Path) -> str:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
@@ -62,16 +72,15 @@ def _render(cards: list[Card], folder: Path) -> str:
         loader=PackageLoader("meshagents.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.tests["picture"] = lambda block: isinstance(block, Picture)
-    sections = [section for card in cards for section in SECTIONS[card["kind"]](card, folder)]
+    sections = [section for about in results for section in SECTIONS[about["kind"]](about, folder)]
     page: str = environment.get_template("report.html").render(
-        title=_title(cards), sections=[*sections, *origins(cards)]
+        title=_title(results), sections=[*sections, *origins(results)]
     )
     return page
 
 
-def _title(cards: list[Card]) -> str:
-    if any(card["kind"] == "table5" for card in cards):
+def _title(results: list[About]) -> str:
+    if any(about["kind"] == "table5" for about in results):
         return "Table 5: every kind of agent on every service"
-    last = cards[-1]
-    scenarios = ", ".join(service["scenario"] for service in last["services"])
-    return f"{last.get('name') or last['configuration']} on {scenarios}"
+    last = results[-1]
+    return f"{last['name']} on {', '.join(task['scenario'] for task in last['tasks'])}"

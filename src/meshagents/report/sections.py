@@ -1,4 +1,4 @@
-"""What a report says of a run, a validation and a table: sections of text, tables and pictures."""
+"""What a report says of a training, a validation and a table: sections of text, tables and pictures."""
 
 from __future__ import annotations
 
@@ -11,29 +11,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meshagents.experiments import figure7
 from meshagents.report import plots
-from meshagents.report.cards import GAPS, INPUTS, RATIOS, REPLAYED
+from meshagents.report.text import by_scenario
 from meshagents.statistics import Interval, short
-from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE
+from meshagents.validation.decisions import AGENT, BASELINE, FIXED, FIXED_FOR, ORACLE
 
-#: What a command wrote of itself, see :mod:`meshagents.report.cards`.
-Card = Mapping[str, Any]
+#: What a result says of itself: its JSON file, or :func:`meshagents.report.provenance.describe_training`.
+About = Mapping[str, Any]
 
 
 @dataclass
 class Table:
-    """Cells as text; the first column names the row. A folded one is shown when asked for."""
+    """Cells of text; the first column names the row. A folded table opens on a click."""
 
     caption: str
-    header: list[str]
-    rows: list[list[str]]
+    cells: pd.DataFrame
     folded: bool = False
 
 
 @dataclass
 class Picture:
-    """A figure as the address of its data."""
+    """A figure as a data URI."""
 
     address: str
     caption: str
@@ -48,230 +46,220 @@ class Section:
     blocks: list[Table | Picture] = field(default_factory=list)
 
 
-def _run(card: Card, folder: Path) -> Iterator[Section]:
-    """A training run."""
-    rows, pictures = [], []
-    for service in card["services"]:
-        values = [f"{service[name]:.4g}" for name in ("random", "fixed", "agent", "oracle")]
-        rows.append([service["scenario"], *values, f"{service['agent'] / service['oracle']:.1%}"])
-        ratio = np.array(service["reward"]) / np.array(service["random_by_epoch"])
-        caption = (
-            f"{service['scenario']}: the reward of each epoch of training over that of random loads under the same "
-            "rules. It rises as the agent explores less and knows more."
-        )
-        pictures.append(_picture(plots.learning_curve(ratio), caption))
+def _training(about: About, folder: Path) -> Iterator[Section]:
+    tasks = about["tasks"]
+    rewards = {
+        "scenario": [task["scenario"] for task in tasks],
+        **{
+            title: [f"{task[name]:.4g}" for task in tasks]
+            for title, name in (("random", "random"), (FIXED, "fixed"), ("agent", "agent"), ("oracle", "oracle"))
+        },
+        "agent's share of the oracle": [f"{task['agent'] / task['oracle']:.1%}" for task in tasks],
+    }
     yield Section(
         "Training on the simulator",
         [
-            f"Configuration {card['configuration']}, seed {card['seed']}. Nothing here was measured: the simulator "
-            "answered. The oracle is the best load for each set of rules, found by trying all; the best fixed action "
-            "is the one load that is best if it never changes.",
+            f"Configuration {about['name']}, seed {about['seed']}. Nothing here was measured: the simulator predicted "
+            "it. The oracle takes the best load for each set of rules, found by trying all. The best fixed action is "
+            "the one load that does best if it never changes.",
         ],
         [
-            Table(
-                "Mean reward (simulated 503s a second) over all rules of the scenario",
-                ["service", "random", "best fixed action", "agent", "oracle", "agent's share of the oracle"],
-                rows,
+            Table("Mean reward (simulated 503s per second) over all rules of the scenario", pd.DataFrame(rewards)),
+            *(
+                _picture(
+                    plots.learning_curve(np.array(task["ratio_by_epoch"])),
+                    f"{task['scenario']}: each epoch's reward over that of random loads under the same rules. It rises "
+                    "as the agent explores less and knows more.",
+                )
+                for task in tasks
             ),
-            *pictures,
         ],
     )
 
 
-def _validation(card: Card, folder: Path) -> Iterator[Section]:
-    """What was measured, and how far it lies from what was simulated."""
-    ratios, gaps, inputs, replayed = (pd.read_csv(folder / name) for name in (RATIOS, GAPS, INPUTS, REPLAYED))
-    settings = card["settings"]
-    text = [
-        f"Each policy chose a load under the same {settings['contexts']} sets of rules, and each different choice was "
-        f"sent to the real mesh {settings['repeats']} times, the policies in turn. The ratio is a policy's mean reward "
-        "over that of random loads; brackets hold 95 % intervals over the sets of rules.",
-        *(sentence for _, rows in ratios.groupby("scenario", sort=False) for sentence in _verdict(rows)),
-    ]
-    section = Section("On the real mesh", text)
-    for service in card["services"]:
-        scenario = service["scenario"]
+def _validation(about: About, folder: Path) -> Iterator[Section]:
+    ratios, gaps, inputs, compared = (
+        pd.read_csv(folder / f"{name}.csv") for name in ("ratios", "gaps", "gap_inputs", "validation")
+    )
+    measured = about["validation"]
+    section = Section(
+        "On the real mesh",
+        [
+            f"Each policy chose a load under the same {measured['contexts']} sets of rules. Each different choice was "
+            f"sent to the real mesh {measured['repeats']} times, the policies in turn. The ratio is a policy's mean "
+            "reward over that of random loads; brackets hold 95 % intervals over the sets of rules.",
+            *(_verdict(row) for row in ratios[ratios["policy"] == AGENT].to_dict("records")),
+        ],
+    )
+    for task in about["tasks"]:
+        scenario = task["scenario"]
         rows = ratios[ratios["scenario"] == scenario]
-        cells = [
-            [
-                row["policy"],
-                *("1" if row["policy"] == BASELINE else _interval(row, name) for name in ("live_ratio", "sim_ratio")),
-                *(_interval(row, name) for name in ("live", "sim")),
-            ]
-            for _, row in rows.iterrows()
-        ]
-        left_out = f"; {service['left_out']} left out, because their runs failed" if service["left_out"] else ""
-        caption = f"{scenario}: {service['contexts']} sets of rules{left_out}, {service['runs']} runs"
-        header = ["policy", "ratio, measured", "ratio, simulated", "reward, measured (1/s)", "reward, simulated (1/s)"]
+        columns = {
+            "ratio, measured": "live_ratio",
+            "ratio, simulated": "sim_ratio",
+            "reward, measured (1/s)": "live",
+            "reward, simulated (1/s)": "sim",
+        }
+        cells = {"policy": rows["policy"]} | {title: _intervals(rows, name) for title, name in columns.items()}
+        left_out = f"; {task['left_out']} left out, because their runs failed" if task["left_out"] else ""
         section.blocks += [
             _picture(
                 plots.ratios(rows), f"{scenario}: how many times the reward of random loads. Right of 1 is better."
             ),
-            Table(caption, header, cells),
+            Table(
+                f"{scenario}: {task['contexts']} sets of rules{left_out}, {task['runs']} runs",
+                pd.DataFrame(cells).assign(
+                    **{
+                        title: lambda table, title=title: table[title].where(table["policy"] != BASELINE, "1")
+                        for title in list(columns)[:2]
+                    }
+                ),
+            ),
         ]
     yield section
-    yield _gap_section(card["gaps"], gaps, inputs, replayed)
+    yield _gap(about["gaps"], gaps, inputs, compared)
 
 
-def _verdict(rows: pd.DataFrame) -> Iterator[str]:
-    """What came of the agent, in a sentence."""
-    for _, row in rows[rows["policy"] == AGENT].iterrows():
-        yield (
-            f"{row['scenario']}: the agent's loads drew {row['live_ratio']:.2f} times as many 503s a second from the "
-            f"real mesh as random ones (95 % interval {row['live_ratio_low']:.2f} to {row['live_ratio_high']:.2f}); "
-            f"the simulator had said {row['sim_ratio']:.2f}."
-        )
+def _verdict(row: Mapping[Any, Any]) -> str:
+    return (
+        f"{row['scenario']}: the agent's loads drew {row['live_ratio']:.2f} times as many 503s per second from the "
+        f"real mesh as random ones (95 % interval {row['live_ratio_low']:.2f} to {row['live_ratio_high']:.2f}); "
+        f"the simulator predicted {row['sim_ratio']:.2f}."
+    )
 
 
-def _gap_section(sentences: list[str], gaps: pd.DataFrame, inputs: pd.DataFrame, replayed: pd.DataFrame) -> Section:
+def _gap(sentences: list[str], gaps: pd.DataFrame, inputs: pd.DataFrame, compared: pd.DataFrame) -> Section:
+    shown = gaps[gaps["policy"].isin(["all", BASELINE, FIXED, AGENT, ORACLE])]
+    cells = {
+        "settings of": shown["scenario"] + ", " + shown["output"] + ", " + shown["policy"],
+        "simulated": shown["simulated"].map(_number),
+        "measured": shown["measured"].map(_number),
+        "measured less simulated": _intervals(shown, "bias"),
+        "root mean square": shown["rms"].map(_number),
+        "noise": shown["noise"].map(_number),
+        "multiple of the noise": shown["multiple"].map(_number),
+        "runs in the 90 % interval": shown["covered"].map(lambda share: "" if math.isnan(share) else f"{share:.0%}"),
+    }
     section = Section(
         "Simulated and measured",
         [
-            "The simulator answers from what it learned of earlier runs; here is how far off it was. Noise is the "
+            "The simulator predicts from what it learned from earlier runs; here is how far off it was. Noise is the "
             "standard deviation of repeated runs of one setting: no simulator can come closer to a single run.",
             *sentences,
         ],
-    )
-    for scenario, rows in replayed.groupby("scenario", sort=False):
-        caption = f"{scenario}: each point is one choice; on the dotted line it was predicted exactly."
-        section.blocks.append(_picture(plots.predicted_against_measured(_grouped(rows)), caption))
-    cells = [
         [
-            f"{row['scenario']}, {row['output']}, {row['policy']}",
-            *(_number(row[name]) for name in ("simulated", "measured")),
-            _interval(row, "bias"),
-            *(_number(row[name]) for name in ("rms", "noise", "multiple")),
-            "" if math.isnan(row["covered"]) else f"{row['covered']:.0%}",
-        ]
-        for _, row in gaps[gaps["policy"].isin(["all", BASELINE, FIXED, AGENT, ORACLE])].iterrows()
-    ]
-    header = [
-        "settings of", "simulated", "measured", "measured less simulated", "root mean square", "noise",
-        "multiple of the noise", "runs in the 90 % interval",
-    ]  # fmt: skip
-    section.blocks.append(Table("The gap (qps in 1/s, p503 as a share)", header, cells))
+            *(
+                _picture(
+                    plots.predicted_against_measured(rows.assign(policy=_grouped(rows["policy"]))),
+                    f"{scenario}: each point is one decision; on the dotted line it was predicted exactly.",
+                )
+                for scenario, rows in compared.groupby("scenario", sort=False)
+            ),
+            Table("The gap (qps in 1/s, p503 as a share)", pd.DataFrame(cells)),
+        ],
+    )
     inputs = inputs[inputs["explained"] > 0]
     if len(inputs):
         caption = (
             "Which inputs the gap depends on: the share of its variance that a model of the inputs no longer explains, "
-            "on settings it has not seen, when that input is shuffled."
+            "on settings that it hasn't seen, when that input is shuffled."
         )
         section.blocks.append(_picture(plots.importances(inputs), caption))
     return section
 
 
-def _grouped(replayed: pd.DataFrame) -> pd.DataFrame:
-    """With few enough names of policies for a legend."""
-    if replayed["policy"].nunique() <= 5:
-        return replayed
-    kinds = {name: FIXED if name.startswith("best fixed") else "agents" for name in replayed["policy"]}
-    return replayed.assign(policy=replayed["policy"].map({**kinds, BASELINE: BASELINE}))
+def _grouped(policies: pd.Series[Any]) -> pd.Series[Any]:
+    """Group policies, if there are too many for a legend."""
+    if policies.nunique() <= 5:
+        return policies
+    return policies.map({BASELINE: BASELINE, **dict.fromkeys(FIXED_FOR.values(), FIXED)}).fillna("agents")
 
 
-def _table5(card: Card, folder: Path) -> Iterator[Section]:
-    """The table, the paper's claims and Figure 7."""
+def _table5(about: About, folder: Path) -> Iterator[Section]:
     cells = pd.read_csv(folder / "table5.csv")
     blocks: list[Table | Picture] = [
-        _by_scenario(
+        Table(
             "Reward over random's on the simulator (the paper's, on its own mesh, in brackets)",
-            cells,
-            lambda row: f"{row['paper_ratio_estimate']:.2f} ({row['paper']:.2f})",
-        )
-    ]
-    if cells["val_estimate"].notna().any():
-        blocks.append(
-            _by_scenario(
-                "Reward over random's on the real mesh, with its 95 % interval (the paper's in brackets)",
-                cells,
-                lambda row: f"{_interval(row, 'val', '_estimate')} ({row['paper_val']:.2f})",
-            )
-        )
-    blocks += [
-        _by_scenario(
+            by_scenario(cells, lambda cell: f"{cell.paper_ratio:.2f} ({cell.paper:.2f})"),
+        ),
+        Table(
+            "Reward over random's on the real mesh, with its 95 % interval (the paper's in brackets)",
+            by_scenario(
+                cells, lambda cell: f"{Interval(cell.val, cell.val_low, cell.val_high)} ({cell.paper_val:.2f})"
+            ),
+        ),
+        Table(
             "Share of the best possible reward on the simulator; in brackets that of the best fixed action",
-            cells,
-            lambda row: f"{row['share_estimate']:.1%} ({row['fixed_share']:.1%})",
+            by_scenario(cells, lambda cell: f"{cell.share:.1%} ({cell.fixed_share:.1%})"),
         ),
-        *_claims(folder / "claims.csv"),
+    ]
+    if cells["val"].isna().all():
+        del blocks[1]
+    claims = pd.read_csv(folder / "claims.csv")
+    if len(claims):
+        shown = claims[["claim", "measure"]].assign(difference=_intervals(claims, "difference"), holds=claims["holds"])
+        shown = shown.rename(columns={"difference": "difference, with its 95 % interval"})
+        blocks.append(Table("The paper's claims, tested training against training", shown))
+    blocks.append(
         _picture(
-            figure7.plot(pd.read_csv(folder / "figure7.csv")),
+            plots.figure7(pd.read_csv(folder / "figure7.csv")),
             "Reward over random's, epoch by epoch; above each service alone, below all of them together (Figure 7).",
-        ),
-    ]
-    text = [
-        "Call and Thread choose one of the two load settings, the others both: Thread&Call at once, Thread-Call and "
-        "Call-Thread one after the other. *n means that n services learn together. Repeats of each training, with "
-        f"other seeds: {card['seeds']}.",
-    ]
-    yield Section("Every kind of agent", text, blocks)
+        )
+    )
+    text = (
+        "Call and Thread choose one field of the load, the others both: Thread&Call at once, Thread-Call and "
+        "Call-Thread one after the other. *n means that n services learn together. Trainings per cell, each with "
+        f"another seed: {about['seeds']}."
+    )
+    yield Section("Every kind of agent", [text], blocks)
 
 
-def _claims(path: Path) -> Iterator[Table]:
-    """Those that could be tested."""
-    if path.read_text().strip():
-        rows = [
-            [row["question"], row["measure"], _interval(row, "effect_difference", "_estimate"), row["answer"]]
-            for _, row in pd.read_csv(path).iterrows()
-        ]
-        header = ["claim", "measure", "difference, with its 95 % interval", "holds"]
-        yield Table("The paper's claims, tested run against run", header, rows)
-
-
-def _by_scenario(caption: str, cells: pd.DataFrame, text: Callable[[pd.Series[Any]], str]) -> Table:
-    """A row a configuration, a column a scenario."""
-    texts = {(row["label"], row["scenario"]): text(row) for _, row in cells.iterrows()}
-    scenarios = list(dict.fromkeys(cells["scenario"]))
-    rows = [[label, *(texts.get((label, one), "") for one in scenarios)] for label in dict.fromkeys(cells["label"])]
-    return Table(caption, ["", *scenarios], rows)
-
-
-def origins(cards: list[Card]) -> Iterator[Section]:
-    """Where all of it comes from: settings, simulators, versions."""
-    for card in cards:
-        origin = card["provenance"]
-        simulators = [
-            [one["scenario"], one["sha256"][:16], one["traces_sha256"][:16], one["recipe"], str(one["seed"])]
-            for one in origin["simulators"]
-        ]
-        settings = {**card.get("hyperparameters", {}), **card.get("settings", {})}
-        versions = {**origin["versions"], "system": origin["machine"], "made": origin["made"]}
+def origins(results: list[About]) -> Iterator[Section]:
+    """Say where all of it comes from: options, simulators, versions."""
+    for about in results:
+        origin = about["provenance"]
+        columns = {"scenario": "scenario", "simulator": "sha256", "traces": "traces_sha256", "recipe": "recipe"}
+        simulators = pd.DataFrame(origin["simulators"])[[*columns.values(), "seed"]].astype(str)
+        simulators.columns = [*columns, "seed"]
+        options = {**about.get("hyperparameters", {}), **about.get("validation", {})}
+        places = {name: origin[key] for name, key in (("system", "machine"), ("made", "made")) if key in origin}
         measured = [", ".join(f"{name} {value}" for name, value in one.items()) for one in origin["measured_with"]]
         yield Section(
-            f"Where it comes from: {_KINDS[card['kind']]}",
+            f"Where it comes from: {_KINDS[about['kind']]}",
             [f"Measured with {one}." for one in measured],
             [
                 Table(
                     "Simulators, by the sha256 of their contents and of the traces they learned from",
-                    ["scenario", "simulator", "traces", "recipe", "seed"],
-                    simulators,
+                    simulators.assign(simulator=simulators["simulator"].str[:16], traces=simulators["traces"].str[:16]),
                 ),
-                _list("Settings", settings),
-                _list("Versions", versions),
+                _list("Options", options),
+                _list("Versions", {**origin["versions"], **places}),
             ],
         )
 
 
 def _list(caption: str, values: Mapping[str, Any]) -> Table:
-    return Table(caption, ["", ""], [[name, str(value)] for name, value in values.items()], folded=True)
+    return Table(caption, pd.DataFrame([(name, str(value)) for name, value in values.items()]), folded=True)
 
 
 def _picture(figure: Any, caption: str) -> Picture:
     return Picture(plots.data_uri(figure), caption)
 
 
-def _interval(row: pd.Series[Any], name: str, estimate: str = "") -> str:
-    interval = Interval(row[f"{name}{estimate}"], row[f"{name}_low"], row[f"{name}_high"])
-    return "" if math.isnan(interval.estimate) else str(interval)
+def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
+    """Return intervals that were spread over three columns as text; empty for NaN."""
+    columns = (rows[name], rows[f"{name}_low"], rows[f"{name}_high"])
+    return ["" if math.isnan(one[0]) else str(Interval(*one)) for one in zip(*columns, strict=True)]
 
 
 def _number(value: float) -> str:
     return short(value) if math.isfinite(value) else ""
 
 
-#: By kind of card, in the order of a page.
-SECTIONS: dict[str, Callable[[Card, Path], Iterator[Section]]] = {
-    "run": _run,
+#: By kind of result, in the order of a page.
+SECTIONS: dict[str, Callable[[About, Path], Iterator[Section]]] = {
+    "training": _training,
     "table5": _table5,
     "validation": _validation,
 }
-_KINDS = {"run": "the training", "validation": "the measurements", "table5": "the table"}
+_KINDS = {"training": "the training", "validation": "the measurements", "table5": "the table"}

@@ -1,8 +1,8 @@
-"""What policies decide under the same contexts, as settings that can be simulated and measured.
+"""Decide under the same contexts with every policy; the decisions are settings to simulate and to measure.
 
-A context is a whole setting drawn from the scenario. Its rules are what every policy meets; a policy that controls
-one load setting meets the other one, too; and the random baseline plays it as it stands. So one baseline serves all
-policies of a scenario, whatever they control.
+A context is a whole setting drawn from the scenario. Every policy sees its rules. A policy that controls only the
+threads also sees its calls, and the other way round. The random baseline takes the setting as it is, so one baseline
+serves all policies of a scenario, whatever they control.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from meshagents.agent import Agent
 from meshagents.policies import FixedAgent, OracleAgent
 from meshgym.envs.spaces import Actions
+from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.types import LOAD_NAMES, RULE_NAMES, SETTING_NAMES
@@ -28,12 +29,14 @@ Decisions = Mapping[str, FloatArray]
 #: The policy that all others are compared with, and the others of :func:`with_yardsticks`.
 BASELINE = "random"
 FIXED, AGENT, ORACLE = "best fixed action", "agent", "oracle"
-#: Decimals that settings keep in the file of a collection.
+#: The best fixed action's name by control, for policies with different controls.
+FIXED_FOR = {control: f"best fixed {control}" for control in ("threads", "calls", "both")}
+#: Decimals that settings keep in a trace set.
 _DECIMALS = 6
 
 
 def draw_contexts(scenario: Scenario, count: int, seed: int) -> FloatArray:
-    """Settings of the scenario's rules and actions, all equally likely, shape (count, 9).
+    """Draw settings of the scenario's rules and actions, all equally likely; shape (count, 9).
 
     The first ones are the same however many are drawn.
     """
@@ -48,17 +51,17 @@ def draw_contexts(scenario: Scenario, count: int, seed: int) -> FloatArray:
 def decide(
     agent: Agent, contexts: FloatArray, scenario: Scenario, control: str, service: int | None = None
 ) -> FloatArray:
-    """The settings that come of an agent's decisions, without exploration.
+    """Return the settings that an agent decides on, without exploration.
 
     Args:
         agent: who decides.
         contexts: shape (n, 9).
-        scenario: whose actions it chooses from.
-        control: what it chooses: ``"threads"``, ``"calls"`` or ``"both"``.
-        service: of an agent of several services, the one to act for.
+        scenario: has the actions to choose from.
+        control: what the agent chooses: ``"threads"``, ``"calls"`` or ``"both"``.
+        service: which service to act for, if the agent has several.
 
     Returns:
-        The contexts with what the agent chose put in, shape (n, 9).
+        The contexts with the agent's choices in place, shape (n, 9).
 
     Raises:
         UnknownNameError: no such control.
@@ -80,18 +83,20 @@ def with_yardsticks(
     scenario: Scenario,
     control: str,
     service: int | None = None,
+    reward: str | Reward = "worst_case",
 ) -> Decisions:
-    """The decisions of an agent's best epoch, and beside them those of random, fixed action and oracle.
+    """Return the decisions of an agent's best epoch, and those of random, best fixed action and oracle.
 
     Args:
         fixed_action: see :class:`meshagents.training.evaluation.Evaluation`.
         simulator: the oracle's.
+        reward: what the oracle maximises.
         agent, contexts, scenario, control, service: see :func:`decide`.
     """
     policies = {
         FIXED: FixedAgent(fixed_action),
         AGENT: agent.best(),
-        ORACLE: OracleAgent(simulator, scenario, control),
+        ORACLE: OracleAgent(simulator, scenario, control, reward),
     }
     decided = {name: decide(policy, contexts, scenario, control, service) for name, policy in policies.items()}
     return {BASELINE: contexts, **decided}

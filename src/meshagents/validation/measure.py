@@ -1,4 +1,4 @@
-"""Decisions measured on a live mesh: what to run, what is there already, what is still missing."""
+"""Measure decisions on a live mesh: plan the runs, find those already made, make those that are missing."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Progress
 
 #: ``bar(title, unit)``: a context manager that gives a ``Progress``.
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
-#: Gives a scenario's live mesh, open, or None for embedded ones that :func:`measure` is to start itself.
+#: Opens a scenario's live mesh, or gives None: then :func:`measure` starts embedded ones.
 OpenMesh = Callable[[Scenario], AbstractContextManager[Mesh | None]]
 
 _RUN = [*SETTING_NAMES, "repeat"]
 
 
 def no_bar(title: str, unit: str) -> AbstractContextManager[Progress]:
-    """Shows nothing."""
+    """Show nothing."""
     return nullcontext(lambda done, total: None)
 
 
 def embedded(scenario: Scenario) -> AbstractContextManager[Mesh | None]:
-    """Leaves it to :func:`measure` to start embedded meshes."""
+    """Leave it to :func:`measure` to start embedded meshes."""
     return nullcontext()
 
 
@@ -48,27 +48,27 @@ def measure(
     mesh: Mesh | None = None,
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Run each different setting ``repeats`` times, as far as that has not been done yet.
+    """Run each different setting ``repeats`` times, unless that was done before.
 
-    What ``folder`` holds of the scenario counts, whichever decisions it was measured for. What was killed, at any
-    moment, goes on where it was: each start measures what is missing, as a collection of its own in ``folder``.
+    Runs in ``folder`` count, whatever decisions they were made for. After a kill, the same call goes on: each start
+    measures what is missing, as another collection in ``folder``.
 
     Args:
         decisions: by policy, under the same contexts.
-        scenario: of the decisions.
-        folder: of this scenario's measurements.
+        scenario: scenario of the decisions.
+        folder: where this scenario's runs are kept.
         repeats: runs of each setting.
-        seed: of the order.
+        seed: seed of the order.
         lanes: settings that the embedded mesh measures side by side.
-        mesh: a live mesh that is open; None for the embedded ones of the scenario.
+        mesh: an open live mesh; None for the scenario's embedded ones.
         progress: called after every run.
 
     Returns:
-        The runs, with the columns of a trace set. Those that failed every time are not among them.
+        The runs, with the columns of a trace set. Runs that failed every time are missing.
 
     Raises:
-        FolderError, TraceError: a folder that cannot be written or read, or that somebody else measures for.
-        MeshGymError: the mesh does not come up, or fails run after run; what was measured is kept.
+        FolderError, TraceError: the folder can't be written or read, or another process measures for it.
+        MeshGymError: the mesh doesn't come up, or fails run after run; what was measured is kept.
     """
     from meshgym.traces.collect import collect, lock  # needs packages that the rest does without
 
@@ -91,9 +91,9 @@ def measure(
 
 
 def interleave(decisions: Decisions, repeats: int, seed: int) -> Plan:
-    """Each different setting ``repeats`` times: round after round, context by context, the policies in turn.
+    """Plan each different setting ``repeats`` times: round after round, context by context, the policies in turn.
 
-    So what the machine does over time falls on all policies alike, and the repeats of a setting lie far apart.
+    So whatever the machine does over time affects all policies alike, and the repeats of a setting lie far apart.
     """
     rng = np.random.default_rng(seed)
     settings = np.stack(list(decisions.values()), axis=1)
@@ -107,17 +107,17 @@ def interleave(decisions: Decisions, repeats: int, seed: int) -> Plan:
 
 
 def read_runs(folder: Path, scenario: Scenario, mesh: Mesh | None = None) -> pd.DataFrame:
-    """Every complete run of a scenario on a mesh in the collections of a folder.
+    """Read every complete run of a scenario on a mesh from the collections in a folder.
 
-    Those of another scenario, another mesh, or the embedded one with another service profile are passed over.
+    Runs of another scenario, another mesh, or the embedded one with another service profile are left out.
 
     Raises:
-        TraceError: a file that was damaged.
+        TraceError: a damaged file.
     """
     service = mesh.about() if mesh else asdict(scenario.service) if scenario.service else None
     found = [pd.DataFrame(columns=[*SETTING_NAMES, *RESPONSE_NAMES, "repeat"], dtype=float)]
-    for card in sorted(folder.glob("*/collection.json")):
-        about, path = json.loads(card.read_text()), card.with_name("rows.csv")
+    for described in sorted(folder.glob("*/collection.json")):
+        about, path = json.loads(described.read_text()), described.with_name("rows.csv")
         if (about["scenario"], about["service"]) == (scenario.name, json.loads(json.dumps(service))) and path.exists():
             lines = path.read_bytes()
             rows = pd.read_csv(BytesIO(lines[: lines.rfind(b"\n") + 1]))  # without a line cut short by a kill
@@ -126,7 +126,7 @@ def read_runs(folder: Path, scenario: Scenario, mesh: Mesh | None = None) -> pd.
 
 
 def _missing(plan: Plan, runs: pd.DataFrame) -> Plan:
-    """The part of a plan that is not among the runs."""
+    """Return the part of a plan that isn't among the runs."""
     known = runs[_RUN].drop_duplicates().assign(known=True)
     left = _frame(plan).merge(known, on=_RUN, how="left")["known"].isna().to_numpy()
     return Plan(plan.settings[left], plan.repeat[left])

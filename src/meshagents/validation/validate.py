@@ -1,4 +1,4 @@
-"""Decisions on a live mesh, beside what the simulator said of them (paper, Sec. 4.4 and 6.2)."""
+"""Measure decisions on a live mesh and compare them with the simulator (paper, Sec. 4.4 and 6.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from meshagents.validation.measure import Bar, OpenMesh, embedded, measure, no_b
 from meshgym.errors import InvalidValueError, MeshError
 from meshgym.mesh.base import Mesh
 from meshgym.rewards import Reward, load_reward
-from meshgym.scenarios import load_scenario
 from meshgym.simulator import Simulator
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Progress
 
@@ -31,9 +30,9 @@ class Validation:
     """How much to measure.
 
     Attributes:
-        contexts: drawn from each scenario, at least 2.
+        contexts: contexts drawn from each scenario, at least 2.
         repeats: runs of each setting, at least 1; the noise is known from 2 on.
-        seed: of contexts and order.
+        seed: seed of contexts and order.
         lanes: settings that the embedded mesh measures side by side.
 
     Raises:
@@ -57,66 +56,80 @@ class Validated:
 
     Attributes:
         scenario: its name.
-        simulator: what the measurements are compared with.
+        simulator: the simulator that the measurements are compared with.
         runs: every run; columns of a trace set.
-        replayed: one row a context and policy, see :func:`compare`.
-        left_out: how many contexts are not in it, because a setting failed every time.
+        compared: one row per context and policy; see :func:`compare`.
+        left_out: number of contexts left out, because a setting failed every time.
     """
 
     scenario: str
     simulator: Simulator
     runs: pd.DataFrame
-    replayed: pd.DataFrame
+    compared: pd.DataFrame
     left_out: int
+
+    @property
+    def counts(self) -> dict[str, str | int]:
+        """Scenario, and numbers of contexts, contexts left out, different settings and runs."""
+        return {
+            "scenario": self.scenario,
+            "contexts": int(self.compared["context"].nunique()),
+            "left_out": self.left_out,
+            "settings": len(self.runs.drop_duplicates(list(SETTING_NAMES))),
+            "runs": len(self.runs),
+        }
 
 
 def validate_agent(
     trained: Trained,
     evaluations: Sequence[Evaluation],
     folder: Path,
-    settings: Validation,
+    validation: Validation,
     open_mesh: OpenMesh = embedded,
     bar: Bar = no_bar,
 ) -> list[Validated]:
-    """Measure the decisions of an agent's best epoch beside random ones, the best fixed action and the oracle.
+    """Measure the decisions of an agent's best epoch, of random, of the best fixed action and of the oracle.
 
     Args:
-        trained: who decides, and what it was trained on.
-        evaluations: what :func:`meshagents.training.trained.evaluate_trained` said of it.
-        folder: of the measurements, a folder a scenario.
-        settings: how much to measure.
-        open_mesh: gives a scenario's live mesh.
+        trained: the agent, and what it was trained on.
+        evaluations: what :func:`meshagents.training.trained.evaluate_trained` returned.
+        folder: where measurements are kept, one folder per scenario.
+        validation: how much to measure.
+        open_mesh: opens a scenario's live mesh.
         bar: shows the progress of a scenario.
 
     Returns:
-        One for each task.
+        One per task.
 
     Raises:
         MeshGymError: as :func:`validate`.
     """
     found = []
-    for i, (task, evaluation) in enumerate(zip(trained.tasks, evaluations, strict=True)):
+    for service, (task, evaluation) in enumerate(zip(trained.tasks, evaluations, strict=True)):
         scenario = task.load_scenario()
         decisions = with_yardsticks(
             trained.agent,
             evaluation.fixed_action,
-            draw_contexts(scenario, settings.contexts, settings.seed),
+            draw_contexts(scenario, validation.contexts, validation.seed),
             task.load_simulator(),
             scenario,
             trained.configuration.control,
-            i if len(trained.tasks) > 1 else None,
+            service,
+            trained.reward,
         )
         with open_mesh(scenario) as mesh, bar(f"validate {scenario.name}", "runs") as progress:
             part = folder / scenario.name
-            found.append(validate(decisions, task, part, settings, mesh=mesh, progress=progress))
+            found.append(
+                validate(decisions, task, part, validation, reward=trained.reward, mesh=mesh, progress=progress)
+            )
     return found
 
 
 def validate(
     decisions: Decisions,
-    service: Task,
+    task: Task,
     folder: Path,
-    settings: Validation,
+    validation: Validation,
     *,
     reward: str | Reward = "worst_case",
     mesh: Mesh | None = None,
@@ -126,58 +139,58 @@ def validate(
 
     Args:
         decisions: by policy, :data:`BASELINE` among them, under the same contexts.
-        service: scenario and simulator.
+        task: scenario and simulator.
         folder, mesh, progress: see :func:`meshagents.validation.measure.measure`.
-        settings: how often to measure, and in which order.
+        validation: how often to measure, and in which order.
         reward: see :func:`meshgym.rewards.load_reward`.
 
     Raises:
         MeshError: fewer than two contexts could be measured.
         MeshGymError: as :func:`meshagents.validation.measure.measure`.
     """
-    scenario, simulator = load_scenario(service.scenario), service.load_simulator()
+    scenario, simulator = task.load_scenario(), task.load_simulator()
     runs = measure(
         decisions,
         scenario,
         folder,
-        repeats=settings.repeats,
-        seed=settings.seed,
-        lanes=settings.lanes,
+        repeats=validation.repeats,
+        seed=validation.seed,
+        lanes=validation.lanes,
         mesh=mesh,
         progress=progress,
     )
-    replayed = compare(decisions, simulator, runs, reward)
-    contexts, measured = len(decisions[BASELINE]), replayed["context"].nunique()
+    compared = compare(decisions, simulator, runs, reward)
+    contexts, measured = len(decisions[BASELINE]), compared["context"].nunique()
     if measured < 2:
         raise MeshError(
-            f"{measured} of {contexts} contexts could be measured for all policies, at least 2 are needed; "
-            f"the reasons are in failed.csv below {folder}, and the same command tries again"
+            f"{measured} of {contexts} contexts could be measured for all policies, at least 2 are needed. The "
+            f"reasons are in failed.csv below {folder}. The same command tries again"
         )
-    return Validated(scenario.name, simulator, runs, replayed, contexts - measured)
+    return Validated(scenario.name, simulator, runs, compared, contexts - measured)
 
 
 def compare(
     decisions: Decisions, simulator: Simulator, runs: pd.DataFrame, reward: str | Reward = "worst_case"
 ) -> pd.DataFrame:
-    """What was said and what was measured of each decision.
+    """Put what was predicted of each decision beside what was measured.
 
     Args:
         decisions: by policy.
-        simulator: is asked about each setting.
-        runs: of the settings; repeats are averaged.
-        reward: of a run.
+        simulator: predicts each setting.
+        runs: runs of the settings; repeats are averaged.
+        reward: see :func:`meshgym.rewards.load_reward`.
 
     Returns:
-        One row a context and policy: ``context``, ``policy``, the nine settings, ``repeats`` (how many runs were
-        averaged), and ``qps``, ``p200``, ``p503`` and ``reward`` with the suffixes ``_sim`` and ``_live``. A
-        context with a setting that has no run is left out.
+        One row per context and policy: ``context``, ``policy``, the setting's nine fields, ``repeats`` (number of
+        runs averaged), and ``qps``, ``p200``, ``p503`` and ``reward`` with the suffixes ``_sim`` and ``_live``. A
+        context is left out if one of its settings has no run.
     """
     rewarded, names = load_reward(reward), list(SETTING_NAMES)
     frames = [pd.DataFrame(rows, columns=names).assign(policy=policy) for policy, rows in decisions.items()]
     decided = pd.concat(frames).rename_axis("context").reset_index()
-    said = simulator.predict(decided[names])
-    answers = [getattr(said, name).astype(np.float64) for name in RESPONSE_NAMES]
-    simulated = dict(zip(_OUTCOMES, [*answers, rewarded(*answers)], strict=True))
+    predicted = simulator.predict(decided[names])
+    outcomes = [getattr(predicted, name).astype(np.float64) for name in RESPONSE_NAMES]
+    simulated = dict(zip(_OUTCOMES, [*outcomes, rewarded(*outcomes)], strict=True))
     decided = decided.assign(**{f"{name}_sim": values for name, values in simulated.items()})
     rewards = rewarded(*(runs[name] for name in RESPONSE_NAMES))
     groups = runs.assign(reward=rewards).groupby(names)[_OUTCOMES]
@@ -187,16 +200,16 @@ def compare(
     return whole[~whole["context"].isin(incomplete)].reset_index(drop=True)
 
 
-def summary(replayed: pd.DataFrame) -> pd.DataFrame:
-    """Mean rewards of each policy and their ratio over the baseline's, simulated and live, with 95 % intervals.
+def summary(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return each policy's mean rewards and their ratio over the baseline's, with 95 % intervals.
 
     Args:
-        replayed: what :func:`compare` returned.
+        compared: what :func:`compare` returned.
 
     Returns:
-        One row a policy; columns ``sim``, ``live`` (rewards), ``sim_ratio``, ``live_ratio``: ``Interval``.
+        One row per policy; columns ``sim``, ``live`` (rewards), ``sim_ratio``, ``live_ratio``: ``Interval``.
     """
-    by_policy = {name: rows.sort_values("context") for name, rows in replayed.groupby("policy", sort=False)}
+    by_policy = {name: rows.sort_values("context") for name, rows in compared.groupby("policy", sort=False)}
     table = {}
     for name, rows in by_policy.items():
         columns = {side: f"reward_{side}" for side in SIDES}
@@ -206,4 +219,4 @@ def summary(replayed: pd.DataFrame) -> pd.DataFrame:
             for side, column in columns.items()
         }
         table[name] = means | ratios
-    return pd.DataFrame.from_dict(table, orient="index")
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("policy")

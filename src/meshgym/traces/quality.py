@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,8 +118,8 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     )
 
 
-def noise_share(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
-    """Variance within groups of equal settings over the variance of all; NaN where nothing is repeated.
+def pure_error(values: NDArray[np.float64], group: NDArray[Any]) -> float:
+    """Return the variance within groups of equal settings; NaN if nothing is repeated.
 
     Args:
         values: shape (n,).
@@ -126,10 +127,15 @@ def noise_share(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
     """
     counts = np.bincount(group)
     freedom = len(values) - len(counts)
-    if freedom == 0 or values.var() == 0:
-        return float("nan")
+    if not freedom:
+        return math.nan
     means = np.bincount(group, values) / counts
-    return float(np.square(values - means[group]).sum() / freedom / values.var())
+    return float(np.square(values - means[group]).sum() / freedom)
+
+
+def noise_share(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
+    """Return :func:`pure_error` over the variance of all values; NaN if either can't be told."""
+    return pure_error(values, group) / values.var() if values.var() else math.nan
 
 
 def _lane_noise_share(values: NDArray[np.float64], group: NDArray[np.int64], lane: NDArray[Any]) -> float:

@@ -23,7 +23,7 @@ from meshagents.cli.main import main
         (["table5", "S1", "--configurations", "Call*5"], "row is 'Call*5'"),
         (["table5", "S1", "--scenarios", "S2"], "column is 'S2'"),
         (["validate", "none.npz"], "none.npz"),
-        (["report", "nothing"], "cannot make a report of nothing"),
+        (["report", "nothing"], "there is no agent file nothing"),
         (["report", "."], "path is '.'"),
     ],
 )
@@ -122,6 +122,6 @@ def test_table5_is_printed_and_saved_and_not_done_twice(capsys, tmp_path, monkey
     assert "| Thread-Call |" in shown
     assert (tmp_path / "table5" / "table5.md").read_text() in shown
     assert (tmp_path / "table5" / "table5.csv").read_text().count("\n") >= 6
-    runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "table5" / "runs").iterdir()}
+    trainings = {path: path.stat().st_mtime_ns for path in (tmp_path / "table5" / "trainings").iterdir()}
     assert main(command) == 0
-    assert {path: path.stat().st_mtime_ns for path in runs} == runs
+    assert {path: path.stat().st_mtime_ns for path in trainings} == trainings

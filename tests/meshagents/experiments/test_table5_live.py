@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 from meshes import FakeMesh
 
+import meshagents
 from meshagents import Hyperparameters
 from meshagents.cli import commands
 from meshagents.cli.main import main
 from meshagents.experiments import table5, table5_live
 from meshagents.experiments.jobs import DECISIONS
 from meshagents.experiments.table5 import PAPER, PAPER_VAL, Table5
+from meshagents.report import text
+from meshagents.statistics import flatten
+from meshagents.training.configurations import label
 from meshagents.validation.validate import Validation, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.types import RULE_NAMES, SETTING_NAMES
@@ -26,20 +30,20 @@ FEW = Validation(contexts=6, repeats=2)
 
 
 @pytest.fixture(scope="module")
-def settings(services):
+def table(services):
     return Table5(services, seeds=2, hyperparameters=TINY)
 
 
 @pytest.fixture(scope="module")
-def trained(settings, tmp_path_factory):
-    """The folder of the runs, and their records."""
-    folder = tmp_path_factory.mktemp("runs")
-    return folder, table5.run(settings, folder, n_jobs=1)
+def trained(table, tmp_path_factory):
+    """The folder of the trainings, and their records."""
+    folder = tmp_path_factory.mktemp("trainings")
+    return folder, table5.run(table, folder, n_jobs=1)
 
 
 @pytest.fixture(scope="module")
-def measured(settings, trained, tmp_path_factory):
-    return table5_live.run(settings, trained[1], tmp_path_factory.mktemp("measured"), FEW, lambda scenario: FakeMesh())
+def measured(table, trained, tmp_path_factory):
+    return table5_live.run(table, trained[1], tmp_path_factory.mktemp("measured"), FEW, lambda scenario: FakeMesh())
 
 
 def test_the_papers_figures_are_those_of_its_table():
@@ -54,19 +58,19 @@ def test_all_cells_of_a_scenario_meet_the_same_contexts(measured):
     }
     fixed = {f"best fixed {control}" for control in ("calls", "threads", "both")}
     for one in measured:
-        assert set(one.replayed["policy"]) == labels | fixed | {"random"}
-        by_context = one.replayed.groupby("context")
+        assert set(one.compared["policy"]) == labels | fixed | {"random"}
+        by_context = one.compared.groupby("context")
         assert (by_context[list(RULE_NAMES)].nunique() == 1).all().all()
         assert not one.runs.duplicated([*SETTING_NAMES, "repeat"]).any()
-        random = one.replayed[one.replayed["policy"] == "random"].set_index("context")
-        call = one.replayed[one.replayed["policy"] == "Call"].set_index("context")
+        random = one.compared[one.compared["policy"] == "random"].set_index("context")
+        call = one.compared[one.compared["policy"] == "Call"].set_index("context")
         pd.testing.assert_series_equal(random["threads"], call["threads"])
 
 
 def test_seeds_decide_in_turn(measured, trained):
     records = trained[1]
-    chosen = measured[0].replayed[measured[0].replayed["policy"] == "Thread-Call"]
-    ours = records[(records["label"] == "Thread-Call") & (records["scenario"] == "shop")]
+    chosen = measured[0].compared[measured[0].compared["policy"] == "Thread-Call"]
+    ours = records.query("configuration == 'Thread-Call' and services == 1 and scenario == 'shop'")
     for context, (_, run) in enumerate(chosen.iterrows()):
         expected = ours["decisions"].iloc[context % 2][context]
         np.testing.assert_allclose(run[list(SETTING_NAMES)].to_numpy(float), expected)
@@ -74,22 +78,24 @@ def test_seeds_decide_in_turn(measured, trained):
 
 def test_val_stands_beside_sim(measured, trained):
     cells = table5.score(trained[1], measured)
-    for cell in cells:
+    for cell in cells.itertuples():
         (one,) = (one for one in measured if one.scenario == cell.scenario)
-        assert cell.val == summary(one.replayed).loc[cell.label, "live_ratio"]
-    text = table5.markdown(cells)
-    assert "Val:" in text
-    assert f"{cells[0].val}; {cells[0].val_sim.estimate:.2f} |" in text
-    assert {"val_estimate", "val_low", "val_high", "paper_val"} <= set(table5.to_frame(cells))
-    assert "Val:" not in table5.markdown(table5.score(trained[1]))
+        assert cell.val == summary(one.compared).loc[label(cell.configuration, cell.services), "live_ratio"]
+    shown = text.table5(table5.tables(trained[1], measured), 0, 0)
+    assert "Val:" in shown
+    assert f"{cells['val'][0]}; {cells['val_sim'][0].estimate:.2f} " in shown
+    assert {"val", "val_low", "val_high", "paper_val"} <= set(flatten(cells))
+    assert "Val:" not in text.table5(table5.tables(trained[1]), 0, 0)
 
 
 def test_any_subset(services, trained, tmp_path):
     some = Table5(services, seeds=2, hyperparameters=TINY, rows=("Call", "Call*2"), columns=("twin",))
     frame = table5.run(some, trained[0], n_jobs=1)
-    assert set(zip(frame["label"], frame["scenario"], strict=True)) == {("Call", "twin"), ("Call*2", "twin")}
+    assert {*frame[["configuration", "services", "scenario"]].itertuples(index=False, name=None)} == {
+        ("Call", services, "twin") for services in (1, 2)
+    }
     (one,) = table5_live.run(some, frame, tmp_path, FEW, lambda scenario: FakeMesh())
-    assert set(one.replayed["policy"]) == {"random", "best fixed calls", "Call", "Call*2"}
+    assert set(one.compared["policy"]) == {"random", "best fixed calls", "Call", "Call*2"}
     assert [path.name for path in tmp_path.iterdir()] == ["twin"]
 
 
@@ -99,9 +105,9 @@ def test_cells_that_are_not_there_are_refused(services, name, value):
         Table5(services, hyperparameters=TINY, **{name: (value,)})
 
 
-def test_more_contexts_than_decisions_are_refused(settings, trained, tmp_path):
+def test_more_contexts_than_decisions_are_refused(table, trained, tmp_path):
     with pytest.raises(InvalidValueError, match="contexts"):
-        table5_live.run(settings, trained[1], tmp_path, Validation(DECISIONS + 1), lambda scenario: FakeMesh())
+        table5_live.run(table, trained[1], tmp_path, Validation(DECISIONS + 1), lambda scenario: FakeMesh())
 
 
 COMMAND = """
@@ -125,7 +131,7 @@ def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_p
     cells = ["--configurations", "Call", "Thread-Call*2", "--scenarios", "shop", "twin"]
     arguments = ["table5", *names, *options, *cells, "--out"]
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(Path(__file__).parents[2]), str(Path(meshagents.__file__).parents[1])]
     environment = {"PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen([sys.executable, tmp_path / "command.py", *arguments, str(cut)], env=environment)
     while not (rows := [*cut.glob("measured/shop/*/rows.csv")]) or rows[0].read_bytes().count(b"\n") < 4:

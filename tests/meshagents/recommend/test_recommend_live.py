@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from meshagents.cli.main import main
-from meshagents.recommend.measure import Run
+from meshagents.recommend.output import Run
 from meshagents.recommend.search import all_loads, recommend
 from meshgym import EmbeddedMesh, load_simulator
 from meshgym.mesh.destination_rule import DestinationRule

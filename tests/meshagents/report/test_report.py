@@ -10,12 +10,13 @@ from meshes import FakeMesh
 from meshagents import AgentError, Hyperparameters
 from meshagents.cli import commands
 from meshagents.cli.main import main
-from meshagents.report.cards import write_run, write_validation
 from meshagents.report.page import write_report
+from meshagents.report.results import write_validation
 from meshagents.training.configurations import load_configuration
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained, load_trained, save_trained
+from meshagents.validation.gap import tables
 from meshagents.validation.measure import no_bar
 from meshagents.validation.validate import Validation, validate_agent
 from meshgym.errors import FolderError, InvalidValueError
@@ -31,10 +32,9 @@ def folder(shop, simulator, tmp_path_factory):
     trained = train_agent(PAIR, [Task(shop, simulator)], TINY, 0)
     evaluations = evaluate_trained(trained)
     save_trained(folder / "agent.npz", trained)
-    write_run(folder / "agent.npz", trained, evaluations)
-    settings = Validation(contexts=15, repeats=2)
-    found = validate_agent(trained, evaluations, folder / "measured", settings, lambda scenario: FakeMesh(), no_bar)
-    sentences = write_validation(folder, "Thread-Call", settings, trained.tasks, found)
+    measuring = Validation(contexts=15, repeats=2)
+    found = validate_agent(trained, evaluations, folder / "measured", measuring, lambda scenario: FakeMesh(), no_bar)
+    sentences = write_validation(folder, "Thread-Call", measuring, trained.tasks, found, tables(found))
     assert [sentence.split(":")[0] for sentence in sentences] == ["shop, qps", "shop, p503"]
     return folder
 
@@ -55,10 +55,10 @@ def test_the_page_says_what_was_found_and_where_it_comes_from(folder, simulator)
     html = write_report(folder).read_text()
     for text in ("Training on the simulator", "On the real mesh", "Simulated and measured", "Where it comes from"):
         assert html.count(f"<h2>{text}") >= 1
-    card = json.loads((folder / "validation.json").read_text())
-    for text in (*card["gaps"], simulator.sha256[:16], "best fixed action", "oracle", "learning_rate", "repeats"):
+    about = json.loads((folder / "validation.json").read_text())
+    for text in (*about["gaps"], simulator.sha256[:16], "best fixed action", "oracle", "learning_rate", "repeats"):
         assert text in html.replace("&#39;", "'")
-    assert "times as many 503s a second" in html
+    assert "times as many 503s per second" in html
 
 
 def test_the_page_of_an_agent_lies_beside_its_file(folder):
@@ -69,10 +69,14 @@ def test_the_page_of_an_agent_lies_beside_its_file(folder):
 
 
 def test_text_is_no_markup(folder, tmp_path):
-    card = json.loads((folder / "agent.json").read_text())
-    card["services"][0]["scenario"] = "<script>alert(1)</script>"
-    (tmp_path / "agent.json").write_text(json.dumps(card))
-    assert "<script>" not in write_report(tmp_path).read_text()
+    about = json.loads((folder / "validation.json").read_text())
+    for path in folder.glob("*.csv"):
+        (tmp_path / path.name).write_text(path.read_text().replace("shop,", "<script>alert(1)</script>,"))
+    about["tasks"][0]["scenario"] = about["name"] = "<script>alert(1)</script>"
+    (tmp_path / "validation.json").write_text(json.dumps(about))
+    html = write_report(tmp_path).read_text()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
 
 
 @pytest.mark.parametrize("content", [None, "{}", '["kind"]'])
@@ -83,9 +87,9 @@ def test_nothing_to_report_is_said(tmp_path, content):
         write_report(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", '{"kind": "run"}'])
+@pytest.mark.parametrize("content", ["{", '{"kind": "validation"}'])
 def test_damaged_folders_are_named(tmp_path, content):
-    (tmp_path / "agent.json").write_text(content)
+    (tmp_path / "validation.json").write_text(content)
     with pytest.raises(FolderError, match=str(tmp_path)):
         write_report(tmp_path)
 

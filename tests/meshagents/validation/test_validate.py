@@ -59,14 +59,14 @@ def test_the_agent_sees_what_its_environment_shows(shop, simulator, control):
 
 
 def test_every_policy_meets_the_same_rules(validated, decisions):
-    assert len(validated.replayed) == 20 * len(decisions)
-    assert (validated.replayed.groupby("context")[list(RULE_NAMES)].nunique() == 1).all().all()
+    assert len(validated.compared) == 20 * len(decisions)
+    assert (validated.compared.groupby("context")[list(RULE_NAMES)].nunique() == 1).all().all()
     assert validated.left_out == 0
 
 
 def test_both_sides_answer_the_setting_in_the_row(validated, simulator):
     with FakeMesh() as fake, SimulatedMesh(simulator) as simulated:
-        for _, row in validated.replayed.iterrows():
+        for _, row in validated.compared.iterrows():
             setting = Setting.from_row(row[list(SETTING_NAMES)])
             live, said = (mesh.measure(setting.rules, setting.load) for mesh in (fake, simulated))
             assert row["qps_live"] == pytest.approx(live.qps)
@@ -77,13 +77,13 @@ def test_both_sides_answer_the_setting_in_the_row(validated, simulator):
 
 
 def test_nothing_beats_the_oracle_in_simulation(validated):
-    by_context = validated.replayed.pivot_table(index="context", columns="policy", values="reward_sim")
+    by_context = validated.compared.pivot_table(index="context", columns="policy", values="reward_sim")
     assert (by_context["oracle"] >= by_context.max(axis=1) - 1e-6).all()
 
 
 def test_the_summary_has_means_and_ratios_over_random(validated):
-    table = summary(validated.replayed)
-    means = validated.replayed.groupby("policy")["reward_live"].mean()
+    table = summary(validated.compared)
+    means = validated.compared.groupby("policy")["reward_live"].mean()
     for name, row in table.iterrows():
         assert row["live"].estimate == pytest.approx(means[name])
         assert row["live_ratio"].estimate == pytest.approx(means[name] / means["random"])
@@ -103,7 +103,7 @@ def test_contexts_that_cannot_be_measured_are_left_out(decisions, shop, simulato
     some = {**decisions, "random": contexts}
     found = validate(some, Task(shop, simulator), tmp_path, Validation(20, 1), mesh=FlakyMesh())
     assert found.left_out == 3
-    assert set(found.replayed["context"]) == set(range(3, 20))
+    assert set(found.compared["context"]) == set(range(3, 20))
 
 
 def test_nothing_measured_is_an_error_that_says_where_to_look(shop, simulator, tmp_path):
@@ -128,7 +128,7 @@ def test_an_unknown_control_is_refused(shop, simulator):
 
 
 def test_a_decision_in_words_names_rules_load_and_outcome(validated):
-    run = validated.replayed.iloc[0]
+    run = validated.compared.iloc[0]
     said = in_words(run)
     assert f"max_connections {run['max_connections']:g}" in said
     assert f"{run['threads']:.0f} threads sending {run['calls']:.0f} calls" in said
@@ -139,7 +139,7 @@ def test_figures_are_written(validated, shop, tmp_path):
     surface = np.arange(12.0).reshape(3, 4)
     figures = {
         "curve": plots.learning_curve(np.array([1.0, 2.0])),
-        "scatter": plots.predicted_against_measured(validated.replayed),
+        "scatter": plots.predicted_against_measured(validated.compared),
         "surface": plots.reward_surface(surface, shop.actions["threads"], shop.actions["calls"], (2, 3), "title"),
     }
     for name, figure in figures.items():
