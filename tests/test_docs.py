@@ -1,8 +1,8 @@
-"""What README and docs show is run as it stands there, and the site is built without a warning.
+"""Run what README and docs show, as it stands there, and build the site without a warning.
 
-A page is read from top to bottom, and its fenced blocks are one session in an empty folder: Python and shell
-are run, and what stands below ``<!-- file: NAME -->`` is written to that file. Blocks of ``text`` are what was
-printed. A comment in the line above sets a block apart:
+A page is read from top to bottom, and its fenced blocks are one session in an empty folder: Python and shell are run,
+and what stands below ``<!-- file: NAME -->`` is written to that file. Blocks of ``text`` are what was printed. The
+tutorials are executed when the site is built. A comment in the line above sets a block apart:
 
     <!-- not run: WHY -->       somebody else runs it, or it takes too long
     <!-- run with: --epochs 1 -->    arguments that are put behind its one command, to make it short
@@ -24,11 +24,12 @@ import meshgym
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "tables")
+PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name not in ("tables", "tutorials"))
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 #: Blocks of the README that set up a machine; the continuous integration runs the second as it stands.
 SET_UP = ("<!-- quickstart -->", "<!-- tests -->")
-_BLOCK = re.compile(r"(?:^<!-- (?P<mark>.*?) -->\n)?^```(?P<language>\w*).*\n(?P<text>(?s:.*?))^```$", re.MULTILINE)
-_INDENTED = re.compile(r"^ {4,}(?:```|meshgym|meshagents|mkdocs|python|pip|import|from) ", re.MULTILINE)
+_BLOCK = re.compile(r"(?:^<!-- (?P<mark>.*?) -->\n)?^```(?P<language>\S*).*\n(?P<text>(?s:.*?))^```$", re.MULTILINE)
+_INDENTED = re.compile(r"^ {4,}(?:```|meshgym|meshagents|sphinx-build|python|pip|import|from) ", re.MULTILINE)
 
 
 def steps(path):
@@ -39,7 +40,7 @@ def steps(path):
     assert len(fences) == 2 * len(_BLOCK.findall(text)), f"{path}: a fence that is not closed, or indented"
     for block in _BLOCK.finditer(text):
         kind, _, value = (block["mark"] or "").partition(": ")
-        if block["language"] == "text" or block[0].startswith(SET_UP) or (kind == "not run" and value):
+        if block["language"] in ("text", "{eval-rst}") or block[0].startswith(SET_UP) or (kind == "not run" and value):
             continue
         if kind == "file":
             yield "bash", f"cat > {shlex.quote(value)} <<'END OF FILE'\n{block['text']}END OF FILE\n"
@@ -63,11 +64,13 @@ def play(path, folder):
 
 @pytest.mark.envoy
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+@pytest.mark.slow
 def test_a_page_does_what_it_says(page, tmp_path):
     play(page, tmp_path)
 
 
 @pytest.mark.envoy
+@pytest.mark.slow
 def test_the_readme_does_what_it_says(tmp_path):
     command = [
         sys.executable,
@@ -85,20 +88,28 @@ def test_the_readme_does_what_it_says(tmp_path):
     play(README, tmp_path)
 
 
+@pytest.mark.envoy
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > len(PAGES)
     for page in pages:
         assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?https?:[^>]*>", page.read_text()), page
+    assert len(TUTORIALS) == 3
+    for tutorial in TUTORIALS:
+        html = (tmp_path / "tutorials" / f"{tutorial.stem}.html").read_text()
+        assert html.count("cell_output") >= html.count("cell_input") // 2, f"{tutorial} was not executed"
+        assert "<img" in html, f"{tutorial} has no figure"
 
 
 @pytest.mark.parametrize("package", [meshgym, meshagents], ids=lambda package: package.__name__)
 def test_every_public_name_is_on_its_reference_page(package):
-    text = (ROOT / "docs" / "api" / f"{package.__name__}.md").read_text()
-    missing = [name for name in package.__all__ if not re.search(rf"(::: |`){package.__name__}\.{name}\b", text)]
+    text = (ROOT / "docs" / "reference" / f"{package.__name__}.md").read_text()
+    missing = [name for name in package.__all__ if not re.search(rf"(:: |`){package.__name__}\.{name}\b", text)]
     assert not missing
 
 

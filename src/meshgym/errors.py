@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose.
+"""Every error this project raises on purpose::
 
     MeshGymError
     |-- InvalidValueError (ValueError)      a value outside what is allowed

@@ -50,10 +50,8 @@ def test_every_part_that_is_missing_is_named(world, capsys):
     said = capsys.readouterr()
     assert said.out == f"ok: Kubernetes v1.34.1 at {world.api.url}\n"
     missing = said.err.splitlines()
-    assert (
-        "patch destinationrules in default, create pods/portforward in default; see the manifest in docs/live.md"
-        in missing[0]
-    )
+    rights = "patch destinationrules in default, create pods/portforward in default"
+    assert f"{rights}; see the manifest in docs/how-to/cluster.md" in missing[0]
     assert "allowed: a rule that exists" in missing[1]
     assert "no Fortio answers at" in missing[2]
     assert "port 15000 of pod default/fortio does not answer" in missing[3]

@@ -53,6 +53,7 @@ class Configuration:
         return self.kind(spaces.services or 1)(spaces, hyperparameters, seed, **self.arguments)
 
 
+#: All configurations, in the order of Table 5.
 CONFIGURATIONS: tuple[Configuration, ...] = (
     Configuration("Call", "calls", DQN, CollaborativeDQN),
     Configuration("Thread", "threads", DQN, CollaborativeDQN),

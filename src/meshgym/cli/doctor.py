@@ -102,7 +102,7 @@ def _rights(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
         needed += [{**pod, "verb": verb} for verb in ("get", "create")]
     missing = [_in_words(one) for one in needed if not cluster.allowed(**one)]
     if missing:
-        raise AccessDeniedError(f"rights are missing: {', '.join(missing)}; see the manifest in docs/live.md")
+        raise AccessDeniedError(f"rights are missing: {', '.join(missing)}; see the manifest in docs/how-to/cluster.md")
     return f"all {len(needed)} rights are there"
 
 

@@ -17,7 +17,7 @@ from meshgym.scenarios import Scenario
 Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
-    help="See docs/live.md. Without --destination-rule nothing in a cluster is touched.",
+    help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched.",
     sort_key=50,
 )
 

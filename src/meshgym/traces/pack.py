@@ -14,12 +14,12 @@ from meshgym.traces.store import load_traces, read_card, write_traces
 
 LICENCE = "CC-BY-4.0"
 _EMBEDDED = {
-    "taken": "meshgym collect on the embedded mesh: docs/embedded-mesh.md",
+    "taken": "meshgym collect on the embedded mesh: docs/explanation/embedded-mesh.md",
     "known_limits": "one machine, loopback network, a service without an application behind it; "
     "rates depend on the machine, whose pace drifts a little while a set is taken",
 }
 _CLUSTER = {
-    "taken": "meshgym collect in a cluster: docs/live.md",
+    "taken": "meshgym collect in a cluster: docs/how-to/cluster.md",
     "known_limits": "the service's own state is not reset between runs; rates depend on the cluster",
 }
 

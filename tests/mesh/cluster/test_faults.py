@@ -71,7 +71,7 @@ def test_what_passes_is_waited_for(world, tmp_path, fault):
         (Fault("PATCH", API, hang_s=0.5, late=True, times=9), ClusterError, "no answer from the API server"),
         (Fault("PATCH", API, 200, "<html>log in</html>"), ClusterError, "instead of a DestinationRule"),
         (Fault("PATCH", API, 409, {"message": "modified"}, times=9), ClusterError, "another version each time"),
-        (Fault("PATCH", API, 403, {"message": "me cannot"}), AccessDeniedError, "me cannot.*docs/live.md"),
+        (Fault("PATCH", API, 403, {"message": "me cannot"}), AccessDeniedError, "me cannot.*docs/how-to/cluster.md"),
         (Fault("PATCH", API, 401), AccessDeniedError, "HTTP 401"),
         (Fault("PATCH", API, 422, {"message": "is invalid"}), RulesRefusedError, "is invalid"),
     ],

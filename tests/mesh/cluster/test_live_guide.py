@@ -1,4 +1,4 @@
-"""What docs/live.md shows is run against stand-ins; its manifest gives the rights that are needed."""
+"""What docs/how-to/cluster.md shows is run against stand-ins; its manifest gives the rights that are needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshagents.cli.main import main as meshagents
 from meshgym.cli import doctor
 from meshgym.cli.main import main
 
-PAGE = (Path(__file__).parents[3] / "docs" / "live.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "cluster.md").read_text()
 
 
 def blocks(language):

@@ -231,7 +231,7 @@ def test_a_collection_has_empty_cells_for_what_fortio_cannot_know(world, shop, t
     assert "envoy" not in about["versions"]
     assert world.restored
     card = read_card(pack(path.parent, tmp_path / "set.parquet"))
-    assert card["taken"].endswith("docs/live.md")
+    assert card["taken"].endswith("docs/how-to/cluster.md")
 
 
 def test_no_token_is_left_anywhere(world, tmp_path, shop, capfd):

@@ -220,7 +220,7 @@ def _typed(error: ApiException, what: str) -> MeshError:
     said = f"{what}: HTTP {error.status}, {status.get('message') or error.reason}"
     match error.status:
         case 401 | 403:
-            return AccessDeniedError(f"{said}. The rights that are needed: docs/live.md")
+            return AccessDeniedError(f"{said}. The rights that are needed: docs/how-to/cluster.md")
         case 400 | 422:
             return RulesRefusedError(said)
         case 404 if status.get("details", {}).get("name"):
