@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from meshgym.scenarios import Scenario, parse_scenario
 from meshgym.simulator import Simulator
 from meshgym.testing import untrained_simulator
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # side by side, more threads would only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHOP = """
 [rules]

@@ -15,7 +15,7 @@
     |       |-- AccessDeniedError           a missing right
     |       `-- ConflictError               an object that changed since it was last read
     |-- RestoreError                        a DestinationRule that is not restored
-    |   `-- RuleChangedError                somebody else changed it in the meantime
+    |   `-- DestinationRuleChangedError     somebody else changed it in the meantime
     `-- DryRun                              what would have been sent if it were not a dry run
 
 Each message names the value, what is allowed and what to do.
@@ -117,7 +117,7 @@ class RestoreError(MeshGymError):
     """
 
 
-class RuleChangedError(RestoreError):
+class DestinationRuleChangedError(RestoreError):
     """Somebody else changed the DestinationRule under test; it is left as it is now."""
 
 

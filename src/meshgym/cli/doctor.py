@@ -1,4 +1,4 @@
-"""Checks that a mesh can be measured, before it is; and puts back what a killed run left in a cluster."""
+"""Check that a mesh can be measured, and put back what a killed run left in a cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshgym.mesh.cluster.api import Cluster
     from meshgym.mesh.cluster.sidecar import Sidecar
 
-#: What a check found, or the error where something isn't as it must be.
+#: What a check found, or the error if something isn't as it must be.
 Finding = str | MeshGymError
 
 
@@ -38,7 +38,7 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
     from meshgym.mesh.cluster.mesh import IstioMesh
     from meshgym.mesh.cluster.sidecar import Sidecar
 
-    cluster = Cluster(arguments["namespace"], arguments["destination_rule"], arguments.get("context"))
+    cluster = Cluster(arguments["namespace"], arguments["destination_rule"], arguments.get("kube_context"))
     sidecar = Sidecar(arguments["sidecar"], cluster)
     fortio = Fortio(arguments["fortio_url"], arguments["target_url"])
 
@@ -49,7 +49,7 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
     yield _look(lambda: f"Kubernetes {cluster.server_version()} at {cluster.server}")
     yield _look(lambda: _rights(cluster, sidecar, arguments.get("host")))
     yield _look(destination_rule)
-    yield _look(lambda: f"Fortio answers at {fortio.run_url}, {fortio.check()} runs under way")
+    yield _look(lambda: f"Fortio responds at {fortio.run_url}, {fortio.check()} runs under way")
     yield _look(lambda: _sidecar(cluster, sidecar, arguments.get("host")))
 
 

@@ -33,7 +33,7 @@ class ClusterOptions:
         target: URL that Fortio calls, as seen from its pod.
         sidecar: Envoy's admin interface beside Fortio: a URL, or NAMESPACE/POD.
         kube_context: context of the kubeconfig (default: its current one).
-        new_rule_for: host to make a DestinationRule for where there is none; it's deleted at the end.
+        new_rule_for: host to make a DestinationRule for, if there is none; it's deleted at the end.
         max_qps: most requests per second (default: no limit).
         max_calls: most requests in all.
         max_calls_per_step: most requests of a run.
@@ -63,7 +63,7 @@ class ClusterOptions:
         """Return the arguments of ``IstioMesh``."""
         given = asdict(self)
         namespace, _, name = given.pop("destination_rule").partition("/")
-        renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host", "kube_context": "context"}
+        renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host"}
         return {"namespace": namespace, "destination_rule": name} | {
             renamed.get(option, option): value for option, value in given.items()
         }

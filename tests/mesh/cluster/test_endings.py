@@ -11,7 +11,7 @@ import sys
 import pytest
 from mesh.cluster.standins.server import Fault
 
-from meshgym.errors import ClusterError, RestoreError, RuleChangedError
+from meshgym.errors import ClusterError, RestoreError, DestinationRuleChangedError
 from meshgym.mesh.cluster.loan import restore
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.types import Load, TrafficRules
@@ -32,9 +32,9 @@ def test_a_rule_that_somebody_else_changed_is_left_to_them(world, tmp_path, how)
         theirs = world.api.put("default", "httpbin", {"host": "httpbin", "trafficPolicy": {}})
     else:
         theirs = world.api.rules.pop(("default", "httpbin")) and None
-    with pytest.raises(RuleChangedError, match=f"somebody else {how} DestinationRule default/httpbin"):
+    with pytest.raises(DestinationRuleChangedError, match=f"somebody else {how} DestinationRule default/httpbin"):
         mesh.measure(RULES, LOAD)
-    with pytest.raises(RuleChangedError, match="it is left as it is now"):
+    with pytest.raises(DestinationRuleChangedError, match="it is left as it is now"):
         mesh.close()
     assert world.rule == theirs
     (journal,) = journals(tmp_path)

@@ -128,7 +128,7 @@ def test_without_a_usable_kubeconfig(world, config, message):
 
 def test_an_unknown_context(world):
     with pytest.raises(ClusterError, match=r"no cluster: .*production"):
-        IstioMesh(**world.arguments(context="production"))
+        IstioMesh(**world.arguments(kube_context="production"))
 
 
 def test_in_a_pod_its_own_account_is_used(world, tmp_path, monkeypatch):
@@ -139,7 +139,7 @@ def test_in_a_pod_its_own_account_is_used(world, tmp_path, monkeypatch):
     for name, value in {"HOST": "10.1.2.3", "PORT": "443"}.items():
         monkeypatch.setenv(f"KUBERNETES_SERVICE_{name}", value)
     with pytest.raises(ClusterError, match="no cluster"):
-        Cluster("default", "httpbin", context="production")
+        Cluster("default", "httpbin", kube_context="production")
     monkeypatch.delenv("KUBECONFIG")
     assert Cluster("default", "httpbin").server == "https://10.1.2.3:443"
     (tmp_path / "SERVICE_TOKEN_FILENAME").unlink()

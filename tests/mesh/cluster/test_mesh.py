@@ -253,6 +253,6 @@ def test_a_closed_mesh_refuses(world):
 
 def test_two_at_once_on_one_rule_are_refused(world):
     with IstioMesh(**world.arguments()), pytest.raises(RestoreError, match="another process is measuring"):
-        IstioMesh(**world.arguments(context="other"))
+        IstioMesh(**world.arguments(kube_context="other"))
     with IstioMesh(**world.arguments()):
         pass

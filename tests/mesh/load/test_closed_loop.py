@@ -17,7 +17,7 @@ BAD = b"HTTP/1.1 503 Service Unavailable\r\nstamp: 1\r\ncontent-length: 0\r\n\r\
 
 @contextmanager
 def server(answer):
-    """Answers each request of a connection with what ``answer(connection number, request number)`` gives."""
+    """Responds to each request of a connection with what ``answer(connection number, request number)`` gives."""
     listener = socket.create_server(("127.0.0.1", 0))
     seen = Counter()
 
@@ -119,6 +119,6 @@ def test_loads_go_side_by_side_and_end_on_their_own():
         while len(over) < 3:
             over += client.poll()
     assert set(over) == set(flows)
-    assert [flow.answers.ok for flow in flows] == [4, 20, 0]
+    assert [flow.result.ok for flow in flows] == [4, 20, 0]
     assert "other rules" in str(flows[2].error)
     assert flows[0].error is flows[1].error is None

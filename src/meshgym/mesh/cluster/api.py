@@ -1,4 +1,4 @@
-"""What measuring needs of a cluster's API server: one DestinationRule, rights, and a way into a pod."""
+"""The cluster's API server: one DestinationRule, the rights to it, and a way into a pod."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ except ImportError as error:
     raise MissingDependencyError("kubernetes", "measuring in a cluster", "cluster") from error
 
 GROUP, VERSION, PLURAL = "networking.istio.io", "v1", "destinationrules"
-#: Seconds to connect and to wait for an answer.
+#: Seconds to connect, and to wait for a response.
 _TIMEOUT_S = (5.0, 10.0)
-_ASKING: dict[str, Any] = {"_request_timeout": _TIMEOUT_S}
-#: The API server then says who changed a rule.
-_CHANGING: dict[str, Any] = {**_ASKING, "field_manager": "meshgym"}
-#: Every request may be repeated: what was read is repeated for free, and a change names the version it changes.
+_READING: dict[str, Any] = {"_request_timeout": _TIMEOUT_S}
+#: The API server records who changed an object.
+_CHANGING: dict[str, Any] = {**_READING, "field_manager": "meshgym"}
+#: Every request may be repeated: reading changes nothing, and a change names the version that it changes.
 _RETRY = urllib3.Retry(
     total=4,
     backoff_factor=0.2,
@@ -48,109 +48,109 @@ _RETRY = urllib3.Retry(
 class Cluster:
     """The DestinationRule ``name`` in ``namespace``, through the official client.
 
-    The kubeconfig is that of ``$KUBECONFIG`` or the usual one; without any, a pod's own account is used.
-    What the API server does not answer, or answers with an error of its own, is asked for a few times more.
+    Uses the kubeconfig of ``$KUBECONFIG``, or the usual one; without any, a pod's own account. If the API server
+    doesn't respond, or fails, requests are repeated a few times.
 
     Args:
-        namespace, name: of the DestinationRule.
-        context: of the kubeconfig; None for its current one.
+        namespace, name: namespace and name of the DestinationRule.
+        kube_context: context of the kubeconfig; None for its current one.
 
-    Every method raises ``ClusterError`` where the API server does not answer as it should,
-    ``AccessDeniedError`` where a right is missing.
+    Every method raises ``ClusterError`` if the API server doesn't respond as it should, and ``AccessDeniedError`` if a
+    right is missing.
 
     Raises:
-        ClusterError: no usable kubeconfig, or one that turns TLS verification off.
+        ClusterError: there is no usable kubeconfig, or it turns TLS verification off.
     """
 
-    def __init__(self, namespace: str, name: str, context: str | None = None) -> None:
-        self.namespace, self.name, self.context = namespace, name, context
-        configuration = _configuration(context)
+    def __init__(self, namespace: str, name: str, kube_context: str | None = None) -> None:
+        self.namespace, self.name, self.kube_context = namespace, name, kube_context
+        configuration = _configuration(kube_context)
         configuration.retries = _RETRY
         self.server: str = configuration.host
         self._api = client.ApiClient(configuration)
-        self._rules = client.CustomObjectsApi(self._api)
+        self._objects = client.CustomObjectsApi(self._api)
         self._kind: dict[str, Any] = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": namespace}
 
     def __str__(self) -> str:
         return f"DestinationRule {self.namespace}/{self.name} on {self.server}"
 
     def read(self) -> dict[str, Any] | None:
-        """The rule; None where there is none."""
+        """Return the DestinationRule; None if there is none."""
         try:
-            with self._asked("read"):
-                return _rule(self._rules.get_namespaced_custom_object(**self._kind, name=self.name, **_ASKING))
+            with self._trying("read"):
+                return _checked(self._objects.get_namespaced_custom_object(**self._kind, name=self.name, **_READING))
         except _NotFoundError:
             return None
 
-    def create(self, rule: dict[str, Any]) -> dict[str, Any]:
-        """Make the rule; returns it as it is then.
+    def create(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Create the DestinationRule; return it as it is then.
 
         Raises:
-            ConflictError: there is one.
-            RulesRefusedError: the cluster does not take it.
+            ConflictError: there is one already.
+            RulesRefusedError: the cluster doesn't accept it.
         """
-        with self._asked("create"):
-            return _rule(self._rules.create_namespaced_custom_object(**self._kind, body=rule, **_CHANGING))
+        with self._trying("create"):
+            return _checked(self._objects.create_namespaced_custom_object(**self._kind, body=found, **_CHANGING))
 
     def patch(self, spec: dict[str, Any], resource_version: str) -> dict[str, Any]:
-        """Merge ``spec`` into the rule's (RFC 7386) if it still has ``resource_version``.
+        """Merge ``spec`` into the DestinationRule's (RFC 7386), if it still has ``resource_version``.
 
         Raises:
-            ConflictError: it has another.
-            RulesRefusedError: the cluster does not take it.
+            ConflictError: it has another version.
+            RulesRefusedError: the cluster doesn't accept it.
         """
         body = {"metadata": {"resourceVersion": resource_version}, "spec": spec}
-        with self._asked("patch"):
-            return _rule(
-                self._rules.patch_namespaced_custom_object(
+        with self._trying("patch"):
+            return _checked(
+                self._objects.patch_namespaced_custom_object(
                     **self._kind, name=self.name, body=body, _content_type="application/merge-patch+json", **_CHANGING
                 )
             )
 
-    def replace(self, rule: dict[str, Any]) -> dict[str, Any]:
-        """Put ``rule`` in the place of that with its ``resourceVersion``; returns it as it is then.
+    def replace(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Replace the DestinationRule, if it still has the same ``resourceVersion``; return it as it is then.
 
         Raises:
-            ConflictError: it has another.
-            RulesRefusedError: the cluster does not take it.
+            ConflictError: it has another version.
+            RulesRefusedError: the cluster doesn't accept it.
         """
-        with self._asked("update"):
-            return _rule(
-                self._rules.replace_namespaced_custom_object(**self._kind, name=self.name, body=rule, **_CHANGING)
+        with self._trying("update"):
+            return _checked(
+                self._objects.replace_namespaced_custom_object(**self._kind, name=self.name, body=found, **_CHANGING)
             )
 
     def delete(self, resource_version: str) -> None:
-        """Remove the rule if it still has ``resource_version``; one that is gone already will do.
+        """Delete the DestinationRule, if it still has ``resource_version`` or is gone already.
 
         Raises:
-            ConflictError: it has another.
+            ConflictError: it has another version.
         """
         body = client.V1DeleteOptions(preconditions=client.V1Preconditions(resource_version=resource_version))
-        with suppress(_NotFoundError), self._asked("delete"):
-            self._rules.delete_namespaced_custom_object(**self._kind, name=self.name, body=body, **_ASKING)
+        with suppress(_NotFoundError), self._trying("delete"):
+            self._objects.delete_namespaced_custom_object(**self._kind, name=self.name, body=body, **_READING)
 
     def server_version(self) -> str:
-        """Kubernetes' version."""
-        with self._asked("read the version of"):
-            return str(client.VersionApi(self._api).get_code(**_ASKING).git_version)
+        """Return the version of Kubernetes."""
+        with self._trying("read the version of"):
+            return str(client.VersionApi(self._api).get_code(**_READING).git_version)
 
     def allowed(self, **what: Any) -> bool:
-        """Whether this user may do that (SelfSubjectAccessReview).
+        """Return whether this user has a right (SelfSubjectAccessReview).
 
         Args:
-            what: ``verb``, ``resource``, ``namespace``, and as need be ``group``, ``subresource`` and ``name``.
+            what: ``verb``, ``resource``, ``namespace``, and ``group``, ``subresource`` and ``name`` if needed.
         """
         spec = client.V1SelfSubjectAccessReviewSpec(resource_attributes=client.V1ResourceAttributes(**what))
         review = client.V1SelfSubjectAccessReview(spec=spec)
-        with self._asked("review the rights to"):
-            answer = client.AuthorizationV1Api(self._api).create_self_subject_access_review(review, **_ASKING)
-        return answer.status is not None and answer.status.allowed
+        with self._trying("review the rights to"):
+            found = client.AuthorizationV1Api(self._api).create_self_subject_access_review(review, **_READING)
+        return found.status is not None and found.status.allowed
 
     @contextmanager
     def connection(self, namespace: str, pod: str, port: int) -> Iterator[http.client.HTTPConnection]:
-        """An HTTP connection to a port that the pod has on its loopback interface (port-forward)."""
+        """Yield an HTTP connection to a port on the pod's loopback interface (port-forward)."""
         connect = client.CoreV1Api(self._api).connect_get_namespaced_pod_portforward
-        with self._asked(f"forward port {port} of pod {namespace}/{pod} beside"):
+        with self._trying(f"forward port {port} of pod {namespace}/{pod} beside"):
             forward = portforward(connect, pod, namespace, ports=str(port))
         connection = http.client.HTTPConnection("localhost", port)
         connection.sock = forward.socket(port)
@@ -159,13 +159,13 @@ class Cluster:
             yield connection
         except (OSError, http.client.HTTPException) as error:
             reason = forward.error(port) or error
-            raise ClusterError(f"port {port} of pod {namespace}/{pod} does not answer: {reason}") from error
+            raise ClusterError(f"port {port} of pod {namespace}/{pod} doesn't respond: {reason}") from error
         finally:
             forward.close()
 
     @contextmanager
-    def _asked(self, verb: str) -> Iterator[None]:
-        """Turns what the client raises into this project's errors, without what was sent (which has the token)."""
+    def _trying(self, verb: str) -> Iterator[None]:
+        """Turn the client's errors into ours, without what was sent (which has the token)."""
         try:
             yield
         except ApiException as error:
@@ -174,21 +174,21 @@ class Cluster:
                 raise error.__context__ from None
             raise _typed(error, f"cannot {verb} {self}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(f"cannot {verb} {self}: no answer from the API server ({error})") from None
+            raise ClusterError(f"cannot {verb} {self}: no response from the API server ({error})") from None
 
 
 class _NotFoundError(ConflictError):
-    """There is no such object (any more)."""
+    """There is no such object, or no longer."""
 
 
-def _configuration(context: str | None) -> client.Configuration:
-    """Where the API server is and how it knows us."""
+def _configuration(kube_context: str | None) -> client.Configuration:
+    """Read where the API server is and how it knows us."""
     configuration = client.Configuration()
     file = os.environ.get("KUBECONFIG")
-    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ and file is None and context is None
+    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ and file is None and kube_context is None
     try:
         try:
-            config.load_kube_config(file, context, configuration)  # type: ignore[no-untyped-call]
+            config.load_kube_config(file, kube_context, configuration)  # type: ignore[no-untyped-call]
         except ConfigException:
             if not in_a_pod:
                 raise
@@ -204,29 +204,29 @@ def _configuration(context: str | None) -> client.Configuration:
     return configuration
 
 
-def _rule(answer: Any) -> dict[str, Any]:
-    """``answer`` as an object of Kubernetes; a proxy's login page is none."""
-    if isinstance(answer, dict) and "resourceVersion" in answer.get("metadata", {}):
-        return answer
-    raise ClusterError(f"the API server answered {str(answer)[:100]!r} instead of a DestinationRule")
+def _checked(found: Any) -> dict[str, Any]:
+    """Check that something is an object of Kubernetes, and not a proxy's login page."""
+    if isinstance(found, dict) and "resourceVersion" in found.get("metadata", {}):
+        return found
+    raise ClusterError(f"the API server sent {str(found)[:100]!r} instead of a DestinationRule")
 
 
 def _typed(error: ApiException, what: str) -> MeshError:
-    """The error of this project that fits the HTTP status."""
+    """Return our error for an HTTP status."""
     try:
         status = json.loads(error.body or "")
     except ValueError:
         status = {}
-    said = f"{what}: HTTP {error.status}, {status.get('message') or error.reason}"
+    message = f"{what}: HTTP {error.status}, {status.get('message') or error.reason}"
     match error.status:
         case 401 | 403:
-            return AccessDeniedError(f"{said}. The rights that are needed: docs/how-to/cluster.md")
+            return AccessDeniedError(f"{message}. The rights that are needed: docs/how-to/cluster.md")
         case 400 | 422:
-            return RulesRefusedError(said)
+            return RulesRefusedError(message)
         case 404 if status.get("details", {}).get("name"):
-            return _NotFoundError(said)
+            return _NotFoundError(message)
         case 404:
-            return ClusterError(f"{said}. Is Istio installed? `kubectl get crd {PLURAL}.{GROUP}`")
+            return ClusterError(f"{message}. Is Istio installed? `kubectl get crd {PLURAL}.{GROUP}`")
         case 409:
-            return ConflictError(said)
-    return ClusterError(said)
+            return ConflictError(message)
+    return ClusterError(message)

@@ -1,7 +1,7 @@
-"""A Fortio server sends the load in a cluster (its REST API, as in Fortio 1.75).
+"""Send load in a cluster through a Fortio server (its REST API, as in Fortio 1.75).
 
-Traps of that API: every value in a JSON body is a string, another one is ignored; ``qps`` 0 or none means 8 a
-second, full speed is -1; and a run that was answered by nothing but 503s is an HTTP 200.
+Traps of that API: values in a JSON body must be strings, others are ignored; a ``qps`` of 0 or none means 8 per
+second, full speed is -1; and a run that got nothing but 503s is an HTTP 200.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ except ImportError as error:
     raise MissingDependencyError("requests", "load through Fortio", "cluster") from error
 
 _FULL_SPEED = "-1"
-#: Seconds a call may take before Fortio gives it up, as long as in the embedded mesh.
+#: Seconds after which Fortio gives up a call, as in the embedded mesh.
 _CALL_S = 10
-#: Seconds to connect; seconds a run may take, beside what a cap on its rate makes it take.
+#: Seconds to connect; seconds that a run may take, besides what a capped rate needs.
 _CONNECT_S, _RUN_S = 5.0, 300.0
 _SOCKET_ERROR = "-1"
 
@@ -33,24 +33,24 @@ class Fortio:
     """A Fortio server and the service it calls.
 
     Args:
-        url: of its user interface or REST API, as ``http://localhost:8080/fortio/``.
-        target_url: what it calls.
-        max_qps: calls a second at most; None for as many as come back.
+        url: URL of its user interface or REST API, such as ``http://localhost:8080/fortio/``.
+        target_url: URL that it calls.
+        max_qps: most calls per second; None for full speed.
 
     Raises:
-        InvalidValueError: no URL of that kind.
+        InvalidValueError: a URL or limit that isn't allowed.
     """
 
     def __init__(self, url: str, target_url: str, max_qps: float | None = None) -> None:
         check_url("fortio_url", url)
         check_url("target_url", target_url)
         if max_qps is not None and not 0 < max_qps < math.inf:
-            raise InvalidValueError("max_qps", max_qps, "calls a second, above 0", "None is no limit.")
+            raise InvalidValueError("max_qps", max_qps, "calls per second, above 0", "None means no limit.")
         self.run_url = f"{url.rstrip('/').removesuffix('/fortio')}/fortio/rest/run"
         self.target_url, self._max_qps = target_url, max_qps
 
     def request(self, load: Load) -> dict[str, str]:
-        """The body of the request that sends ``load``."""
+        """Return the body of the request that sends ``load``."""
         return {
             "url": self.target_url,
             "c": str(load.threads),
@@ -62,48 +62,48 @@ class Fortio:
         }
 
     def run(self, load: Load) -> Response:
-        """Send ``load`` and wait for all answers; a run that is not waited for to the end is stopped.
+        """Send ``load`` and wait for all responses; stop the run if the wait is cut short.
 
         Raises:
-            LoadError: Fortio does not answer, refuses, or does not make all the calls.
+            LoadError: Fortio doesn't respond, refuses the run, or doesn't make all calls.
         """
         body = self.request(load)
         limit_s = _RUN_S + (load.calls / self._max_qps if self._max_qps else 0)
         try:
-            answer = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s))
+            reply = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s))
         except BaseException as error:
             self._stop(body["labels"])
             if isinstance(error, requests.RequestException):
-                raise LoadError(f"Fortio at {self.run_url} does not answer: {error}") from error
+                raise LoadError(f"Fortio at {self.run_url} doesn't respond: {error}") from error
             raise
-        result = _result(answer)
+        result = _result(reply)
         try:
             return _response(result, load)
         except (KeyError, TypeError) as error:
             raise LoadError(f"Fortio's result lacks what is needed ({error!r}): {str(result)[:200]}") from error
 
     def check(self) -> int:
-        """Ask for the state; returns how many runs there are.
+        """Return how many runs Fortio has under way.
 
         Raises:
-            LoadError: no answer, or none of Fortio's.
+            LoadError: nothing responds, or not Fortio.
         """
         return len(self._runs())
 
     def _runs(self) -> dict[str, dict[str, Any]]:
-        """The runs that Fortio has now, by number."""
+        """Return the runs that Fortio has now, by number."""
         try:
-            answer = requests.get(self._rest("status"), timeout=_CONNECT_S)
-            runs: dict[str, dict[str, Any]] | None = answer.json()["Statuses"]
+            reply = requests.get(self._rest("status"), timeout=_CONNECT_S)
+            runs: dict[str, dict[str, Any]] | None = reply.json()["Statuses"]
         except (requests.RequestException, KeyError, TypeError) as error:
-            raise LoadError(f"no Fortio answers at {self._rest('status')}: {error}") from error
+            raise LoadError(f"no Fortio responds at {self._rest('status')}: {error}") from error
         return runs or {}
 
     def _rest(self, what: str) -> str:
         return f"{self.run_url.removesuffix('run')}{what}"
 
     def _stop(self, label: str) -> None:
-        """End our run, if it goes on; nobody else's."""
+        """Stop our run, if it is under way; leave other runs alone."""
         with suppress(LoadError, requests.RequestException, KeyError, TypeError):
             for number, run in self._runs().items():
                 if run["RunnerOptions"]["Labels"] == label:
@@ -111,10 +111,10 @@ class Fortio:
 
 
 def check_url(what: str, url: str, schemes: Sequence[str] = ("http", "https")) -> None:
-    """Refuse what is no URL, and one with a password, which would come to stand in messages and files.
+    """Check that something is a URL without a password, which would appear in messages and files.
 
     Raises:
-        InvalidValueError: it will not do.
+        InvalidValueError: it isn't.
     """
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname:
@@ -123,23 +123,23 @@ def check_url(what: str, url: str, schemes: Sequence[str] = ("http", "https")) -
         raise InvalidValueError(what, f"{parts.scheme}://...@{parts.hostname}", "a URL without user and password")
 
 
-def _result(answer: requests.Response) -> dict[str, Any]:
-    """What Fortio says of a run. Only its own JSON counts: a 503 of a server in between is no result."""
+def _result(reply: requests.Response) -> dict[str, Any]:
+    """Return Fortio's result. Only its own JSON counts: a 503 of a server in between isn't a result."""
     try:
-        found = answer.json()
+        found = reply.json()
     except requests.JSONDecodeError:
         found = None
     if not isinstance(found, dict) or not {"RetCodes", "error"} & set(found):
-        text = answer.text[:100]
-        raise LoadError(f"something else than Fortio answers at {answer.url}: HTTP {answer.status_code}, {text!r}")
-    if "RetCodes" not in found or not answer.ok:
-        said = ": ".join(str(found[name]) for name in ("message", "exception") if found.get(name))
-        raise LoadError(f"Fortio refuses the run: {said or found}")
+        text = reply.text[:100]
+        raise LoadError(f"something other than Fortio responds at {reply.url}: HTTP {reply.status_code}, {text!r}")
+    if "RetCodes" not in found or not reply.ok:
+        reason = ": ".join(str(found[name]) for name in ("message", "exception") if found.get(name))
+        raise LoadError(f"Fortio refuses the run: {reason or found}")
     return found
 
 
 def _response(result: dict[str, Any], load: Load) -> Response:
-    """Fortio's result as a response. Which 503s were whose it cannot know: those details are left out."""
+    """Turn Fortio's result into a response. It can't know whose the 503s are, so those details are missing."""
     counts = {status: int(count) for status, count in result["RetCodes"].items()}
     if sum(counts.values()) != load.calls or result["NumThreads"] != load.threads:
         raise LoadError(
@@ -147,7 +147,7 @@ def _response(result: dict[str, Any], load: Load) -> Response:
             "threads; was the run stopped?"
         )
     if counts.get(_SOCKET_ERROR) == load.calls:
-        raise LoadError(f"not one of {load.calls} calls was answered: does Fortio reach {result['URL']}?")
+        raise LoadError(f"not one of {load.calls} calls got a response: does Fortio reach {result['URL']}?")
     ok, unavailable = counts.get("200", 0), counts.get("503", 0)
     times = {one["Percentile"]: 1000 * one["Value"] for one in result["DurationHistogram"]["Percentiles"]}
     return Response(

@@ -1,4 +1,4 @@
-"""A cluster's DestinationRule on loan: journaled, changed, and put back as it was found."""
+"""Borrow a cluster's DestinationRule: journal it, change it, and put it back as it was found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshgym.errors import (
     InvalidValueError,
     MeshError,
     RestoreError,
-    RuleChangedError,
+    DestinationRuleChangedError,
     RulesRefusedError,
 )
 from meshgym.mesh.cluster.api import GROUP, VERSION, Cluster
@@ -21,25 +21,25 @@ from meshgym.mesh.cluster.journal import Entry, Journal
 
 _ATTEMPTS = 3
 
-#: An object of the cluster, its ``spec``, or None where there is none.
+#: An object of the cluster, or its ``spec``.
 Object = dict[str, Any]
 
 
-class BorrowedRule:
-    """The rule of a cluster, to be changed as often as need be and given back.
+class BorrowedDestinationRule:
+    """A cluster's DestinationRule, to be changed any number of times and given back.
 
-    Each change is announced in the journal first, and made only to what was last written here: what somebody else
-    did meanwhile is never overwritten.
+    Each change is announced in the journal first, and made only to what was last written here. So a change that
+    somebody else made in the meantime is never overwritten.
 
     Args:
-        cluster: names the rule.
-        journal: open.
+        cluster: names the DestinationRule.
+        journal: an open one.
         entry: what was found, and what may have been written since.
-        host: the service the rule is for.
+        host: the service that it is for.
 
     Attributes:
-        found: the rule before the loan; None where there was none.
-        host: the service the rule is for.
+        found: the DestinationRule before the loan; None if there was none.
+        host: the service that it is for.
     """
 
     def __init__(self, cluster: Cluster, journal: Journal, entry: Entry, host: str) -> None:
@@ -48,13 +48,13 @@ class BorrowedRule:
         self.host = host
 
     def change(self, policy: Object) -> Object:
-        """Merge ``policy`` into the rule's ``trafficPolicy``; returns the whole ``trafficPolicy`` it then has.
+        """Merge ``policy`` into the ``trafficPolicy``; return the whole ``trafficPolicy`` that is in force then.
 
         Raises:
-            FolderError: the journal cannot be written; nothing was changed.
-            RuleChangedError: somebody else changed the rule.
-            RulesRefusedError: the cluster does not take it.
-            ClusterError: no answer.
+            FolderError: the journal can't be written; nothing was changed.
+            DestinationRuleChangedError: somebody else changed it.
+            RulesRefusedError: the cluster doesn't accept it.
+            ClusterError: no response.
         """
         spec = merge(self.found["spec"] if self.found else {"host": self.host}, {"trafficPolicy": policy})
         self._announce(spec)
@@ -68,11 +68,11 @@ class BorrowedRule:
         return whole
 
     def give_back(self) -> None:
-        """Put back what was found, or remove what was made; then the journal is empty.
+        """Put back what was found, or delete what was made; then remove the journal.
 
         Raises:
-            RuleChangedError: somebody else changed the rule; it is left as it is now, and the journal is kept.
-            RestoreError: it cannot be put back now; the journal is kept.
+            DestinationRuleChangedError: somebody else changed it; it is left as it is now, and the journal is kept.
+            RestoreError: it can't be put back now; the journal is kept.
         """
         if not self._entry.written:
             return
@@ -95,14 +95,14 @@ class BorrowedRule:
         self._entry.written.clear()
 
     def _announce(self, spec: Object | None) -> None:
-        """Write down that the rule may have ``spec`` by our doing, besides what it has now."""
+        """Journal that it may have ``spec`` because of us, or what it has now."""
         before = self._entry.written or [_spec(self.found)]
         entry = dataclasses.replace(self._entry, written=[*before, spec])
         self._journal.write(entry)
         self._entry = entry
 
     def _send(self, change: Callable[[Object | None], Object | None]) -> None:
-        """Change the rule; where it was only its version that moved on, look again and repeat."""
+        """Change it; if only its version moved on, look again and repeat."""
         for _ in range(_ATTEMPTS):
             try:
                 self._now = change(self._now)
@@ -114,11 +114,11 @@ class BorrowedRule:
         raise ClusterError(f"{self._cluster} has another version each time it is changed; is something writing to it?")
 
     def _look(self) -> Object | None:
-        """The rule as it is now, if that is our doing."""
+        """Return it as it is now, if that is because of us."""
         now = self._cluster.read()
         if _spec(now) in self._entry.written:
             return now
-        raise RuleChangedError(
+        raise DestinationRuleChangedError(
             f"somebody else {'changed' if now else 'removed'} {self._cluster} while it was measured; it is left as it "
             f"is now. What it was before is kept as 'found' in {self._journal.path}: put right what should be, "
             "then remove that file"
@@ -126,27 +126,27 @@ class BorrowedRule:
 
     def _new(self, spec: Object) -> Object:
         metadata = {"name": self._cluster.name, "namespace": self._cluster.namespace}
-        rule = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule", "metadata": metadata, "spec": spec}
-        return self._cluster.create(rule)
+        kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
+        return self._cluster.create({**kind, "metadata": metadata, "spec": spec})
 
     def _remove(self, now: Object | None) -> None:
         if now:
             self._cluster.delete(_version(now))
 
 
-def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> BorrowedRule:
-    """Read the cluster's rule; nothing is changed yet.
+def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> BorrowedDestinationRule:
+    """Read the cluster's DestinationRule; change nothing yet.
 
     Args:
-        cluster: names the rule.
-        journal: open.
-        host: the service, to make a rule where there is none.
+        cluster: names the DestinationRule.
+        journal: an open one.
+        host: the service, to make a DestinationRule if there is none.
 
     Raises:
         RestoreError: an earlier loan was not given back.
-        InvalidValueError: there is no rule, and no host to make one for; the rule is for another host; or its
-            limits are overridden further down.
-        ClusterError: no answer.
+        InvalidValueError: there is none, and no host to make one for; it is for another host; or its limits are
+            overridden further down.
+        ClusterError: no response.
     """
     if journal.read() is not None:
         raise RestoreError(
@@ -156,37 +156,37 @@ def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> Borro
     found = cluster.read()
     if found is None and host is None:
         remedy = "Make one, or give the service's host (--new-rule-for): one is then made, and deleted at the end."
-        raise InvalidValueError(str(cluster), None, "a rule that exists", remedy)
+        raise InvalidValueError(str(cluster), None, "a DestinationRule that exists", remedy)
     spec: Object = found["spec"] if found else {"host": host}
     if host not in (None, spec["host"]):
         raise InvalidValueError("host", host, f"that of {cluster}: {spec['host']}")
     _refuse_overrides(spec, cluster)
-    entry = Entry(cluster.server, cluster.context, cluster.namespace, cluster.name, found, written=[])
-    return BorrowedRule(cluster, journal, entry, spec["host"])
+    entry = Entry(cluster.server, cluster.kube_context, cluster.namespace, cluster.name, found, written=[])
+    return BorrowedDestinationRule(cluster, journal, entry, spec["host"])
 
 
 def restore(path: Path) -> Cluster:
-    """Put back what the journal at ``path`` says was found; returns what it was.
+    """Put back what the journal at ``path`` says was found; return whose it was.
 
     Raises:
-        RestoreError: there is no such journal, it is in use or another cluster's, or the rule cannot be put back.
-        RuleChangedError: somebody else changed the rule.
+        RestoreError: there is no such journal, it is in use, it is another cluster's, or it can't be put back.
+        DestinationRuleChangedError: somebody else changed the DestinationRule.
         ClusterError: no cluster.
     """
     if not path.exists():
-        raise RestoreError(f"there is no journal {path}; nothing is to be put back")
+        raise RestoreError(f"there is no journal {path}; there is nothing to put back")
     with Journal(path) as journal:
         entry = journal.read()
         assert entry is not None
-        cluster = Cluster(entry.namespace, entry.name, entry.context)
+        cluster = Cluster(entry.namespace, entry.name, entry.kube_context)
         if cluster.server != entry.server:
             raise RestoreError(f"{path} is of the cluster {entry.server}, but KUBECONFIG leads to {cluster.server}")
-        BorrowedRule(cluster, journal, entry, host="").give_back()
+        BorrowedDestinationRule(cluster, journal, entry, host="").give_back()
         return cluster
 
 
 def merge(target: Object, patch: Object) -> Object:
-    """``patch`` merged into ``target``, as a JSON merge patch without null does (RFC 7386)."""
+    """Merge ``patch`` into ``target``, as a JSON merge patch without null does (RFC 7386)."""
     merged = {
         name: merge(target.get(name) or {}, value) if isinstance(value, dict) else value
         for name, value in patch.items()
@@ -195,19 +195,19 @@ def merge(target: Object, patch: Object) -> Object:
 
 
 def _refuse_overrides(spec: Object, cluster: Cluster) -> None:
-    """Limits of a port or a subset replace those of the whole rule, which are the ones that are measured."""
+    """Check that no port or subset has limits, which would replace those that are measured."""
     limits = {"connectionPool", "outlierDetection", "portLevelSettings"}
     found = {"portLevelSettings"} & set(spec.get("trafficPolicy", {}))
     for subset in spec.get("subsets", []):
         found |= {f"subset {subset['name']}: {name}" for name in limits & set(subset.get("trafficPolicy", {}))}
     if found:
-        allowed = "no limits of ports or subsets, for they would override the measured ones"
-        raise InvalidValueError(str(cluster), sorted(found), allowed, "Measure under a rule without them.")
+        allowed = "no limits of ports or subsets, because they would override the measured ones"
+        raise InvalidValueError(str(cluster), sorted(found), allowed, "Measure under a DestinationRule without them.")
 
 
-def _spec(rule: Object | None) -> Object | None:
-    return rule and rule["spec"]
+def _spec(found: Object | None) -> Object | None:
+    return found and found["spec"]
 
 
-def _version(rule: Object) -> str:
-    return str(rule["metadata"]["resourceVersion"])
+def _version(found: Object) -> str:
+    return str(found["metadata"]["resourceVersion"])

@@ -1,8 +1,8 @@
 """A real cluster as a mesh: rules through the Kubernetes API, load through Fortio, both checked.
 
-A run changes the DestinationRule, waits until the load generator's sidecar holds the new rules, has Fortio send
-the load and reads its result. The rule is put back as it was found when the mesh is closed, at the end of the
-program, and after SIGTERM; a journal on disk remembers it where even that could not be done.
+A run changes the DestinationRule, waits until the load generator's sidecar has the new rules, and has Fortio send the
+load. The DestinationRule is put back as it was found when the mesh is closed, at the end of the program, and after
+SIGTERM. If even that isn't possible, a journal on disk remembers it.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ _TERMINATED = 128 + signal.SIGTERM
 
 
 class IstioMesh(Mesh):
-    """A service in a cluster under one DestinationRule; nothing else of the cluster is changed.
+    """A service in a cluster under one DestinationRule; nothing else in the cluster is changed.
 
-    Rules are merged into the one DestinationRule that is named; what it says beside the seven rules stays. A rule
-    that limits single ports or subsets is refused, for these limits would override the measured ones.
+    Rules are merged into the DestinationRule that you name; whatever else it says stays. One that limits single ports
+    or subsets is an error, because these limits would override the measured ones.
 
     Args:
         namespace, destination_rule: the DestinationRule; both must be given, there is no default.
-        fortio_url: the Fortio server's user interface or REST API, e.g. ``http://localhost:8080/fortio/``.
-        target_url: what Fortio calls, as seen from its pod, e.g. ``http://httpbin:8000/get``.
+        fortio_url: the Fortio server's user interface or REST API, such as ``http://localhost:8080/fortio/``.
+        target_url: what Fortio calls, as seen from its pod, such as ``http://httpbin:8000/get``.
         sidecar: the admin interface of Fortio's sidecar, as a URL (``http://localhost:15000``, of a
             ``kubectl port-forward``) or as ``NAMESPACE/POD``, reached through the API server.
-        context: of the kubeconfig; None for its current one, or for a pod's own account.
-        host: the service, to make the rule where there is none; it is deleted again at the end. Without a host a
-            missing rule is an error.
-        max_calls_per_step: refuse a load of more calls.
-        max_calls: refuse to send more calls than this in the mesh's life.
-        max_qps: have Fortio send no more calls a second than this; None for a closed loop at full speed.
+        kube_context: context of the kubeconfig; None for its current one, or for a pod's own account.
+        host: the service, to make a DestinationRule if there is none; it is deleted at the end. Without a host, a
+            missing DestinationRule is an error.
+        max_calls_per_step: most calls of one load.
+        max_calls: most calls in the mesh's life.
+        max_qps: most calls per second; None for a closed loop at full speed.
         dry_run: change and send nothing; :meth:`measure` raises ``DryRun`` with what it would have sent.
-        journal: file that remembers the rule as it was found; the default lies in ``$XDG_STATE_HOME/meshgym``, or
+        journal: file that remembers the DestinationRule as it was found; by default in ``$XDG_STATE_HOME/meshgym`` or
             ``~/.local/state/meshgym``.
 
     Raises:
-        InvalidValueError: an argument that will not do, or a rule that cannot be measured.
-        RestoreError: an earlier run's change was not put back, or another process is measuring this rule.
+        InvalidValueError: an argument that isn't allowed, or a DestinationRule that can't be measured.
+        RestoreError: an earlier change was not put back, or another process is measuring this DestinationRule.
         FolderError: no place for the journal.
-        ClusterError: the API server does not answer, or a right is missing.
-        MissingDependencyError: a package of the extra ``cluster``.
+        ClusterError: the API server doesn't respond, or a right is missing.
+        MissingDependencyError: a package of the extra ``cluster`` isn't installed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class IstioMesh(Mesh):
         fortio_url: str,
         target_url: str,
         sidecar: str,
-        context: str | None = None,
+        kube_context: str | None = None,
         host: str | None = None,
         max_calls_per_step: int = 10_000,
         max_calls: int = 1_000_000,
@@ -86,14 +86,14 @@ class IstioMesh(Mesh):
             if not value:
                 raise InvalidValueError(name, value, "a name; nothing is changed in a cluster without it")
         self._fortio = Fortio(fortio_url, target_url, max_qps)
-        self._cluster = Cluster(namespace, destination_rule, context)
+        self._cluster = Cluster(namespace, destination_rule, kube_context)
         self._sidecar = Sidecar(sidecar, self._cluster)
         self._limits, self._dry_run = CallLimits(max_calls_per_step, max_calls), dry_run
         self._runs = 0
         self._closed = False
-        with ExitStack() as opening:  # lets go what was taken if a later step fails
+        with ExitStack() as opening:  # frees what was taken if a later step fails
             file = opening.enter_context(Journal(Path(journal or _journal_path(self._cluster))))
-            self._rule = borrow(self._cluster, file, host)
+            self._borrowed = borrow(self._cluster, file, host)
             opening.enter_context(_OnSigterm())
             atexit.register(self.close)
             self._open = opening.pop_all()
@@ -101,7 +101,7 @@ class IstioMesh(Mesh):
     @property
     def host(self) -> str:
         """The service, as the DestinationRule names it."""
-        return self._rule.host
+        return self._borrowed.host
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; each run finds new connections and no ejections at the client's side.
@@ -109,8 +109,8 @@ class IstioMesh(Mesh):
         Raises:
             InvalidValueError: the load would exceed a limit.
             DryRun: what would be sent, in a dry run.
-            RuleChangedError: somebody else changed the rule.
-            FolderError: the journal cannot be written; nothing was changed.
+            DestinationRuleChangedError: somebody else changed the DestinationRule.
+            FolderError: the journal can't be written; nothing was changed.
         """
         if self._closed:
             raise MeshError("the mesh is closed; make a new one")
@@ -119,7 +119,7 @@ class IstioMesh(Mesh):
         policy = self._fresh(traffic_policy(rules))
         if self._dry_run:
             raise DryRun(self._would_send(policy, load))
-        whole = self._rule.change(policy)
+        whole = self._borrowed.change(policy)
         self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
         self._sidecar.await_policy(self.host, whole)
         time.sleep(_SETTLE_S)
@@ -131,20 +131,20 @@ class IstioMesh(Mesh):
         return response
 
     def _fresh(self, policy: dict[str, Any]) -> dict[str, Any]:
-        """``policy`` with a time to connect that differs by milliseconds from those of the runs before.
+        """Return ``policy`` with a connect timeout that differs by milliseconds from those of earlier runs.
 
-        Envoy then rebuilds the cluster even if the rules are those of the run before, and with it go ejections,
-        open connections and counters; and the sidecar's configuration shows which run it is of.
+        So Envoy rebuilds the cluster even if the rules are the same, which clears ejections, open connections and
+        counters, and the sidecar's configuration shows which run it belongs to.
         """
-        found = self._rule.found["spec"].get("trafficPolicy", {}) if self._rule.found else {}
+        found = self._borrowed.found["spec"].get("trafficPolicy", {}) if self._borrowed.found else {}
         before = found.get("connectionPool", {}).get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT)
         timeout = duration(seconds(before) + (1 + self._runs % 10) / 1000)
         return merge(policy, {"connectionPool": {"tcp": {"connectTimeout": timeout}}})
 
     def _would_send(self, policy: dict[str, Any], load: Load) -> str:
-        verb = "PATCH (merge)" if self._rule.found else "POST (deleted at the end)"
+        verb = "PATCH (merge)" if self._borrowed.found else "POST (deleted at the end)"
         path = f"{self._cluster.server}/apis/{GROUP}/{VERSION}/namespaces/{self._cluster.namespace}/{PLURAL}"
-        spec = {"trafficPolicy": policy} if self._rule.found else {"host": self._rule.host, "trafficPolicy": policy}
+        spec = {"trafficPolicy": policy} if self._borrowed.found else {"host": self._borrowed.host, "trafficPolicy": policy}
         return (
             f"A dry run: nothing was sent. A run under these rules would send\n"
             f"{verb} {path}/{self._cluster.name}\n{json.dumps({'spec': spec}, indent=2)}\n"
@@ -163,22 +163,22 @@ class IstioMesh(Mesh):
         }
 
     def close(self) -> None:
-        """Put the rule back as it was found; tried again by a later call where it fails.
+        """Put the DestinationRule back as it was found; if this fails, a later call tries again.
 
         Raises:
-            RuleChangedError: somebody else changed the rule meanwhile; it stays as it is now.
-            RestoreError: the rule cannot be put back now; ``meshgym doctor --restore`` does so later.
+            DestinationRuleChangedError: somebody else changed it; it stays as it is now.
+            RestoreError: it can't be put back now; ``meshgym doctor --restore`` does so later.
         """
         self._closed = True
         atexit.unregister(self.close)
-        self._rule.give_back()
+        self._borrowed.give_back()
         self._open.close()
 
 
 class _OnSigterm:
-    """As long as it is entered, SIGTERM ends the program as :func:`sys.exit` does, so that all is put back first.
+    """Meanwhile, SIGTERM ends the program as :func:`sys.exit` does, so everything is put back first.
 
-    Only where nothing else was to happen on SIGTERM, and in the main thread, which alone may say so.
+    It does so only in the main thread, and only if nothing else handles SIGTERM.
     """
 
     def __enter__(self) -> None:
@@ -193,6 +193,6 @@ class _OnSigterm:
 
 
 def _journal_path(cluster: Cluster) -> Path:
-    """One file for each rule of each cluster."""
+    """Return one file per DestinationRule and cluster."""
     server = quote(cluster.server.partition("://")[2], safe="")
     return journal_folder() / f"{server}.{cluster.namespace}.{cluster.name}.json"

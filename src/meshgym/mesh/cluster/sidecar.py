@@ -1,4 +1,4 @@
-"""The client's sidecar in a cluster: its admin interface says which rules are really in force."""
+"""The client's sidecar in a cluster: its admin interface shows which rules are really in force."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from meshgym.mesh.envoy_cluster import deviations
 
 #: Envoy's admin port in a sidecar; it listens on the pod's loopback interface only.
 _ADMIN_PORT = 15000
-_APPLY_S, _POLL_S, _ANSWER_S = 30.0, 0.1, 10.0
+_APPLY_S, _POLL_S, _RESPONSE_S = 30.0, 0.1, 10.0
 _POD = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
 
 
 class Sidecar:
-    """Envoy beside the load generator, the one that applies the client's side of the rules.
+    """The Envoy beside the load generator, which applies the client's side of the rules.
 
     Args:
-        where: the admin interface's URL (of a ``kubectl port-forward``), or ``NAMESPACE/POD`` to be reached through
-            the API server.
-        cluster: whose API server.
+        where: the admin interface's URL (of a ``kubectl port-forward``), or ``NAMESPACE/POD``, reached through the API
+            server.
+        cluster: its API server.
 
     Raises:
         InvalidValueError: neither of these.
@@ -36,7 +36,7 @@ class Sidecar:
 
     def __init__(self, where: str, cluster: Cluster) -> None:
         self.where, self._cluster = where, cluster
-        #: Namespace and name, where it is not reached by a URL.
+        #: Namespace and name, unless it is reached by a URL.
         self.pod: tuple[str, str] | None = None
         if pod := _POD.fullmatch(where):
             self.pod = pod[1], pod[2]
@@ -44,21 +44,21 @@ class Sidecar:
             check_url("sidecar (if not NAMESPACE/POD)", where, schemes=["http"])
 
     def get(self, path: str) -> Any:
-        """What ``GET path`` answers, from JSON.
+        """Return the JSON that ``GET path`` gives.
 
         Raises:
-            ClusterError: no answer, or none of Envoy's.
+            ClusterError: nothing responds, or not Envoy.
         """
         with self._connection() as connection:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            text = answer.read().decode(errors="replace")
+            reply = connection.getresponse()
+            text = reply.read().decode(errors="replace")
         try:
-            if answer.status == http.client.OK:
+            if reply.status == http.client.OK:
                 return json.loads(text)
         except ValueError:
             pass
-        raise ClusterError(f"{self.where} answers HTTP {answer.status}, {text[:100]!r}: no Envoy's admin interface")
+        raise ClusterError(f"{self.where} responds with HTTP {reply.status}, {text[:100]!r}: not Envoy's admin interface")
 
     @contextmanager
     def _connection(self) -> Iterator[http.client.HTTPConnection]:
@@ -66,23 +66,23 @@ class Sidecar:
             with self._cluster.connection(*self.pod, _ADMIN_PORT) as connection:
                 yield connection
             return
-        connection = http.client.HTTPConnection(urlsplit(self.where).netloc, timeout=_ANSWER_S)
+        connection = http.client.HTTPConnection(urlsplit(self.where).netloc, timeout=_RESPONSE_S)
         try:
             yield connection
         except (OSError, http.client.HTTPException) as error:
             remedy = "does `kubectl port-forward` still run?"
             raise ClusterError(
-                f"the sidecar's admin interface {self.where} does not answer: {error}; {remedy}"
+                f"the sidecar's admin interface {self.where} doesn't respond: {error}; {remedy}"
             ) from error
         finally:
             connection.close()
 
     def version(self) -> str:
-        """Envoy's version, as ``1.40.0``."""
+        """Return Envoy's version, such as ``1.40.0``."""
         return str(self.get("/server_info")["version"]).split("/")[1]
 
     def outbound(self, host: str) -> list[dict[str, Any]]:
-        """The active clusters through which this sidecar reaches the service ``host``.
+        """Return the active clusters through which this sidecar reaches the service ``host``.
 
         Raises:
             ClusterError: there are none.
@@ -96,16 +96,16 @@ class Sidecar:
         return clusters
 
     def await_policy(self, host: str, policy: dict[str, Any]) -> None:
-        """Wait until the sidecar holds what istiod makes of ``policy`` for ``host``.
+        """Wait until the sidecar has what istiod makes of ``policy`` for ``host``.
 
         Raises:
-            RulesRefusedError: it did not come to that; the message says where it differs.
-            ClusterError: no answer.
+            RulesRefusedError: it doesn't get it in time; the message says where it differs.
+            ClusterError: no response.
         """
         deadline = time.monotonic() + _APPLY_S
         while differing := [line for one in self.outbound(host) for line in deviations(one, policy)]:
             if time.monotonic() > deadline:
                 raise RulesRefusedError(
-                    f"the sidecar {self.where} has not taken the rules after {_APPLY_S:g} s: {'; '.join(differing)}"
+                    f"the sidecar {self.where} hasn't taken the rules after {_APPLY_S:g} s: {'; '.join(differing)}"
                 )
             time.sleep(_POLL_S)

@@ -14,12 +14,12 @@ _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 
 @dataclass(frozen=True)
 class Certificates:
-    """A workload certificate and its authority, as PEM files in ``folder``; both sides use them."""
+    """A workload certificate and its authority, as PEM files in ``folder``; both sides use the same."""
 
     folder: Path
 
     def _context(self) -> dict[str, Any]:
-        """Both sides show the certificate and ask for one of the same authority."""
+        """Return a TLS context that shows the certificate and asks for one of the same authority."""
         files = {
             "certificate_chain": {"filename": str(self.folder / "workload.pem")},
             "private_key": {"filename": str(self.folder / "workload.key")},
@@ -28,12 +28,12 @@ class Certificates:
         return {"tls_certificates": [files], "validation_context": trusted}
 
     def server_socket(self) -> dict[str, Any]:
-        """Envoy transport socket of a replica."""
+        """Return the Envoy transport socket of a replica."""
         context = {"common_tls_context": self._context(), "require_client_certificate": True}
         return _socket("DownstreamTlsContext", context)
 
     def client_socket(self) -> dict[str, Any]:
-        """Envoy transport socket of the sidecar's cluster."""
+        """Return the Envoy transport socket of the sidecar's cluster."""
         return _socket("UpstreamTlsContext", {"common_tls_context": self._context()})
 
 
@@ -42,7 +42,7 @@ def _socket(kind: str, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """New P-256 keys (as istiod's) and certificates valid for a week, written to ``folder``."""
+    """Write new P-256 keys (as istiod's) and certificates that are valid for a week to ``folder``."""
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization

@@ -1,11 +1,11 @@
-"""Runs commands and ends them when its parent is gone, also after a ``kill -9`` of the parent.
+"""Run commands, and end them when the parent is gone, even after a ``kill -9`` of the parent.
 
     python -I -S guard.py FOLDER JSON
 
-JSON lists commands, each ``[name, argument, ...]``. When standard input closes, which the kernel
-does for a dead parent, every command is killed and FOLDER removed. A command that ends by itself is
-told on standard output as ``name status``. Where the system knows how (Linux), the commands also
-die with the guard. Standard library only: it is started as a file, in a few milliseconds.
+JSON lists commands, each ``[name, argument, ...]``. When standard input closes, which the kernel does for a dead parent,
+every command is killed and FOLDER is removed. If a command ends by itself, ``name status`` is written to standard
+output. On Linux the commands also die with the guard; elsewhere a killed guard would leave them running. It uses the
+standard library only, because it is started as a file, in a few milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _start(arguments: list[str], log: str) -> tuple[int, int]:
-    """Process id, and a pipe that closes when the process has ended."""
+    """Start a process; return its id, and a pipe that closes when it has ended."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -44,7 +44,7 @@ def _start(arguments: list[str], log: str) -> tuple[int, int]:
 
 
 def main(folder: str, commands: list[list[str]]) -> None:
-    """Start, watch, end."""
+    """Start the commands, watch them, end them."""
     running = {}
     for name, *arguments in commands:
         child, pipe = _start(arguments, os.path.join(folder, f"{name}.log"))  # noqa: PTH118

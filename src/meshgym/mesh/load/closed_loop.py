@@ -1,10 +1,9 @@
 """A closed-loop load generator, as ``fortio load -c THREADS -n CALLS -qps 0``.
 
-Each of ``threads`` connections sends one request, waits for its answer and sends the next;
-keep-alive, closed after an answer that is no success (as Fortio does). Calls that do not divide are
-spread over the threads; Fortio gives them all to its first, which then ends alone and sets the rate. One
-event loop serves all connections of all flows: Python threads would add their own switching to what is
-measured.
+Each of ``threads`` connections sends a request, waits for the response and sends the next. A connection stays open,
+until a response isn't a success (as Fortio does). If calls don't divide by threads, some threads send one more; Fortio
+gives the whole remainder to its first thread, which then ends alone and sets the rate. One event loop serves all
+connections of all flows, because Python threads would add their own switching to what is measured.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(slots=True)
-class Answers:
+class LoadResult:
     """What came back, in the order of arrival.
 
     Attributes:
-        heads: status line and headers of every answer that was no 200.
-        latencies_s: seconds from sending to the complete answer, every call.
-        ok: answers with status 200.
-        broken: calls that ended without an answer (connection refused, reset or closed).
-        duration_s: seconds from the first request to the last answer.
+        heads: status line and headers of every response that wasn't a 200.
+        latencies_s: seconds from sending to the complete response, for every call.
+        ok: number of 200s.
+        broken: calls that ended without a response (connection refused, reset or closed).
+        duration_s: seconds from the first request to the last response.
     """
 
     heads: list[bytes] = field(default_factory=list)
@@ -46,39 +45,39 @@ class Answers:
 
 
 class Flow:
-    """A load on its way: ``answers`` so far, and the ``error`` that ended it, if one did."""
+    """A load under way: the ``result`` so far, and the ``error`` that ended it, if one did."""
 
-    __slots__ = ("answers", "error", "expect", "heard_at", "left", "request", "started_at", "threads")
+    __slots__ = ("error", "expect", "heard_at", "left", "request", "result", "started_at", "threads")
 
     def __init__(self, load: Load, request: bytes, expect: bytes) -> None:
         each, rest = divmod(load.calls, load.threads)
         self.threads = [_Thread(self, each + (number < rest)) for number in range(load.threads)]
         self.left = load.calls
         self.request, self.expect = request, expect
-        self.answers = Answers()
+        self.result = LoadResult()
         self.error: LoadError | None = None
         self.started_at = self.heard_at = time.perf_counter()
 
     @property
     def over(self) -> bool:
-        """Every call has ended, or none is made any more."""
+        """Whether every call has ended, or an error ended the flow."""
         return not self.left or self.error is not None
 
-    def result(self) -> Answers:
-        """What came back; raises the error that ended it."""
+    def finish(self) -> LoadResult:
+        """Return what came back, or raise the error that ended the flow."""
         if self.error is not None:
             raise self.error
-        return self.answers
+        return self.result
 
     def count(self, thread: _Thread) -> None:
-        """The call of ``thread`` has ended."""
+        """Record that the call of ``thread`` has ended."""
         self.heard_at = time.perf_counter()
-        self.answers.latencies_s.append(self.heard_at - thread.sent_at)
+        self.result.latencies_s.append(self.heard_at - thread.sent_at)
         self.left -= 1
 
 
 class _Thread:
-    """One connection and the calls it still has to make."""
+    """One connection and the calls that it still has to make."""
 
     __slots__ = ("buffer", "calls", "flow", "sent_at", "socket")
 
@@ -91,7 +90,7 @@ class _Thread:
 
 
 def _complete(data: bytes) -> int:
-    """Length of the headers, if ``data`` holds the whole answer; else 0."""
+    """Return the length of the headers if ``data`` holds the whole response, else 0."""
     end = data.find(_HEAD_END)
     if end < 0:
         return 0
@@ -102,7 +101,7 @@ def _complete(data: bytes) -> int:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Without garbage collection, which in the middle of a flow would look like latency."""
+    """Pause garbage collection, which in the middle of a flow would look like latency."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -113,13 +112,11 @@ def no_collection() -> Iterator[None]:
 
 
 class ClosedLoop:
-    """Sends loads to one address, several at once if need be.
+    """Sends loads to one address, any number at once. The request is ``GET /`` with given headers.
 
     Args:
         address: host and port.
-        timeout_s: seconds without any answer after which a flow is given up.
-
-    The request is ``GET /`` with the given headers.
+        timeout_s: seconds without any response after which a flow is given up.
     """
 
     def __init__(self, address: tuple[str, int], timeout_s: float = 10.0) -> None:
@@ -130,27 +127,28 @@ class ClosedLoop:
         self._alarm, self._bell = socket.socketpair()
         self._selector.register(self._alarm, selectors.EVENT_READ, None)
 
-    def run(self, load: Load, headers: dict[str, str], expect: bytes = b"") -> Answers:
-        """Send ``load`` and wait for all answers.
+    def run(self, load: Load, headers: dict[str, str], expect: bytes = b"") -> LoadResult:
+        """Send ``load`` and wait for all responses.
 
-        Args: see :meth:`start`.
+        Args:
+            load, headers, expect: see :meth:`start`.
 
         Raises:
-            LoadError: no answer for ``timeout_s``, or an answer without ``expect``.
+            LoadError: no response for ``timeout_s``, or one without ``expect``.
         """
         with no_collection():
             flow = self.start(load, headers, expect)
             while flow not in self.poll():
                 pass
-        return flow.result()
+        return flow.finish()
 
     def start(self, load: Load, headers: dict[str, str], expect: bytes = b"") -> Flow:
         """Send the first requests of ``load``; :meth:`poll` goes on with it.
 
         Args:
-            load: threads and calls; the first threads take what does not divide.
+            load: threads and calls; the first threads take the remainder.
             headers: sent with each request.
-            expect: bytes each answer's headers must contain.
+            expect: bytes that the headers of each response must contain.
         """
         lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
         flow = Flow(load, f"GET / HTTP/1.1\r\nhost: service\r\n{lines}\r\n".encode(), expect)
@@ -160,7 +158,7 @@ class ClosedLoop:
         return flow
 
     def poll(self) -> list[Flow]:
-        """Wait for answers or for :meth:`wake`, send what follows them, and return the flows that are over."""
+        """Wait for responses or for :meth:`wake`, send the next requests, and return the flows that are over."""
         heard = min((flow.heard_at for flow in self._flows), default=time.perf_counter())
         wait_s = 0.0 if any(flow.over for flow in self._flows) else heard + self.timeout_s - time.perf_counter()
         for key, _ in self._selector.select(max(wait_s, 0)):
@@ -172,27 +170,27 @@ class ClosedLoop:
         now = time.perf_counter()
         for flow in self._flows:
             if now - flow.heard_at >= self.timeout_s and not flow.over:
-                silence = f"no answer for {self.timeout_s:g} s with {flow.left} calls left; is the service up?"
+                silence = f"no response for {self.timeout_s:g} s with {flow.left} calls left; is the service up?"
                 flow.error = LoadError(silence)
         over = [flow for flow in self._flows if flow.over]
         for flow in over:
-            flow.answers.duration_s = flow.heard_at - flow.started_at
+            flow.result.duration_s = flow.heard_at - flow.started_at
             self.drop(flow)
         return over
 
     def wake(self) -> None:
-        """Let :meth:`poll` return; may be called from another thread."""
+        """Make :meth:`poll` return; may be called from another thread."""
         self._bell.send(b"!")
 
     def drop(self, flow: Flow) -> None:
-        """Hang up a flow's connections and forget it, unless that was done."""
+        """Hang up a flow's connections and forget it, unless that is done."""
         if flow in self._flows:
             self._flows.remove(flow)
         for thread in flow.threads:
             self._hang_up(thread)
 
     def close(self) -> None:
-        """Drop all flows; no further one can be started."""
+        """Drop all flows; no more can be started."""
         for flow in list(self._flows):
             self.drop(flow)
         self._selector.close()
@@ -200,7 +198,7 @@ class ClosedLoop:
         self._bell.close()
 
     def _send(self, thread: _Thread) -> None:
-        """Send the thread's next call, on a new connection if need be; count what can't be sent."""
+        """Send the thread's next call, on a new connection if it has none; count what can't be sent."""
         flow = thread.flow
         while thread.calls and flow.error is None:
             thread.calls -= 1
@@ -216,14 +214,14 @@ class ClosedLoop:
                 return
             except OSError:
                 self._hang_up(thread)
-                flow.answers.broken += 1
+                flow.result.broken += 1
                 flow.count(thread)
         self._hang_up(thread)
 
     def _receive(self, thread: _Thread) -> bool:
-        """Read; True when the call is over."""
+        """Read; return whether the call is over."""
         if thread.socket is None:
-            return False  # its flow ended in this very round
+            return False  # its flow ended in this round
         flow = thread.flow
         try:
             data = thread.socket.recv(65536)
@@ -238,15 +236,15 @@ class ClosedLoop:
         thread.buffer = b""
         flow.count(thread)
         if not data:
-            flow.answers.broken += 1
+            flow.result.broken += 1
             self._hang_up(thread)
         elif flow.expect not in data:
             head = data[:end].decode("latin-1")
-            flow.error = LoadError(f"an answer came from other rules than this run's: {head!r}")
+            flow.error = LoadError(f"a response came under other rules than this run's: {head!r}")
         elif data.startswith(b"HTTP/1.1 200"):
-            flow.answers.ok += 1
+            flow.result.ok += 1
         else:
-            flow.answers.heads.append(data[:end])
+            flow.result.heads.append(data[:end])
             self._hang_up(thread)
         return True
 
