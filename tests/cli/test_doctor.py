@@ -26,7 +26,7 @@ def test_all_is_there(world, capsys):
         f"ok: Kubernetes v1.34.1 at {world.api.url}",
         "ok: all 3 rights are there",
         f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin",
-        f"ok: Fortio answers at {world.fortio.url}/fortio/rest/run, 0 runs under way",
+        f"ok: Fortio responds at {world.fortio.url}/fortio/rest/run, 0 runs under way",
         f"ok: Envoy 1.40.0 at {world.admin.url} reaches outbound|8000||httpbin.default.svc.cluster.local",
     ):
         assert line in said.out.splitlines()
@@ -52,9 +52,9 @@ def test_every_part_that_is_missing_is_named(world, capsys):
     missing = said.err.splitlines()
     rights = "patch destinationrules in default, create pods/portforward in default"
     assert f"{rights}; see the manifest in docs/how-to/cluster.md" in missing[0]
-    assert "allowed: a rule that exists" in missing[1]
-    assert "no Fortio answers at" in missing[2]
-    assert "port 15000 of pod default/fortio does not answer" in missing[3]
+    assert "allowed: a DestinationRule that exists" in missing[1]
+    assert "no Fortio responds at" in missing[2]
+    assert "port 15000 of pod default/fortio doesn't respond" in missing[3]
     assert missing[4] == "meshgym: error: 4 of the checks above failed"
 
 

@@ -17,7 +17,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     from meshgym.mesh.cluster import mesh as istio
 
     monkeypatch.setattr(cluster, "_RETRY", cluster._RETRY.new(backoff_factor=0))
-    for options in (cluster._ASKING, cluster._CHANGING):
+    for options in (cluster._READING, cluster._CHANGING):
         monkeypatch.setitem(options, "_request_timeout", (1.0, 0.3))
     monkeypatch.setattr(fortio, "_RUN_S", 1.0)
     monkeypatch.setattr(istio, "_SETTLE_S", 0.0)

@@ -1,15 +1,27 @@
-"""Intervals and effects."""
+"""Intervals, effects and aggregates, and tables of them."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshagents.statistics import mean_interval, paired_effect, ratio_interval, short
+from meshagents.statistics import (
+    Interval,
+    aggregate_interval,
+    interquartile_mean,
+    markdown,
+    mean_interval,
+    optimality_gap,
+    paired_effect,
+    ratio_interval,
+    short,
+    spread,
+)
 
 
 def test_interval_of_three_values_by_hand():
@@ -62,3 +74,41 @@ def test_effects_turn_with_their_samples(values, gap):
 def test_effects_at_their_edges(gaps, size, verdict):
     found = paired_effect(gaps, np.zeros(len(gaps)))
     assert (found.size, found.verdict, found.pairs) == (size, verdict, len(gaps))
+
+
+def test_the_interquartile_mean_leaves_out_both_ends():
+    assert interquartile_mean(np.array([-100.0, 1, 2, 3, 4, 5, 6, 100])) == pytest.approx(3.5)
+
+
+def test_what_lies_above_the_optimum_makes_up_for_nothing():
+    assert optimality_gap(np.array([0.5, 1.5])) == pytest.approx(0.25)
+
+
+def test_aggregates_hold_the_true_value_and_need_more_than_one_seed():
+    rng = np.random.default_rng(0)
+    scores = 0.9 + rng.normal(0, 0.02, (40, 5))
+    found = aggregate_interval(scores, interquartile_mean)
+    assert found.low < found.estimate < found.high
+    assert found.low < 0.9 < found.high
+    assert found.high - found.low < 0.01
+    assert aggregate_interval(scores, interquartile_mean) == found
+    assert aggregate_interval(scores[:1], interquartile_mean).high == math.inf
+
+
+def test_resamples_stay_within_their_task():
+    scores = np.tile([0.0, 1.0], (3, 1))  # seeds agree, tasks don't: nothing is uncertain
+    assert aggregate_interval(scores, optimality_gap) == Interval(0.5, 0.5, 0.5)
+
+
+def test_intervals_are_spread_over_three_columns():
+    table = spread(pd.DataFrame({"name": ["a"], "value": [Interval(2.0, 1.0, 3.0)], "n": [4]}))
+    assert table.to_dict("records") == [{"name": "a", "value": 2.0, "value_low": 1.0, "value_high": 3.0, "n": 4}]
+    assert spread(pd.DataFrame(columns=["name", "value"])).empty
+
+
+def test_markdown_leaves_texts_as_they_are():
+    text = markdown(pd.DataFrame({"": ["Call"], "S1": ["1.00"]}))
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[::2]] == [
+        ["", "S1"],
+        ["Call", "1.00"],
+    ]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from meshagents.cli.options import HYPERPARAMETERS, QUICKSTART, Contexts, Learner, Quickstart, Tasks
+from meshagents.cli.options import HYPERPARAMETERS, QUICKSTART, REQUEST, Contexts, Learner, Quickstart, Request, Tasks
 from meshgym.cli.console import Console, Count, Seed, Several
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.files import make_folder
@@ -27,13 +27,15 @@ def quickstart(*, options: Quickstart = QUICKSTART, out: Path | None = None, con
         out: folder (default: quickstart/SCENARIO-SEED). Traces that it already holds are used.
     """
     from meshagents.cli.quickstart import quickstart
+    from meshagents.report.text import ratios_table
+    from meshagents.statistics import markdown
 
     folder = make_folder(out or Path("quickstart") / f"{Path(options.scenario).stem}-{options.seed}")
     started = time.monotonic()
     findings = quickstart(options, folder, console.bar)
     console.record(folder)
     print(f"\nMean reward (503s per second) and ratio over random, with 95 % intervals, {options.contexts} rules:\n")
-    print(findings.table.map(str).to_string())
+    print(markdown(ratios_table(findings.ratios)))
     share = findings.evaluation.share
     print(f"\nOn all {findings.evaluation.contexts} contexts, simulated: {share:.1%} of the oracle's reward.")
     print(f"\n{findings.decision}\n\nAll of it on a page: {folder / 'report.html'}")
@@ -73,9 +75,8 @@ def train(
             path=out,
             progress=lambda history: progress(len(history), hyperparameters.epochs),
         )
-    evaluations = evaluate_trained(trained)
     console.record(out)
-    print(_table(trained.tasks, evaluations))
+    print(_table(trained.tasks, evaluate_trained(trained)))
     print(out)
 
 
@@ -112,23 +113,29 @@ def validate(
         seed: seed of contexts and order.
         out: folder. Runs that it already holds aren't measured again.
     """
-    from meshagents.report.results import MEASURED, write_validation
+    from meshagents.report.provenance import MEASURED, describe
+    from meshagents.report.text import ratios_table, reward_in_words
+    from meshagents.report.write import write_validation
+    from meshagents.statistics import markdown
     from meshagents.training.trained import evaluate_trained, load_trained
-    from meshagents.validation import gap
-    from meshagents.validation.validate import Validation, summary, validate_agent
+    from meshagents.validation.gap import tables
+    from meshagents.validation.measure import Validation
+    from meshagents.validation.validate import Validator
 
     trained, measuring = load_trained(agent), Validation(contexts, repeats, seed, lanes)
     folder = make_folder(out)
-    found = validate_agent(
-        trained, evaluate_trained(trained), folder / MEASURED, measuring, _live_mesh(cluster), console.bar
-    )
-    tables = gap.tables(found, seed)
-    gaps = write_validation(folder, trained.configuration.name, measuring, trained.tasks, found, tables)
+    evaluations, about = evaluate_trained(trained), describe(trained)
+    validator = Validator(folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
+    found = validator.validate_agent(trained, evaluations)
+    shown = tables(found, seed)
+    sentences = write_validation(folder, about, measuring, found, shown)
     console.record(folder)
-    for one in found:
-        print(f"{one.scenario}: mean reward (503s per second) and ratio over random, with 95 % intervals")
-        print(f"{summary(one.compared).map(str).to_string()}\n")
-    print("\n".join([*gaps, f"\n{folder}"]))
+    for scenario, ratios in shown["ratios"].groupby("scenario", sort=False):
+        print(
+            f"{scenario}: mean reward ({reward_in_words(about['reward'])}) and ratio over random, with 95 % intervals"
+        )
+        print(f"{markdown(ratios_table(ratios))}\n")
+    print("\n".join([*sentences, f"\n{folder}"]))
 
 
 def table5(
@@ -166,37 +173,32 @@ def table5(
         out: folder. Trainings and runs that it already holds aren't done again.
     """
     from meshagents.experiments import table5, table5_live
-    from meshagents.report.results import MEASURED, write_table5, write_validation
-    from meshagents.validation import gap
-    from meshagents.validation.validate import Validation
+    from meshagents.report.provenance import MEASURED
+    from meshagents.report.write import write_table5, write_validation
+    from meshagents.validation.gap import tables
+    from meshagents.validation.measure import Validation
+    from meshagents.validation.validate import Validator
 
-    table = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios)
+    experiment = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios)
     measuring = Validation(contexts, repeats, seed=0, lanes=lanes)
     folder = make_folder(out)
     with console.bar("table 5", "trainings") as progress:
-        frame = table5.run(table, folder / "trainings", jobs, backend, progress)
+        frame = table5.run(experiment, folder / "trainings", jobs, backend, progress)
     found = []
     if validate:
-        found = table5_live.run(table, frame, folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
-        measured = [task for task in table.tasks if task.name in {one.scenario for one in found}]
-        write_validation(folder, "Table 5", measuring, measured, found, gap.tables(found, measuring.seed))
+        validator = Validator(folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
+        found = table5_live.run(experiment, frame, validator)
+        about = {"configuration": "Table 5", "reward": "worst_case"}
+        write_validation(folder, about, measuring, found, tables(found))
+    text = write_table5(folder, experiment, table5.tables(frame, found))
     console.record(folder)
-    print(write_table5(folder, table, frame, table5.tables(frame, found)))
+    print(text)
 
 
 def recommend(
     task: str,
     *,
-    rules: str | None = None,
-    load: tuple[str, ...] = (),
-    criterion: str = "worst",
-    name: str | None = None,
-    namespace: str | None = None,
-    host: str | None = None,
-    url: str | None = None,
-    measure: bool = False,
-    repeats: Count = 5,
-    seed: Seed = 0,
+    request: Request = REQUEST,
     out: Path | None = None,
     cluster: ClusterOptions | None = None,
     console: Console,
@@ -205,43 +207,15 @@ def recommend(
 
     Args:
         task: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
-        rules: a DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
-        load: threads=N,calls=N; give it once per load (default: all loads).
-        criterion: how to compare rules: under their worst load (worst) or on average (mean).
-        name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
-        namespace: namespace of the DestinationRule (default: that of --rules, or default).
-        host: service that the DestinationRule is for (default: that of --rules, or NAME.NAMESPACE.svc.cluster.local).
-        url: URL that Fortio calls (default: http://HOST:8000/get).
-        measure: also measure on a live mesh what is expected.
-        repeats: measured runs of each load, at least 1.
-        seed: seed of the rules drawn where there are too many to try all.
         out: folder (default: recommendations/SCENARIO).
     """
-    from meshagents.recommend.inputs import read_load, read_names, read_rules
-    from meshagents.recommend.measure import measure as measure_loads
-    from meshagents.recommend.output import Report, markdown
-    from meshagents.recommend.search import recommend
-    from meshgym.mesh.destination_rule import DestinationRule
+    from meshagents.recommend.advice import advise
+    from meshagents.recommend.output import to_markdown
 
-    (chosen,) = _tasks([task])
-    scenario, simulator = chosen.load_scenario(), chosen.load_simulator()
-    given = read_rules(rules, scenario) if rules else None
-    names = read_names(name, namespace, host, given)
-    fixed = given.rules if isinstance(given, DestinationRule) else given
-    loads = [read_load(text) for text in load]
-    folder = make_folder(out or Path("recommendations") / scenario.name)
-    with console.bar("search", "loads") as progress:
-        advice = recommend(simulator, scenario, fixed, loads, criterion=criterion, seed=seed, progress=progress)
-    found = Report.of(advice, names, url, simulator.identity)
-    try:
-        if measure:
-            with open_mesh(cluster, scenario) as mesh, console.bar("measure", "runs") as progress:
-                measure_loads(mesh, found, repeats, progress)
-    finally:
-        paths = found.write(folder)  # after an error, what was measured before it
-    console.record(folder)
-    print(markdown(found))
-    print(*paths, sep="\n")
+    (one,) = _tasks([task])
+    found, paths = advise(one, request, out, partial(open_mesh, cluster), console.bar)
+    console.record(paths[0].parent)
+    print("\n".join([to_markdown(found), *map(str, paths)]))
 
 
 def report(path: Path) -> None:

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from meshagents.learners.hyperparameters import Hyperparameters
+from meshagents.recommend import request as recommend
 from meshgym.cli.console import Count, Seed, Several
 from meshgym.cli.mesh_options import Lanes
 
@@ -18,6 +19,8 @@ Tasks = Annotated[tuple[str, ...], Several]
 Contexts = Annotated[int, Parameter(validator=Number(gte=2))]
 Learner = Annotated[Hyperparameters, Parameter(name="*", group=Group("Hyperparameters", sort_key=40))]
 HYPERPARAMETERS = Hyperparameters()
+Request = Annotated[recommend.Request, Parameter(name="*")]
+REQUEST = recommend.Request()
 
 
 @Parameter(name="*")

@@ -15,16 +15,17 @@ from meshagents.cli.options import Quickstart
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.report import plots
 from meshagents.report.page import write_report
-from meshagents.report.results import MEASURED, write_validation
+from meshagents.report.provenance import MEASURED, describe
+from meshagents.report.write import write_validation
 from meshagents.training.configurations import load_configuration
 from meshagents.training.evaluation import Evaluation
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained, save_trained
-from meshagents.validation import gap
 from meshagents.validation.decisions import AGENT
-from meshagents.validation.measure import Bar
-from meshagents.validation.validate import Validation, summary, validate_agent
+from meshagents.validation.gap import tables
+from meshagents.validation.measure import Bar, Validation
+from meshagents.validation.validate import Validator
 from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
@@ -39,16 +40,14 @@ class Findings:
     """What the quickstart found.
 
     Attributes:
-        table: one row per policy: mean rewards and ratios over random, simulated and live (``validation.summary``).
+        ratios: mean rewards and ratios over random by policy, see :func:`meshagents.validation.gap.tables`.
         evaluation: the agent on every rule of the scenario, simulated.
         decision: the agent's strongest measured decision, in plain words.
-        compared: every decision of the validation.
     """
 
-    table: pd.DataFrame
+    ratios: pd.DataFrame
     evaluation: Evaluation
     decision: str
-    compared: pd.DataFrame
 
 
 def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
@@ -89,17 +88,17 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
     save_trained(folder / "agent.npz", trained)
     evaluations = evaluate_trained(trained)
     measuring = Validation(options.contexts, repeats=1, seed=options.seed, lanes=options.lanes)
-    (validated,) = validate_agent(trained, evaluations, folder / MEASURED, measuring, bar=bar)
-    tables = gap.tables([validated], options.seed)
-    write_validation(folder, configuration.name, measuring, trained.tasks, [validated], tables)
-    compared = validated.compared
-    chosen = compared[compared["policy"] == AGENT]
+    found = Validator(folder / MEASURED, measuring, bar=bar).validate_agent(trained, evaluations)
+    shown = tables(found, measuring.seed)
+    write_validation(folder, describe(trained), measuring, found, shown)
+    decisions = shown["validation"]
+    chosen = decisions[decisions["policy"] == AGENT]
     strongest = chosen.iloc[int(chosen["reward_live"].argmax())]
     plots.save(plots.learning_curve(trained.history.ratio), folder / "learning_curve.png")
-    plots.save(plots.predicted_against_measured(compared), folder / "predicted_against_measured.png")
+    plots.save(plots.predicted_against_measured(decisions), folder / "predicted_against_measured.png")
     plots.save(_surface(simulator, scenario, strongest), folder / "reward_surface.png")
     write_report(folder)
-    return Findings(summary(compared), evaluations[0], in_words(strongest), compared)
+    return Findings(shown["ratios"], evaluations[0], in_words(strongest))
 
 
 def in_words(run: pd.Series[Any]) -> str:
@@ -115,8 +114,7 @@ def in_words(run: pd.Series[Any]) -> str:
 def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> Figure:
     """Draw the reward of every load under the rules of a decision."""
     loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
-    predicted = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
-    rewards = load_reward("worst_case")(predicted.qps, predicted.p200, predicted.p503).astype(np.float64)
-    rewards = rewards.reshape([len(values) for values in loads])
+    response = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
+    rewards = load_reward("worst_case")(*response[:3]).astype(np.float64).reshape([len(values) for values in loads])
     chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
     return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s per second; circle: the decision")

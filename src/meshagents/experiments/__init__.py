@@ -1,5 +1,6 @@
-"""Experiments of the paper: Table 5, its Val columns, Figure 7, the claims and the ablations.
+"""The paper's experiments: what to train, kept results, and the tables that come of them.
 
-From outside, use ``table5``, ``table5_live``, ``figure7`` and ``comparisons``: each has what it runs and how it scores
-it, as data frames. The room may import everything up to :mod:`meshagents.validation`; it formats nothing.
+From outside, use ``table5`` and ``figure7`` (the paper's), ``table5_live`` (Table 5 on a live mesh), ``comparisons``
+(the paper's claims, and ablations) and ``jobs`` (trainings in parallel, none twice). This room imports validation and
+all above it; ``meshagents.report`` writes and shows its tables.
 """

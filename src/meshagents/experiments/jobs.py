@@ -1,9 +1,8 @@
-"""Trainings of an experiment: do them in parallel, keep each result in a file, and do none twice."""
+"""Trainings of an experiment: described, done in parallel, kept as files, and never done twice."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from meshagents.agent import Agent
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.training.configurations import label, load_configuration
+from meshagents.training.configurations import load_configuration
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained
@@ -31,6 +31,21 @@ BACKENDS = ("loky", "ray", "dask")
 DECISIONS = 200
 
 
+def label(configuration: str, services: int) -> str:
+    """Return the name of a row of Table 5: the configuration, with ``*n`` for n services together."""
+    return configuration + (f"*{services}" if services > 1 else "")
+
+
+#: Columns of the records that name a row of Table 5, and a cell.
+ROW = ("configuration", "services")
+CELL = (*ROW, "scenario")
+
+
+def groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Yield the values of the columns as a tuple, and the rows that have them; in the order of the rows."""
+    yield from frame.groupby(list(columns), sort=False)
+
+
 @dataclass(frozen=True)
 class Job:
     """One training.
@@ -39,9 +54,10 @@ class Job:
         configuration: name in :data:`meshagents.training.configurations.CONFIGURATIONS`.
         tasks: one, or several whose agents collaborate; scenarios and simulators by name or path.
         seed: seed of everything.
-        hyperparameters: hyperparameters of the learner.
-        contexts: how contexts are drawn; see ``meshgym.envs``.
-        ablation: what the learner is deprived of; empty if nothing.
+        hyperparameters: of the learners.
+        contexts: how rules are drawn, see ``meshgym.envs``.
+        ablation: what the learner does without, see :mod:`meshagents.experiments.comparisons`; a part of the file's
+            name.
     """
 
     configuration: str
@@ -52,19 +68,22 @@ class Job:
     ablation: str = ""
 
     @property
+    def label(self) -> str:
+        """The row of Table 5."""
+        return label(self.configuration, len(self.tasks))
+
+    @property
     def filename(self) -> str:
-        """Name of the file that holds the result."""
-        name = label(self.configuration, len(self.tasks)).replace("&", "+").replace("*", "x")
-        kind = re.sub(r"\W+", "-", self.ablation) + ("" if self.contexts == "uniform" else f"-{self.contexts}")
-        return "_".join(filter(None, [name, *(task.name for task in self.tasks), kind, str(self.seed)])) + ".json"
+        """Name of the file that keeps the result."""
+        ablation = f"{self.ablation} {self.contexts}".replace(" ", "-") if self.ablation else ""
+        parts = [*(task.name for task in self.tasks), ablation, str(self.seed)]
+        return "_".join([self.label.replace("&", "+").replace("*", "x"), *filter(None, parts)]) + ".json"
 
     def identity(self) -> dict[str, Any]:
-        """Return all that the result depends on."""
-        simulators = [asdict(task.load_simulator().identity) for task in self.tasks]
+        """Return all that the result depends on, as plain values."""
         return {
             "configuration": self.configuration,
-            "scenarios": [task.name for task in self.tasks],
-            "simulators": json.loads(json.dumps(simulators)),
+            "tasks": [task.identity() for task in self.tasks],
             "seed": self.seed,
             "hyperparameters": self.hyperparameters.to_dict(),
             "contexts": self.contexts,
@@ -75,7 +94,7 @@ class Job:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread: jobs share the cores, and results don't depend on how many there are."""
+    """Jobs run side by side; with one thread each, a result doesn't depend on how many cores there are."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -87,48 +106,47 @@ def _one_thread() -> Iterator[None]:
 def run_job(job: Job) -> list[dict[str, Any]]:
     """Train and evaluate; return one record per task.
 
-    A record holds:
-
-    - ``configuration``, ``services`` (how many learned together), ``scenario``, ``task`` (index), ``seed``,
-      ``ablation`` and ``drawn`` (how contexts were drawn);
-    - ``paper_ratio``, see :class:`meshagents.training.loop.History`;
-    - the fields of :class:`meshagents.training.evaluation.Evaluation`;
-    - ``joint_oracle``: the oracle's reward if it chose both threads and calls;
-    - ``curve``: the ratio of each epoch;
-    - ``cpu_s``: processor seconds of the training, shared equally among the tasks;
-    - ``decisions``: the settings that the agent of the best epoch chose under the scenario's first contexts, see
-      :func:`meshagents.validation.decisions.draw_contexts`.
+    A record holds ``configuration``, ``services`` (how many were trained together), ``scenario``, ``task`` (its place
+    in the job), ``seed``, ``ablation``, ``drawn`` (how contexts were drawn); ``paper_ratio`` (see
+    :class:`meshagents.training.loop.History`); the attributes of :class:`meshagents.training.evaluation.Evaluation`;
+    ``joint_oracle``, the reward of an oracle that chooses both threads and calls; ``curve``, the ratio of each epoch;
+    ``cpu_s``, the processor seconds of the training, shared equally among the tasks; and ``decisions``, the settings
+    that the agent of the best epoch chose under the scenario's first contexts (see
+    :func:`meshagents.validation.decisions.draw_contexts`).
     """
-    configuration, count = load_configuration(job.configuration), len(job.tasks)
+    configuration = load_configuration(job.configuration)
     with _one_thread():
         started = time.process_time()
         trained = train_agent(configuration, job.tasks, job.hyperparameters, job.seed, contexts=job.contexts)
         seconds = time.process_time() - started
         evaluations = evaluate_trained(trained)
-    best, history = trained.agent.best(), trained.history
+    history = trained.history
     curves = history.ratio.reshape(len(history), -1)
-    records = []
-    for i, (task, evaluation) in enumerate(zip(job.tasks, evaluations, strict=True)):
-        scenario = task.load_scenario()
-        contexts = draw_contexts(scenario, DECISIONS, seed=0)
-        records.append(
-            {
-                "configuration": job.configuration,
-                "services": count,
-                "scenario": task.name,
-                "task": i,
-                "seed": job.seed,
-                "ablation": job.ablation,
-                "drawn": job.contexts,
-                "paper_ratio": float(np.atleast_1d(history.paper_ratio)[i]),
-                **asdict(evaluation),
-                "joint_oracle": float(task.grid().rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
-                "cpu_s": seconds / count,
-                "curve": curves[:, i].tolist(),
-                "decisions": decide(best, contexts, scenario, configuration.control, i).tolist(),
-            }
-        )
-    return records
+    return [
+        {
+            "configuration": job.configuration,
+            "services": len(job.tasks),
+            "scenario": task.name,
+            "task": i,
+            "seed": job.seed,
+            "ablation": job.ablation,
+            "drawn": job.contexts,
+            "paper_ratio": float(np.atleast_1d(history.paper_ratio)[i]),
+            **asdict(evaluations[i]),
+            "joint_oracle": float(task.grid().rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
+            "cpu_s": seconds / len(job.tasks),
+            "curve": curves[:, i].tolist(),
+            "decisions": _decisions(trained.agent.best(), task, configuration.control, i),
+        }
+        for i, task in enumerate(job.tasks)
+    ]
+
+
+def _decisions(agent: Agent, task: Task, control: str, i: int) -> list[list[float]]:
+    """Return what an agent chooses for its task ``i`` under ``DECISIONS`` contexts, columns ``SETTING_NAMES``."""
+    scenario = task.load_scenario()
+    chosen: list[list[float]] = decide(agent, draw_contexts(scenario, DECISIONS, 0), scenario, control, i).tolist()
+    return chosen
 
 
 def run_jobs(
@@ -141,16 +159,16 @@ def run_jobs(
     """Do what hasn't been done yet, in parallel, and read all results.
 
     Args:
-        jobs: what to do.
-        folder: where the results are kept, one file per job. A file of the same job counts as done.
+        jobs: what there is to do.
+        folder: where to keep results, one file per job. Results of the same job that it already holds count.
         n_jobs: processes; -1 for one per core.
-        backend: ``"loky"`` for this machine, ``"ray"`` for the cluster of ``RAY_ADDRESS``, ``"dask"`` for that of
-            ``DASK_SCHEDULER_ADDRESS`` (without these variables, a local cluster). The simulators must have the same
-            paths there. Ray returns its results at the end, the others as they come.
+        backend: ``"loky"`` for this machine; ``"ray"`` for the cluster of ``RAY_ADDRESS`` and ``"dask"`` for that
+            of ``DASK_SCHEDULER_ADDRESS``, or a local one if these aren't set. The simulators must have the
+            same paths there. Ray gives its results at the end, the others as they come.
         progress: called after each job.
 
     Returns:
-        The records of all jobs; see :func:`run_job`.
+        The records of all jobs, see :func:`run_job`.
 
     Raises:
         UnknownNameError: no such backend.
@@ -174,7 +192,7 @@ def run_jobs(
 
 @contextmanager
 def _backend(name: str) -> Iterator[None]:
-    """Connect joblib to a backend."""
+    """Connect joblib's backend."""
     try:
         if name == "ray":
             from ray.util.joblib import register_ray

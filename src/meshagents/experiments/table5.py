@@ -1,17 +1,16 @@
-"""Table 5: every configuration on every scenario, alone and together, over several seeds."""
+"""Table 5: every configuration on every scenario, alone and together, with seeds and yardsticks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from meshagents.experiments import comparisons, figure7
-from meshagents.experiments.jobs import Job, run_jobs
+from meshagents.experiments.jobs import CELL, ROW, Job, groups, label, run_jobs
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.statistics import (
     NO_INTERVAL,
@@ -19,41 +18,29 @@ from meshagents.statistics import (
     interquartile_mean,
     mean_interval,
     optimality_gap,
+    spread,
 )
-from meshagents.training.configurations import CONFIGURATIONS, label
+from meshagents.training.configurations import CONFIGURATIONS
 from meshagents.training.tasks import Task
 from meshagents.validation.validate import Validated, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.scenarios import SCENARIO_NAMES
 from meshgym.types import Progress
 
-#: The paper's simulated ratios, S1..S5.
-PAPER: dict[str, tuple[float, ...]] = {
-    "Call": (1.03, 2.71, 1.75, 2.05, 1.31),
-    "Thread": (2.21, 1.04, 1.18, 1.16, 1.02),
-    "Thread&Call": (2.26, 3.45, 1.84, 2.07, 1.31),
-    "Thread-Call": (2.24, 3.39, 1.96, 2.14, 1.32),
-    "Call-Thread": (2.22, 3.44, 1.79, 2.11, 1.33),
-    "Call*5": (1.01, 2.96, 1.77, 2.05, 1.33),
-    "Thread*5": (2.23, 1.15, 1.13, 1.18, 1.01),
-    "Thread&Call*5": (2.26, 4.12, 1.84, 2.11, 1.32),
-    "Thread-Call*5": (2.22, 3.53, 1.94, 2.09, 1.34),
-    "Call-Thread*5": (2.28, 3.50, 1.99, 2.11, 1.33),
+#: The paper's ratios of S1..S5, simulated and measured on a mesh.
+PAPER: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "Call": ((1.03, 2.71, 1.75, 2.05, 1.31), (1.01, 1.77, 1.31, 1.81, 1.29)),
+    "Thread": ((2.21, 1.04, 1.18, 1.16, 1.02), (1.63, 0.99, 0.98, 1.00, 0.93)),
+    "Thread&Call": ((2.26, 3.45, 1.84, 2.07, 1.31), (2.15, 2.80, 1.44, 2.65, 1.45)),
+    "Thread-Call": ((2.24, 3.39, 1.96, 2.14, 1.32), (2.36, 2.57, 1.32, 3.07, 1.20)),
+    "Call-Thread": ((2.22, 3.44, 1.79, 2.11, 1.33), (2.11, 3.00, 1.62, 2.52, 1.33)),
+    "Call*5": ((1.01, 2.96, 1.77, 2.05, 1.33), (1.00, 2.30, 1.43, 2.87, 1.30)),
+    "Thread*5": ((2.23, 1.15, 1.13, 1.18, 1.01), (1.83, 1.28, 1.06, 1.03, 1.16)),
+    "Thread&Call*5": ((2.26, 4.12, 1.84, 2.11, 1.32), (2.35, 2.92, 1.29, 2.83, 2.05)),
+    "Thread-Call*5": ((2.22, 3.53, 1.94, 2.09, 1.34), (1.51, 2.52, 2.21, 3.18, 1.44)),
+    "Call-Thread*5": ((2.28, 3.50, 1.99, 2.11, 1.33), (2.19, 2.33, 2.40, 2.16, 1.44)),
 }
-#: The paper's ratios measured on a mesh.
-PAPER_VAL: dict[str, tuple[float, ...]] = {
-    "Call": (1.01, 1.77, 1.31, 1.81, 1.29),
-    "Thread": (1.63, 0.99, 0.98, 1.00, 0.93),
-    "Thread&Call": (2.15, 2.80, 1.44, 2.65, 1.45),
-    "Thread-Call": (2.36, 2.57, 1.32, 3.07, 1.20),
-    "Call-Thread": (2.11, 3.00, 1.62, 2.52, 1.33),
-    "Call*5": (1.00, 2.30, 1.43, 2.87, 1.30),
-    "Thread*5": (1.83, 1.28, 1.06, 1.03, 1.16),
-    "Thread&Call*5": (2.35, 2.92, 1.29, 2.83, 2.05),
-    "Thread-Call*5": (1.51, 2.52, 2.21, 3.18, 1.44),
-    "Call-Thread*5": (2.19, 2.33, 2.40, 2.16, 1.44),
-}
-#: Share of the oracle's reward that a cell should reach.
+#: Share of the oracle's reward a cell should reach.
 GOAL = 0.99
 
 
@@ -62,11 +49,11 @@ class Table5:
     """What to train.
 
     Attributes:
-        tasks: one per column; the ``*n`` rows train on all of them together.
-        seeds: trainings per cell (paper: 3).
-        hyperparameters: hyperparameters of the learners.
-        rows: the rows wanted, such as ``"Call"`` and ``"Call*5"``; empty for all.
-        columns: scenarios of the columns wanted; empty for all.
+        tasks: scenarios and simulators, a column each; the ``*n`` rows train on all of them together.
+        seeds: repeats of each cell (paper: 3).
+        hyperparameters: of the learners.
+        rows: labels of the rows wanted, such as ``"Call"`` and ``"Call*5"``; none for all of them.
+        columns: scenarios of the columns wanted; none for all of them.
 
     Raises:
         InvalidValueError: no tasks or no seeds.
@@ -84,30 +71,22 @@ class Table5:
             raise InvalidValueError("tasks", self.tasks, "at least one")
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "a whole number, at least 1")
-        rows = {label(job.configuration, len(job.tasks)) for job in self._all_jobs()}
-        for kind, wanted, known in (
-            ("row", self.rows, rows),
-            ("column", self.columns, {task.name for task in self.tasks}),
-        ):
-            for name in wanted:
-                if name not in known:
-                    raise UnknownNameError(kind, name, known)
+        known = {"row": {job.label for job in self._all_jobs()}, "column": {task.name for task in self.tasks}}
+        for what, chosen in {"row": self.rows, "column": self.columns}.items():
+            for name in chosen:
+                if name not in known[what]:
+                    raise UnknownNameError(what, name, known[what])
 
-    def wants(self, configuration: str, services: int, scenario: str) -> bool:
+    def wanted(self, row: str, scenario: str) -> bool:
         """Return whether to show a cell."""
-        row = label(configuration, services)
         return (not self.rows or row in self.rows) and (not self.columns or scenario in self.columns)
 
     def jobs(self) -> list[Job]:
-        """Return the trainings of the cells to show."""
-        return [
-            job
-            for job in self._all_jobs()
-            if any(self.wants(job.configuration, len(job.tasks), task.name) for task in job.tasks)
-        ]
+        """Return the trainings with a cell that is wanted."""
+        return [job for job in self._all_jobs() if any(self.wanted(job.label, task.name) for task in job.tasks)]
 
     def _all_jobs(self) -> list[Job]:
-        """Return all trainings, the longest first, so that no core waits at the end."""
+        """Return all trainings, the longest first so that no core waits at the end."""
         together = [self.tasks] if len(self.tasks) > 1 else []
         return [
             Job(configuration.name, group, seed, self.hyperparameters)
@@ -118,116 +97,110 @@ class Table5:
 
 
 def run(
-    table: Table5,
+    experiment: Table5,
     folder: Path,
     n_jobs: int = -1,
     backend: str = "loky",
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Do the trainings that ``folder`` doesn't hold yet; see :func:`meshagents.experiments.jobs.run_jobs`."""
-    frame = run_jobs(table.jobs(), folder, n_jobs, backend, progress)
-    cells = frame[["configuration", "services", "scenario"]].itertuples(index=False)
-    return in_order(frame[[table.wants(*cell) for cell in cells]])
+    """Do the trainings that aren't yet in ``folder``; see :func:`meshagents.experiments.jobs.run_jobs`."""
+    frame = run_jobs(experiment.jobs(), folder, n_jobs, backend, progress)
+    cells = zip(*(frame[name] for name in CELL), strict=True)
+    wanted = [experiment.wanted(label(name, services), scenario) for name, services, scenario in cells]
+    return frame[wanted].reset_index(drop=True)
 
 
-def in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows as in the paper's table: services alone before those together, then by configuration."""
-    names = [configuration.name for configuration in CONFIGURATIONS]
-    keys = {"services": frame["services"] > 1, "configuration": frame["configuration"].map(names.index)}
-    order = pd.DataFrame(keys).sort_values(["services", "configuration"], kind="stable").index
-    return frame.loc[order].reset_index(drop=True)
+def tables(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> dict[str, pd.DataFrame]:
+    """Return everything there is to write and to show; arguments as :func:`score`.
+
+    Returns:
+        Tables by name, with an interval as three columns: ``"table5"``, see :func:`score`; ``"aggregate"``, see
+        :func:`aggregate`; ``"claims"``, see :func:`meshagents.experiments.comparisons.score`; ``"figure7"``, see
+        :func:`meshagents.experiments.figure7.score`.
+    """
+    found = {
+        "table5": score(frame, validated),
+        "aggregate": aggregate(frame),
+        "claims": comparisons.score(frame),
+        "figure7": figure7.score(frame),
+    }
+    return {name: spread(table) for name, table in found.items()}
 
 
 def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> pd.DataFrame:
-    """Return the table's cells, row by row: means over seeds, with 95 % intervals.
+    """Return the table's cells.
 
     Args:
         frame: what :func:`run` returned.
         validated: what :func:`meshagents.experiments.table5_live.run` returned.
 
     Returns:
-        One row per ``configuration``, number of ``services`` and ``scenario``:
+        One row per cell, in the paper's order; means over seeds, as 95 % ``Interval`` where marked so:
 
-        - ``paper``, ``paper_val``: the paper's ratios, simulated and measured; NaN if it has none.
-        - ``paper_ratio``: the paper's metric, of the agent as it explores; ``Interval``.
-        - ``ratio``: the greedy policy's reward over random's, on the grid; ``Interval``.
-        - ``share``: the greedy policy's share of the oracle's reward; ``Interval``.
+        - ``configuration``, ``services`` (how many were trained together), ``scenario``, ``seeds``.
+        - ``paper``, ``paper_val``: the paper's ratios, simulated and measured; NaN where it has none.
+        - ``paper_ratio`` (Interval): the paper's metric, of the agent as it explores.
+        - ``ratio`` (Interval): the greedy policy's reward over random's, on the grid.
+        - ``share`` (Interval): the greedy policy's share of the oracle's reward.
         - ``fixed_share``: the best fixed action's share of the oracle's reward.
         - ``ceiling``: the oracle's reward over random's.
-        - ``seeds``: number of seeds.
-        - ``val``: the measured ratio over random's of the best epochs' decisions, ``Interval`` over contexts; NaN if
-          nothing was measured.
-        - ``val_sim``: the simulated ratio of the same decisions, ``Interval``.
+        - ``below_goal``: whether ``share`` is below :data:`GOAL`.
+        - ``below_fixed``: whether ``share`` isn't above ``fixed_share``, which leaves at least ``1 - GOAL`` to gain.
+        - ``val`` (Interval): the measured ratio over random's of the best epochs' decisions, over contexts; NaN
+          where nothing was measured. ``val_sim`` (Interval): the simulated ratio of the same decisions.
     """
-    measured = {(one.scenario, policy): row for one in validated for policy, row in summary(one.compared).iterrows()}
-    nothing = {"live_ratio": NO_INTERVAL, "sim_ratio": NO_INTERVAL}
-    cells = []
-    groups: Any = frame.groupby(_CELL, sort=False)
-    for (configuration, services, scenario), part in groups:
-        row = label(configuration, services)
-        val = measured.get((scenario, row), nothing)
-        cells.append(
+    measured = {one.scenario: summary(one.replayed).to_dict("index") for one in validated}
+    rows = []
+    for (name, services, scenario), trainings in groups(frame, CELL):
+        row = label(name, services)
+        share = mean_interval(trainings["agent"] / trainings["oracle"])
+        fixed_share = float((trainings["fixed"] / trainings["oracle"]).mean())
+        paper, paper_val = (dict(zip(SCENARIO_NAMES, values, strict=False)) for values in PAPER.get(row, ((), ())))
+        ratios = measured.get(scenario, {}).get(row, {})
+        rows.append(
             {
-                "configuration": configuration,
+                "configuration": name,
                 "services": services,
                 "scenario": scenario,
-                "paper": _of_paper(PAPER, row, scenario),
-                "paper_val": _of_paper(PAPER_VAL, row, scenario),
-                "paper_ratio": mean_interval(part["paper_ratio"]),
-                "ratio": mean_interval(part["agent"] / part["random"]),
-                "share": mean_interval(part["agent"] / part["oracle"]),
-                "fixed_share": float((part["fixed"] / part["oracle"]).mean()),
-                "ceiling": float((part["oracle"] / part["random"]).mean()),
-                "seeds": len(part),
-                "val": val["live_ratio"],
-                "val_sim": val["sim_ratio"],
+                "seeds": len(trainings),
+                "paper": paper.get(scenario, math.nan),
+                "paper_val": paper_val.get(scenario, math.nan),
+                "paper_ratio": mean_interval(trainings["paper_ratio"]),
+                "ratio": mean_interval(trainings["agent"] / trainings["random"]),
+                "share": share,
+                "fixed_share": fixed_share,
+                "ceiling": float((trainings["oracle"] / trainings["random"]).mean()),
+                "below_goal": share.estimate < GOAL,
+                "below_fixed": fixed_share <= GOAL and share.estimate <= fixed_share,
+                "val": ratios.get("live_ratio", NO_INTERVAL),
+                "val_sim": ratios.get("sim_ratio", NO_INTERVAL),
             }
         )
-    return in_order(pd.DataFrame(cells))
-
-
-_CELL = ["configuration", "services", "scenario"]
-
-
-def _of_paper(ratios: Mapping[str, Sequence[float]], row: str, scenario: str) -> float:
-    known = row in ratios and scenario in SCENARIO_NAMES
-    return ratios[row][SCENARIO_NAMES.index(scenario)] if known else math.nan
-
-
-def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return each row's share of the oracle's reward over all scenarios and seeds (Agarwal et al. 2021).
-
-    Returns:
-        One row per ``configuration`` and number of ``services``: ``iqm``, the interquartile mean, and
-        ``optimality_gap``, each with its 95 % ``Interval``.
-    """
-    rows: list[dict[str, Any]] = []
-    for (configuration, services), part in frame.groupby(["configuration", "services"], sort=False):
-        shares = part.assign(share=part["agent"] / part["oracle"])
-        scores = shares.pivot_table(index="seed", columns=["scenario", "task"], values="share")
-        found = {"iqm": interquartile_mean, "optimality_gap": optimality_gap}
-        intervals = {name: aggregate_interval(scores, statistic) for name, statistic in found.items()}
-        rows.append({"configuration": configuration, "services": services, **intervals})
     return in_order(pd.DataFrame(rows))
 
 
-def shortfalls(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells below :data:`GOAL`, or not above a best fixed action that leaves 1 % or more to gain.
+def in_order(cells: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows as in the paper's table: services alone before those together, then by configuration."""
+    names = [configuration.name for configuration in CONFIGURATIONS]
+    keys = pd.DataFrame({"together": cells["services"] > 1, "place": cells["configuration"].map(names.index)})
+    return cells.loc[keys.sort_values(["together", "place"], kind="stable").index].reset_index(drop=True)
+
+
+def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what rliable recommends to compare learners by, over all scenarios and seeds of a row.
+
+    Args:
+        frame: what :func:`run` returned.
 
     Returns:
-        The cells of :func:`score`, and ``below_goal`` and ``below_fixed``, of which one at least is true.
+        One row per ``configuration`` and ``services``, with 95 % ``Interval`` of the share of the oracle's reward:
+        ``interquartile_mean`` and ``optimality_gap`` (how far shares fall short of 1); and ``cpu_s``, the processor
+        seconds of training.
     """
-    share = cells["share"].map(lambda interval: interval.estimate)
-    below_goal = share < GOAL
-    below_fixed = (cells["fixed_share"] <= GOAL) & (share <= cells["fixed_share"])
-    return cells.assign(below_goal=below_goal, below_fixed=below_fixed)[below_goal | below_fixed]
-
-
-def tables(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> dict[str, pd.DataFrame]:
-    """Return everything that Table 5 says, by the name of its file: cells, aggregates, claims and Figure 7."""
-    return {
-        "table5": score(frame, validated),
-        "aggregate": aggregate(frame),
-        "claims": comparisons.score(frame),
-        "figure7": figure7.score(frame),
-    }
+    rows = []
+    for (name, services), trainings in groups(frame, ROW):
+        shares = trainings.assign(share=trainings["agent"] / trainings["oracle"])
+        scores = shares.pivot(index="seed", columns=["scenario", "task"], values="share").to_numpy()
+        intervals = [aggregate_interval(scores, statistic) for statistic in (interquartile_mean, optimality_gap)]
+        rows.append((name, services, *intervals, trainings["cpu_s"].sum()))
+    return in_order(pd.DataFrame(rows, columns=[*ROW, "interquartile_mean", "optimality_gap", "cpu_s"]))

@@ -1,74 +1,63 @@
-"""The Val columns of Table 5: measure the decisions of all its cells on live meshes, scenario by scenario."""
+"""The Val columns of Table 5: the decisions of all its cells measured on live meshes, scenario by scenario."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from meshagents.experiments.jobs import DECISIONS
+from meshagents.experiments.jobs import DECISIONS, ROW, groups, label
 from meshagents.experiments.table5 import Table5, in_order
 from meshagents.policies import FixedAgent
-from meshagents.training.configurations import label, load_configuration
-from meshagents.validation.decisions import BASELINE, FIXED_FOR, Decisions, decide, draw_contexts
-from meshagents.validation.measure import Bar, OpenMesh, embedded, no_bar
-from meshagents.validation.validate import Validated, Validation, validate
+from meshagents.training.configurations import load_configuration
+from meshagents.validation.decisions import AGENT, BASELINE, FIXED, Decisions, FloatArray, decide, draw_contexts
+from meshagents.validation.validate import Validated, Validator
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
 
 
-def run(
-    table: Table5,
-    frame: pd.DataFrame,
-    folder: Path,
-    validation: Validation,
-    open_mesh: OpenMesh = embedded,
-    bar: Bar = no_bar,
-) -> list[Validated]:
-    """Measure the decisions of the records' best epochs, unless ``folder`` holds them already.
+def run(experiment: Table5, frame: pd.DataFrame, validator: Validator) -> list[Validated]:
+    """Measure the decisions of the records' best epochs.
 
-    All cells of a scenario are measured under the same contexts. They share the random baseline, and any setting on
-    which they agree. The agents of a cell's seeds take turns: each decides every n-th context.
+    All cells of a scenario are measured under the same contexts. They share the random baseline, and every setting on
+    which they agree. The agents of a cell's seeds take turns deciding its contexts.
 
     Args:
-        table: what was trained.
+        experiment: has the tasks that were trained on.
         frame: what :func:`meshagents.experiments.table5.run` returned.
-        folder: where measurements are kept, one folder per scenario.
-        validation: how much to measure, with at most ``DECISIONS`` contexts; its ``seed`` sets the order.
-        open_mesh: opens a scenario's live mesh.
-        bar: shows the progress of a scenario.
+        validator: measures at most ``DECISIONS`` contexts; its seed is that of the order alone.
 
     Returns:
-        One per scenario. Its policies are the rows of the table, the baseline and the best fixed actions.
+        One for each scenario. Its policies are the table's rows, the baseline and the best fixed actions; the column
+        ``kind`` of ``replayed`` tells them apart.
 
     Raises:
         InvalidValueError: more contexts than the records have decisions for.
-        MeshGymError: as :func:`meshagents.validation.validate.validate`.
+        MeshGymError: as :meth:`meshagents.validation.validate.Validator.validate`.
     """
-    if validation.contexts > DECISIONS:
-        raise InvalidValueError("contexts", validation.contexts, f"2..{DECISIONS}")
+    count = validator.measuring.contexts
+    if count > DECISIONS:
+        raise InvalidValueError("contexts", count, f"2..{DECISIONS}")
+    tasks = {task.name: task for task in experiment.tasks}
     found = []
-    for task in table.tasks:
-        records = frame[frame["scenario"] == task.name]
-        if len(records):
-            scenario = task.load_scenario()
-            decisions = _decisions(in_order(records), scenario, validation.contexts)
-            with open_mesh(scenario) as mesh, bar(f"validate {task.name}", "runs") as progress:
-                part = folder / task.name
-                found.append(validate(decisions, task, part, validation, mesh=mesh, progress=progress))
+    for name, records in frame.groupby("scenario", sort=False):
+        task = tasks[str(name)]
+        contexts = draw_contexts(task.load_scenario(), count, seed=0)
+        chosen, fixed = _decisions(records, task.load_scenario(), contexts)
+        one = validator.validate({BASELINE: contexts, **fixed, **chosen}, task)
+        kinds = {BASELINE: BASELINE, **dict.fromkeys(fixed, FIXED), **dict.fromkeys(chosen, AGENT)}
+        found.append(replace(one, replayed=one.replayed.assign(kind=one.replayed["policy"].map(kinds))))
     return found
 
 
-def _decisions(records: pd.DataFrame, scenario: Scenario, count: int) -> Decisions:
-    """Return the decisions of every row of the table, and of the best fixed action of each control."""
-    contexts = draw_contexts(scenario, count, seed=0)
+def _decisions(records: pd.DataFrame, scenario: Scenario, contexts: FloatArray) -> tuple[Decisions, Decisions]:
+    """Return the decisions of every row, and of the best fixed action of each kind of control."""
     chosen, fixed = {}, {}
-    groups: Any = records.groupby(["configuration", "services"], sort=False)
-    for (configuration, services), part in groups:
-        control = load_configuration(configuration).control
-        fixed[FIXED_FOR[control]] = decide(FixedAgent(part["fixed_action"].iloc[0]), contexts, scenario, control)
-        in_turn = [part["decisions"].iloc[context % len(part)][context] for context in range(count)]
-        chosen[label(configuration, services)] = np.array(in_turn)
-    return {BASELINE: contexts, **fixed, **chosen}
+    for (name, services), trainings in groups(in_order(records), ROW):
+        control = load_configuration(name).control
+        always = FixedAgent(trainings["fixed_action"].iloc[0])
+        fixed[f"best fixed {control}"] = decide(always, contexts, scenario, control)
+        in_turn = [trainings["decisions"].iloc[context % len(trainings)][context] for context in range(len(contexts))]
+        chosen[label(name, services)] = np.array(in_turn)
+    return chosen, fixed

@@ -1,5 +1,6 @@
-"""Recommend what can be deployed: the worst load under given rules, the best rules under given loads.
+"""Recommendations to deploy: the worst load under given rules, the best rules under given loads.
 
-From outside, use ``search`` (find both), ``inputs`` (read rules, loads and names), ``measure`` and ``output``. The
-room needs no agents: it may import meshgym and ``meshagents.statistics``.
+From outside, use ``advice`` (from a command's options to files), ``request`` (those options), ``search`` (find rules
+and loads) and ``output`` (measure and write what was found). This room imports meshgym, and of meshagents only
+``statistics``, tasks and validation's progress bars.
 """

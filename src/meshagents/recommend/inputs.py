@@ -1,4 +1,4 @@
-"""Read rules, loads and names from a command line."""
+"""Rules, loads and names, as a command line gives them."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ def read_load(text: str) -> Load:
     """Read ``threads=4,calls=400``.
 
     Raises:
-        InvalidValueError: one of them is missing, or a value isn't allowed.
+        InvalidValueError: one is missing, or a value no load can have.
         UnknownNameError: another name.
     """
-    given = _pairs(text, LOAD_NAMES)
-    _require("load", text, given, LOAD_NAMES)
-    return Load(**given)  # type: ignore[arg-type]
+    return Load(**_read_pairs("load", text, LOAD_NAMES, {}))  # type: ignore[arg-type]
 
 
 def read_rules(text: str, scenario: Scenario) -> TrafficRules | DestinationRule:
     """Read a DestinationRule's file, or ``max_connections=2,...`` with every rule that the scenario varies.
 
     Raises:
-        InvalidValueError: no such file, no DestinationRule that Istio allows, a missing rule, or a value that isn't
-            allowed.
+        InvalidValueError: no such file, a DestinationRule that Istio refuses, a missing rule, or a value no rule can
+            have.
         UnknownNameError: another name or field.
     """
     if "=" not in text or Path(text).is_file():
-        return _manifest(Path(text))
+        try:
+            return DestinationRule.from_yaml(Path(text).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            allowed = "a DestinationRule's file, or NAME=VALUE pairs"
+            raise InvalidValueError("rules", text, allowed, f"({error})") from None
     fixed = {name: span.low for name, span in scenario.rules.items() if span.low == span.high}
-    given = fixed | _pairs(text, RULE_NAMES)
-    _require("rules", text, given, RULE_NAMES)
-    return TrafficRules(**given)  # type: ignore[arg-type]
+    return TrafficRules(**_read_pairs("rules", text, RULE_NAMES, fixed))  # type: ignore[arg-type]
 
 
-def read_names(name: str | None, namespace: str | None, host: str | None, rule: object) -> dict[str, str]:
-    """Return ``name``, ``namespace`` and ``host`` of a DestinationRule: as given, of ``rule``, or of Istio's sample.
+def read_names(name: str | None, namespace: str | None, host: str | None, rules: object) -> dict[str, str]:
+    """Return ``name``, ``namespace`` and ``host`` of a DestinationRule.
+
+    What isn't given is that of ``rules`` if these are a DestinationRule, or else that of Istio's sample httpbin.
 
     Raises:
-        InvalidValueError: a name that Kubernetes or Istio doesn't allow.
+        InvalidValueError: a name that Kubernetes or Istio refuses.
     """
-    if isinstance(rule, DestinationRule):
-        names = {"name": name or rule.name, "namespace": namespace or rule.namespace, "host": host or rule.host}
+    if isinstance(rules, DestinationRule):
+        names = {"name": name or rules.name, "namespace": namespace or rules.namespace, "host": host or rules.host}
     else:
         names = {"name": name or "httpbin", "namespace": namespace or "default"}
         names["host"] = host or f"{names['name']}.{names['namespace']}.svc.cluster.local"
@@ -53,19 +55,9 @@ def read_names(name: str | None, namespace: str | None, host: str | None, rule: 
     return names
 
 
-def _manifest(path: Path) -> DestinationRule:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValueError(
-            "rules", str(path), "a DestinationRule's file, or NAME=VALUE pairs", f"({error})"
-        ) from None
-    return DestinationRule.from_yaml(text)
-
-
-def _pairs(text: str, names: tuple[str, ...]) -> dict[str, float]:
-    """Read numbers by name from ``a=1,b=2``."""
-    found: dict[str, float] = {}
+def _read_pairs(what: str, text: str, names: tuple[str, ...], known: dict[str, float]) -> dict[str, float]:
+    """Read numbers by name from ``a=1,b=2``; every name must be there or be known already."""
+    found = dict(known)
     for pair in text.split(","):
         name, _, value = (part.strip() for part in pair.partition("="))
         if name not in names:
@@ -74,12 +66,7 @@ def _pairs(text: str, names: tuple[str, ...]) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise InvalidValueError(name, value, "a number", f"Write {name}=NUMBER.") from None
-    return found
-
-
-def _require(what: str, text: str, given: dict[str, float], names: tuple[str, ...]) -> None:
-    missing = [name for name in names if name not in given]
+    missing = ", ".join(name for name in names if name not in found)
     if missing:
-        raise InvalidValueError(
-            what, text, f"a value for each of {', '.join(names)}", f"Missing: {', '.join(missing)}."
-        )
+        raise InvalidValueError(what, text, f"a value for each of {', '.join(names)}", f"Missing: {missing}.")
+    return found

@@ -1,7 +1,7 @@
-"""Find rules and loads by predicting all there are.
+"""Rules and loads found by predicting all of them.
 
-This needs no agent, because the simulator predicts the outcome of any step: what it finds is the oracle that agents
-are compared with.
+The simulator predicts every step of an environment beforehand, so no agent is needed: what is found here is the
+oracle that agents are compared with.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.artefact import NINETY
-from meshgym.types import Load, Progress, TrafficRules
+from meshgym.types import Load, Progress, Setting, TrafficRules
 
 FloatArray = NDArray[np.float64]
 
-#: How the shares under several loads become one score.
+#: How a score over several loads becomes one.
 CRITERIA: dict[str, Callable[[FloatArray], FloatArray]] = {
     "worst": lambda shares: shares.min(axis=1),
     "mean": lambda shares: shares.mean(axis=1),
 }
-#: Every combination of rules is tried up to so many predictions: enough for all of S5, in half a minute.
+#: Every combination of rules is tried up to this many predictions: enough for all of S5, in half a minute.
 MAX_PREDICTIONS = 15_000_000
-#: Scores that differ by no more are alike.
+#: Scores that differ by no more than this are alike.
 ALIKE = 0.01
 _BATCH = 65_536
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the simulator expects of a load; the intervals hold 90 % of single runs.
+    """The predicted response to a load; the intervals hold 90 % of single runs.
 
     Attributes:
         load: threads and calls.
         qps: requests per second.
-        p503: share of 503s, 0..1.
+        p503: share of requests that returned 503, 0..1.
         outside: whether rules or load lie outside the traces that the simulator learned from.
     """
 
@@ -62,16 +62,16 @@ class Expected:
 class Search:
     """How the best rules were found, and how they compare.
 
-    Under each load, a set of rules has a share: its 200s per second over the most that any rules get under that load.
-    Its score is the smallest share, or the mean. Of the rules whose scores are within ``ALIKE`` of the highest, the
-    best are those with the fewest 503s per second under their worst load.
+    Under each load, a set of rules has a share: its 200s per second, of the most that any rules tried get there.
+    Its score is the smallest of its shares, or their mean. Among the rules whose scores are within ``ALIKE`` of the
+    highest, the best have the fewest 503s per second under their worst load.
 
     Attributes:
         criterion: ``"worst"`` or ``"mean"``.
         score: score of the best rules, 0..1.
         highest, median, lowest: scores over the rules tried, 0..1.
         tried: combinations of rules tried.
-        total: combinations in the scenario.
+        total: combinations of rules in the scenario.
     """
 
     criterion: str
@@ -88,10 +88,10 @@ class Recommendation:
     """Rules and the load to test them with.
 
     Attributes:
-        rules: the given ones or the best.
-        expected: the loads given, most 503s per second first; if none were given, the worst of the scenario.
-        loads: number of loads tried.
-        search: how the rules were found; None if they were given.
+        rules: those given, or the best.
+        expected: the loads given, the most 503s per second first; if none were given, the scenario's worst.
+        loads: how many were tried.
+        search: None if the rules were given.
     """
 
     rules: TrafficRules
@@ -110,16 +110,16 @@ def recommend(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Recommendation:
-    """Find the worst load under given rules, or the best rules under given loads, and then their worst load.
+    """Find the worst load under given rules, or the best rules under given loads and then their worst load.
 
     Args:
         simulator: predicts the responses.
-        scenario: its rules are searched; its actions are the loads, unless loads are given.
+        scenario: has the rules to search, and the loads if none are given.
         rules: None to search for the best.
-        loads: empty for all of the scenario.
-        criterion: how to choose the best rules under several loads; see :class:`Search`.
-        seed: seed of the rules drawn, if there are too many to try all.
-        progress: called with the loads done and their total.
+        loads: none for all of the scenario.
+        criterion: how to choose the best under several loads, see :class:`Search`.
+        seed: seed of the rules drawn if there are too many to try all.
+        progress: called after each load.
 
     Raises:
         UnknownNameError: no such criterion.
@@ -133,20 +133,19 @@ def recommend(
 
 
 def all_loads(scenario: Scenario) -> list[Load]:
-    """Return every load that an agent of the scenario can choose."""
+    """Return every load an agent of the scenario can choose."""
     return [Load(threads, calls) for threads in scenario.actions["threads"] for calls in scenario.actions["calls"]]
 
 
 def expect(simulator: Simulator, rules: TrafficRules, loads: Sequence[Load]) -> list[Expected]:
     """Predict the response to each load under the same rules."""
-    row = list(rules.to_dict().values())
-    predicted = simulator.predict([[*row, load.threads, load.calls] for load in loads])
+    response = simulator.predict([Setting(rules, load).to_row() for load in loads])
     return [
         Expected(
             load,
-            _interval(predicted.qps[i], predicted.qps_std[i], math.inf),
-            _interval(predicted.p503[i], predicted.p503_std[i], 1.0),
-            bool(predicted.outside[i]),
+            _interval(response.qps[i], response.qps_std[i], math.inf),
+            _interval(response.p503[i], response.p503_std[i], 1.0),
+            bool(response.outside[i]),
         )
         for i, load in enumerate(loads)
     ]
@@ -166,11 +165,11 @@ def best_rules(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> tuple[TrafficRules, Search]:
-    """Find the scenario's rules with the most 200s per second, of all rules or as many as can be tried.
+    """Find the scenario's rules with the most 200s per second, among all or as many as can be tried.
 
     Args:
-        loads: at least one.
         simulator, scenario, criterion, seed, progress: see :func:`recommend`.
+        loads: at least one.
 
     Raises:
         UnknownNameError: no such criterion.
@@ -182,12 +181,12 @@ def best_rules(
     for i, load in enumerate(loads):
         rates[:, :, i] = _rates(simulator, rules, load)
         progress(i + 1, len(loads))
-    ok, refused = rates
-    most = ok.max(axis=0)
-    shares = np.divide(ok, most, out=np.ones_like(ok), where=most > 0)  # no 200s at all: all alike
+    good, bad = rates
+    most = good.max(axis=0)
+    shares = np.divide(good, most, out=np.ones_like(good), where=most > 0)  # under a load without 200s all are alike
     score = CRITERIA[criterion](shares)
     alike = np.flatnonzero(score >= score.max() - ALIKE)
-    taken = alike[refused[alike].max(axis=1).argmin()]
+    taken = alike[bad[alike].max(axis=1).argmin()]
     found = Search(
         criterion,
         score=float(score[taken]),
@@ -201,7 +200,7 @@ def best_rules(
 
 
 def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, int]:
-    """Return all combinations of rules, or ``most`` drawn ones, shape (n, 7); and how many there are."""
+    """Return all combinations of rules, or draw ``most``, shape (n, 7); and how many there are."""
     axes = [span.values for span in scenario.rules.values()]
     shape = [len(axis) for axis in axes]
     total = math.prod(shape)
@@ -213,12 +212,12 @@ def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, i
 
 
 def _rates(simulator: Simulator, rules: FloatArray, load: Load) -> FloatArray:
-    """Predict 200s and 503s per second under each set of rules, shape (2, n)."""
+    """Return 200s and 503s per second under each set of rules, shape (2, n)."""
     rewards = load_reward("best_case"), load_reward("worst_case")
     parts = []
     for start in range(0, len(rules), _BATCH):
         part = rules[start : start + _BATCH]
         threads, calls = (np.full(len(part), value) for value in (load.threads, load.calls))
-        predicted = simulator.predict(np.column_stack([part, threads, calls]))
-        parts.append([reward(predicted.qps, predicted.p200, predicted.p503) for reward in rewards])
+        response = simulator.predict(np.column_stack([part, threads, calls]))
+        parts.append([reward(*response[:3]) for reward in rewards])
     return np.concatenate(parts, axis=1, dtype=np.float64)

@@ -1,5 +1,5 @@
-"""Write results down: text and tables of experiments and validations, and one HTML page of what a folder holds.
+"""Results as files, text, figures and one HTML page. This room computes nothing.
 
-From outside, use ``results`` (files beside each other), ``page`` (the HTML page) and ``plots``. The room may import
-everything but :mod:`meshagents.recommend` and the command line; it computes nothing.
+From outside, use ``write`` (what commands leave in a folder), ``page`` (the HTML page) and ``plots`` (figures). This
+room imports experiments and all above it, but not recommendations.
 """

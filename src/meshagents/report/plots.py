@@ -1,4 +1,4 @@
-"""Figures: learning curves, predicted against measured, the reward over threads and calls."""
+"""Figures: learning curves, predicted against measured, ratios, importances, the reward over threads and calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meshagents.training.configurations import label
+from meshagents.experiments.jobs import label
 from meshagents.training.loop import rolling_mean
 from meshagents.validation.decisions import BASELINE
 from meshgym.files import write_bytes
@@ -26,28 +26,28 @@ _UNITS = {"qps": "requests per second", "p503": "share of 503s"}
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG."""
-    return write_bytes(path, _draw(figure, "png", dpi=150))
-
-
-def _draw(figure: Figure, form: str, **options: Any) -> bytes:
-    FigureCanvasAgg(figure)
-    drawn = BytesIO()
-    figure.savefig(drawn, format=form, bbox_inches="tight", **options)
-    return drawn.getvalue()
+    return write_bytes(path, _render(figure, format="png", dpi=150))
 
 
 def data_uri(figure: Figure) -> str:
-    """Return a figure as a data URI, for HTML pages; the same figure always gives the same."""
+    """Return a figure as a data URI for an HTML page; the same figure always gives the same one."""
     with rc_context({"svg.hashsalt": "meshgym"}):
-        drawn = _draw(figure, "svg", metadata={"Date": None})
+        drawn = _render(figure, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
+
+
+def _render(figure: Figure, **options: Any) -> bytes:
+    FigureCanvasAgg(figure)
+    drawn = BytesIO()
+    figure.savefig(drawn, bbox_inches="tight", **options)
+    return drawn.getvalue()
 
 
 def learning_curve(ratio: FloatArray) -> Figure:
     """Draw the reward over the random baseline's by epoch, and its rolling mean: the paper's metric (Fig. 7).
 
     Args:
-        ratio: ratio of one task, shape (epochs,).
+        ratio: of one task, shape (epochs,).
     """
     figure = Figure(figsize=(6, 3.5))
     axes = figure.subplots()
@@ -60,13 +60,44 @@ def learning_curve(ratio: FloatArray) -> Figure:
     return figure
 
 
-def predicted_against_measured(compared: pd.DataFrame) -> Figure:
-    """Draw what was predicted and what was measured of each decision; see ``validation.validate.compare``."""
+def figure7(curves: pd.DataFrame) -> Figure:
+    """Draw a column per scenario: services alone above, together below, if there are both.
+
+    Args:
+        curves: what :func:`meshagents.experiments.figure7.score` returned, each interval as three columns.
+    """
+    scenarios = list(dict.fromkeys(curves["scenario"]))
+    parts = [part for _, part in curves.groupby(curves["services"] > 1)]
+    figure = Figure(figsize=(3.2 * len(scenarios), 3 * len(parts)))
+    grid = figure.subplots(len(parts), len(scenarios), squeeze=False, sharex=True, sharey="col")
+    for axes_row, part in zip(grid, parts, strict=True):
+        for axes, scenario in zip(axes_row, scenarios, strict=True):
+            shown = part[part["scenario"] == scenario].groupby(["configuration", "services"], sort=False)
+            for row, curve in shown:
+                (line,) = axes.plot(curve["epoch"], curve["ratio"], linewidth=1.2, label=label(*row))
+                low, high = curve["ratio_low"], curve["ratio_high"]
+                if np.isfinite(low).all():
+                    axes.fill_between(curve["epoch"], low, high, color=line.get_color(), alpha=0.2)
+            axes.set(title=scenario, xlabel="epoch")
+            if axes.lines:
+                axes.legend(frameon=False, fontsize="x-small")
+        axes_row[0].set_ylabel("reward / random's reward")
+    figure.tight_layout()
+    return figure
+
+
+def predicted_against_measured(decisions: pd.DataFrame) -> Figure:
+    """Draw what was predicted and what was measured, a point per decision, a color per policy.
+
+    Args:
+        decisions: see :func:`meshagents.validation.validate.compare`; with a column ``kind``, a color per kind.
+    """
     figure = Figure(figsize=(8, 3.8))
+    groups = decisions.groupby("kind" if "kind" in decisions else "policy", sort=False)
     for axes, (name, unit) in zip(figure.subplots(1, len(_UNITS)), _UNITS.items(), strict=True):
-        for policy, rows in compared.groupby("policy", sort=False):
-            axes.scatter(rows[f"{name}_sim"], rows[f"{name}_live"], s=14, alpha=0.7, label=policy)
-        top = compared[[f"{name}_sim", f"{name}_live"]].to_numpy().max() * 1.05
+        for group, rows in groups:
+            axes.scatter(rows[f"{name}_sim"], rows[f"{name}_live"], s=14, alpha=0.7, label=group)
+        top = decisions[[f"{name}_sim", f"{name}_live"]].to_numpy().max() * 1.05
         axes.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=":")
         axes.set(xlabel=f"predicted ({unit})", ylabel=f"measured ({unit})", title=name)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
@@ -74,7 +105,7 @@ def predicted_against_measured(compared: pd.DataFrame) -> Figure:
 
 
 def ratios(table: pd.DataFrame) -> Figure:
-    """Draw each policy's reward over random's in one scenario, measured with its 95 % interval and simulated.
+    """Draw the reward over random's of each policy of a scenario, measured with its 95 % interval and simulated.
 
     Args:
         table: columns ``policy``, ``live_ratio``, ``live_ratio_low``, ``live_ratio_high`` and ``sim_ratio``.
@@ -94,7 +125,7 @@ def ratios(table: pd.DataFrame) -> Figure:
 
 
 def importances(table: pd.DataFrame) -> Figure:
-    """Draw how much of the gap between simulated and measured each input explains; see ``gap.attribution``.
+    """Draw how much of the gap between simulated and measured each input explains, see ``gap.blame``.
 
     Args:
         table: columns ``scenario``, ``output``, ``input``, ``importance`` and ``explained``.
@@ -116,11 +147,11 @@ def importances(table: pd.DataFrame) -> Figure:
 def reward_surface(
     rewards: FloatArray, threads: Sequence[Any], calls: Sequence[Any], chosen: tuple[int, int], title: str
 ) -> Figure:
-    """Draw the reward of every load under one set of rules, and mark one load.
+    """Draw the reward of every load under one set of rules, and mark the chosen one.
 
     Args:
         rewards: shape (threads, calls).
-        threads, calls: the values of the two axes.
+        threads, calls: values of the two axes.
         chosen: indices of the load to mark.
         title: title of the figure.
     """
@@ -132,30 +163,4 @@ def reward_surface(
     axes.plot(chosen[1], chosen[0], marker="o", markersize=12, fillstyle="none", color="red", markeredgewidth=2)
     axes.set(xlabel="calls", ylabel="threads", title=title)
     figure.colorbar(image, label="reward (1/s)")
-    return figure
-
-
-def figure7(curves: pd.DataFrame) -> Figure:
-    """Draw Figure 7: one column per scenario; single services above, collaborating ones below.
-
-    Args:
-        curves: what ``experiments.figure7.score`` returned, with its intervals spread over columns.
-    """
-    scenarios = list(dict.fromkeys(curves["scenario"]))
-    parts = [part for _, part in curves.groupby(curves["services"] > 1)]
-    figure = Figure(figsize=(3.2 * len(scenarios), 3 * len(parts)))
-    grid = figure.subplots(len(parts), len(scenarios), squeeze=False, sharex=True, sharey="col")
-    for axes_row, part in zip(grid, parts, strict=True):
-        for axes, scenario in zip(axes_row, scenarios, strict=True):
-            rows = part[part["scenario"] == scenario].groupby(["configuration", "services"], sort=False)
-            for key, curve in rows:
-                (line,) = axes.plot(curve["epoch"], curve["ratio"], linewidth=1.2, label=label(*key))
-                if np.isfinite(curve["ratio_low"]).all():
-                    band = curve["ratio_low"], curve["ratio_high"]
-                    axes.fill_between(curve["epoch"], *band, color=line.get_color(), alpha=0.2)
-            axes.set(title=scenario, xlabel="epoch")
-            if axes.lines:
-                axes.legend(frameon=False, fontsize="x-small")
-        axes_row[0].set_ylabel("reward / random's reward")
-    figure.tight_layout()
     return figure

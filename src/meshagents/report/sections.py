@@ -1,8 +1,7 @@
-"""What a report says of a training, a validation and a table: sections of text, tables and pictures."""
+"""What a page shows of a training, a validation and a table: sections of text, tables and pictures."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,254 +11,146 @@ import numpy as np
 import pandas as pd
 
 from meshagents.report import plots
-from meshagents.report.text import by_scenario
-from meshagents.statistics import Interval, short
-from meshagents.validation.decisions import AGENT, BASELINE, FIXED, FIXED_FOR, ORACLE
-
-#: What a result says of itself: its JSON file, or :func:`meshagents.report.provenance.describe_training`.
-About = Mapping[str, Any]
-
-
-@dataclass
-class Table:
-    """Cells of text; the first column names the row. A folded table opens on a click."""
-
-    caption: str
-    cells: pd.DataFrame
-    folded: bool = False
-
-
-@dataclass
-class Picture:
-    """A figure as a data URI."""
-
-    address: str
-    caption: str
+from meshagents.report.provenance import Description
+from meshagents.report.text import interval, number, ratios_table, reward_in_words, rows, table5_tables
+from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE
 
 
 @dataclass
 class Section:
-    """Text, then tables and pictures."""
+    """Text, then blocks with captions.
+
+    A block is a table (a frame of texts, the first column names the row), a list to fold away (a dictionary), or a
+    picture (a data URI).
+    """
 
     title: str
-    text: list[str] = field(default_factory=list)
-    blocks: list[Table | Picture] = field(default_factory=list)
+    text: list[str]
+    blocks: list[tuple[str, pd.DataFrame | dict[str, str] | str]] = field(default_factory=list)
 
 
-def _training(about: About, folder: Path) -> Iterator[Section]:
-    tasks = about["tasks"]
-    rewards = {
-        "scenario": [task["scenario"] for task in tasks],
-        **{
-            title: [f"{task[name]:.4g}" for task in tasks]
-            for title, name in (("random", "random"), (FIXED, "fixed"), ("agent", "agent"), ("oracle", "oracle"))
-        },
-        "agent's share of the oracle": [f"{task['agent'] / task['oracle']:.1%}" for task in tasks],
-    }
-    yield Section(
-        "Training on the simulator",
-        [
-            f"Configuration {about['name']}, seed {about['seed']}. Nothing here was measured: the simulator predicted "
-            "it. The oracle takes the best load for each set of rules, found by trying all. The best fixed action is "
-            "the one load that does best if it never changes.",
-        ],
-        [
-            Table("Mean reward (simulated 503s per second) over all rules of the scenario", pd.DataFrame(rewards)),
-            *(
-                _picture(
-                    plots.learning_curve(np.array(task["ratio_by_epoch"])),
-                    f"{task['scenario']}: each epoch's reward over that of random loads under the same rules. It rises "
-                    "as the agent explores less and knows more.",
-                )
-                for task in tasks
-            ),
-        ],
+def _training(about: Description, folder: Path) -> Iterator[Section]:
+    text = (
+        f"Configuration {about['configuration']}, seed {about['options']['seed']}. Nothing here was measured: the "
+        "simulator predicted it. The oracle is the best load for each set of rules, found by trying all; the best "
+        "fixed action is the one load that is best if it never changes."
     )
-
-
-def _validation(about: About, folder: Path) -> Iterator[Section]:
-    ratios, gaps, inputs, compared = (
-        pd.read_csv(folder / f"{name}.csv") for name in ("ratios", "gaps", "gap_inputs", "validation")
-    )
-    measured = about["validation"]
-    section = Section(
-        "On the real mesh",
-        [
-            f"Each policy chose a load under the same {measured['contexts']} sets of rules. Each different choice was "
-            f"sent to the real mesh {measured['repeats']} times, the policies in turn. The ratio is a policy's mean "
-            "reward over that of random loads; brackets hold 95 % intervals over the sets of rules.",
-            *(_verdict(row) for row in ratios[ratios["policy"] == AGENT].to_dict("records")),
-        ],
-    )
-    for task in about["tasks"]:
-        scenario = task["scenario"]
-        rows = ratios[ratios["scenario"] == scenario]
-        columns = {
-            "ratio, measured": "live_ratio",
-            "ratio, simulated": "sim_ratio",
-            "reward, measured (1/s)": "live",
-            "reward, simulated (1/s)": "sim",
-        }
-        cells = {"policy": rows["policy"]} | {title: _intervals(rows, name) for title, name in columns.items()}
-        left_out = f"; {task['left_out']} left out, because their runs failed" if task["left_out"] else ""
-        section.blocks += [
-            _picture(
-                plots.ratios(rows), f"{scenario}: how many times the reward of random loads. Right of 1 is better."
-            ),
-            Table(
-                f"{scenario}: {task['contexts']} sets of rules{left_out}, {task['runs']} runs",
-                pd.DataFrame(cells).assign(
-                    **{
-                        title: lambda table, title=title: table[title].where(table["policy"] != BASELINE, "1")
-                        for title in list(columns)[:2]
-                    }
-                ),
-            ),
-        ]
+    policies = {"random": "random", "fixed": FIXED, "agent": "agent", "oracle": "oracle"}
+    tasks = pd.DataFrame(about["tasks"])
+    rewards = tasks[[*policies]].map("{:.4g}".format).rename(columns=policies)
+    rewards["agent's share of the oracle"] = (tasks["agent"] / tasks["oracle"]).map("{:.1%}".format)
+    rewards.insert(0, "scenario", tasks["scenario"])
+    caption = f"Mean reward (simulated {reward_in_words(about['reward'])}) over all rules of the scenario"
+    section = Section("Training on the simulator", [text], [(caption, rewards)])
+    for task in rows(tasks):
+        caption = (
+            f"{task.scenario}: the reward of each epoch of training over that of random loads under the same rules. "
+            "It rises as the agent explores less and knows more."
+        )
+        ratio = np.array(task.reward_by_epoch) / np.array(task.random_by_epoch)
+        section.blocks.append((caption, plots.data_uri(plots.learning_curve(ratio))))
     yield section
-    yield _gap(about["gaps"], gaps, inputs, compared)
 
 
-def _verdict(row: Mapping[Any, Any]) -> str:
-    return (
-        f"{row['scenario']}: the agent's loads drew {row['live_ratio']:.2f} times as many 503s per second from the "
-        f"real mesh as random ones (95 % interval {row['live_ratio_low']:.2f} to {row['live_ratio_high']:.2f}); "
-        f"the simulator predicted {row['sim_ratio']:.2f}."
+def _validation(about: Description, folder: Path) -> Iterator[Section]:
+    """Show what was measured, and how far it lies from what was simulated."""
+    files = ("ratios", "counts", "gaps", "gap_inputs", "validation")
+    ratios, counts, gaps, inputs, decisions = (pd.read_csv(folder / f"{name}.csv") for name in files)
+    options = about["options"]
+    text = [
+        f"Each policy chose a load under the same {options['contexts']} sets of rules. Each different choice was sent "
+        f"to the real mesh {options['repeats']} times, the policies in turn. The ratio is a policy's mean reward over "
+        "that of random loads; brackets hold 95 % intervals over the sets of rules."
+    ]
+    text += [
+        f"{row.scenario}: the agent's loads drew {row.live_ratio:.2f} times as many {reward_in_words(about['reward'])} "
+        f"from the real mesh as random ones (95 % interval {row.live_ratio_low:.2f} to {row.live_ratio_high:.2f}); the "
+        f"simulator predicted {row.sim_ratio:.2f}."
+        for row in rows(ratios[ratios["policy"] == AGENT])
+    ]
+    section = Section("On the real mesh", text)
+    for one in rows(counts):
+        own = ratios[ratios["scenario"] == one.scenario]
+        left_out = f"; {one.left_out} left out, because their runs failed" if one.left_out else ""
+        drawn = f"{one.scenario}: how many times the reward of random loads. Right of 1 is better."
+        section.blocks.append((drawn, plots.data_uri(plots.ratios(own))))
+        caption = f"{one.scenario}: {one.contexts} sets of rules{left_out}, {one.runs} runs"
+        section.blocks.append((caption, ratios_table(own)))
+    yield section
+    yield _gap(about["gaps"], gaps, inputs, decisions)
+
+
+def _gap(sentences: list[str], gaps: pd.DataFrame, inputs: pd.DataFrame, decisions: pd.DataFrame) -> Section:
+    about = (
+        "The simulator predicts from what it learned of earlier runs; this is how far off it was. Noise is the "
+        "standard deviation of repeated runs of one setting: no simulator can come closer to a single run."
     )
-
-
-def _gap(sentences: list[str], gaps: pd.DataFrame, inputs: pd.DataFrame, compared: pd.DataFrame) -> Section:
-    shown = gaps[gaps["policy"].isin(["all", BASELINE, FIXED, AGENT, ORACLE])]
-    cells = {
-        "settings of": shown["scenario"] + ", " + shown["output"] + ", " + shown["policy"],
-        "simulated": shown["simulated"].map(_number),
-        "measured": shown["measured"].map(_number),
-        "measured less simulated": _intervals(shown, "bias"),
-        "root mean square": shown["rms"].map(_number),
-        "noise": shown["noise"].map(_number),
-        "multiple of the noise": shown["multiple"].map(_number),
-        "runs in the 90 % interval": shown["covered"].map(lambda share: "" if math.isnan(share) else f"{share:.0%}"),
+    section = Section("Simulated and measured", [about, *sentences])
+    for scenario, own in decisions.groupby("scenario", sort=False):
+        caption = f"{scenario}: each point is one choice; on the dotted line it was predicted exactly."
+        section.blocks.append((caption, plots.data_uri(plots.predicted_against_measured(own))))
+    shown: dict[str, Callable[[Any], str]] = {
+        "settings of": lambda row: f"{row.scenario}, {row.output}, {row.policy}",
+        "simulated": lambda row: number(row, "simulated"),
+        "measured": lambda row: number(row, "measured"),
+        "measured minus simulated": lambda row: interval(row, "bias"),
+        "root mean square": lambda row: number(row, "rms"),
+        "noise": lambda row: number(row, "noise"),
+        "multiple of the noise": lambda row: number(row, "multiple"),
+        "share of runs in the 90 % interval": lambda row: number(row, "covered"),
     }
-    section = Section(
-        "Simulated and measured",
-        [
-            "The simulator predicts from what it learned from earlier runs; here is how far off it was. Noise is the "
-            "standard deviation of repeated runs of one setting: no simulator can come closer to a single run.",
-            *sentences,
-        ],
-        [
-            *(
-                _picture(
-                    plots.predicted_against_measured(rows.assign(policy=_grouped(rows["policy"]))),
-                    f"{scenario}: each point is one decision; on the dotted line it was predicted exactly.",
-                )
-                for scenario, rows in compared.groupby("scenario", sort=False)
-            ),
-            Table("The gap (qps in 1/s, p503 as a share)", pd.DataFrame(cells)),
-        ],
-    )
+    policies = gaps[gaps["policy"].isin(["all", BASELINE, FIXED, AGENT, ORACLE])]
+    cells = pd.DataFrame([[text(row) for text in shown.values()] for row in rows(policies)], columns=list(shown))
+    section.blocks.append(("The gap (qps in 1/s, p503 as a share)", cells))
     inputs = inputs[inputs["explained"] > 0]
     if len(inputs):
         caption = (
             "Which inputs the gap depends on: the share of its variance that a model of the inputs no longer explains, "
-            "on settings that it hasn't seen, when that input is shuffled."
+            "on settings it has not seen, when that input is shuffled."
         )
-        section.blocks.append(_picture(plots.importances(inputs), caption))
+        section.blocks.append((caption, plots.data_uri(plots.importances(inputs))))
     return section
 
 
-def _grouped(policies: pd.Series[Any]) -> pd.Series[Any]:
-    """Group policies, if there are too many for a legend."""
-    if policies.nunique() <= 5:
-        return policies
-    return policies.map({BASELINE: BASELINE, **dict.fromkeys(FIXED_FOR.values(), FIXED)}).fillna("agents")
-
-
-def _table5(about: About, folder: Path) -> Iterator[Section]:
-    cells = pd.read_csv(folder / "table5.csv")
-    blocks: list[Table | Picture] = [
-        Table(
-            "Reward over random's on the simulator (the paper's, on its own mesh, in brackets)",
-            by_scenario(cells, lambda cell: f"{cell.paper_ratio:.2f} ({cell.paper:.2f})"),
-        ),
-        Table(
-            "Reward over random's on the real mesh, with its 95 % interval (the paper's in brackets)",
-            by_scenario(
-                cells, lambda cell: f"{Interval(cell.val, cell.val_low, cell.val_high)} ({cell.paper_val:.2f})"
-            ),
-        ),
-        Table(
-            "Share of the best possible reward on the simulator; in brackets that of the best fixed action",
-            by_scenario(cells, lambda cell: f"{cell.share:.1%} ({cell.fixed_share:.1%})"),
-        ),
-    ]
-    if cells["val"].isna().all():
-        del blocks[1]
-    claims = pd.read_csv(folder / "claims.csv")
-    if len(claims):
-        shown = claims[["claim", "measure"]].assign(difference=_intervals(claims, "difference"), holds=claims["holds"])
-        shown = shown.rename(columns={"difference": "difference, with its 95 % interval"})
-        blocks.append(Table("The paper's claims, tested training against training", shown))
-    blocks.append(
-        _picture(
-            plots.figure7(pd.read_csv(folder / "figure7.csv")),
-            "Reward over random's, epoch by epoch; above each service alone, below all of them together (Figure 7).",
-        )
-    )
+def _table5(about: Description, folder: Path) -> Iterator[Section]:
+    """Show the table, the paper's claims and Figure 7."""
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("table5", "aggregate", "claims", "figure7")}
     text = (
         "Call and Thread choose one field of the load, the others both: Thread&Call at once, Thread-Call and "
-        "Call-Thread one after the other. *n means that n services learn together. Trainings per cell, each with "
-        f"another seed: {about['seeds']}."
+        "Call-Thread one after the other. *n means that n services learn together. The paper's ratios are of its own "
+        f"mesh. Trainings of each cell, with different seeds: {about['options']['seeds']}."
     )
-    yield Section("Every kind of agent", [text], blocks)
+    caption = "Reward over random's, epoch by epoch; above each service alone, below all of them together (Figure 7)."
+    figure = plots.data_uri(plots.figure7(tables["figure7"]))
+    yield Section("Every kind of agent", [text], [*table5_tables(tables).items(), (caption, figure)])
 
 
-def origins(results: list[About]) -> Iterator[Section]:
-    """Say where all of it comes from: options, simulators, versions."""
+def origins(results: list[Description]) -> Iterator[Section]:
+    """Yield where all of it comes from: options, simulators, versions."""
+    kinds = {"training": "the training", "validation": "the measurements", "table5": "the table"}
     for about in results:
-        origin = about["provenance"]
-        columns = {"scenario": "scenario", "simulator": "sha256", "traces": "traces_sha256", "recipe": "recipe"}
-        simulators = pd.DataFrame(origin["simulators"])[[*columns.values(), "seed"]].astype(str)
-        simulators.columns = [*columns, "seed"]
-        options = {**about.get("hyperparameters", {}), **about.get("validation", {})}
-        places = {name: origin[key] for name, key in (("system", "machine"), ("made", "made")) if key in origin}
-        measured = [", ".join(f"{name} {value}" for name, value in one.items()) for one in origin["measured_with"]]
+        provenance = about["provenance"]
+        simulators = pd.DataFrame(provenance["simulators"])[["scenario", "sha256", "traces_sha256", "recipe", "seed"]]
+        measured = [", ".join(f"{name} {value}" for name, value in one.items()) for one in provenance["measured_with"]]
+        more = {name: provenance[name] for name in ("agent", "machine", "made") if name in provenance}
         yield Section(
-            f"Where it comes from: {_KINDS[about['kind']]}",
+            f"Where it comes from: {kinds[about['kind']]}",
             [f"Measured with {one}." for one in measured],
             [
-                Table(
-                    "Simulators, by the sha256 of their contents and of the traces they learned from",
-                    simulators.assign(simulator=simulators["simulator"].str[:16], traces=simulators["traces"].str[:16]),
-                ),
-                _list("Options", options),
-                _list("Versions", {**origin["versions"], **places}),
+                ("Simulators, by the sha256 of their contents and of the traces they learned from", simulators),
+                ("Options", _texts(about["options"])),
+                ("Versions", _texts({**provenance["versions"], **more})),
             ],
         )
 
 
-def _list(caption: str, values: Mapping[str, Any]) -> Table:
-    return Table(caption, pd.DataFrame([(name, str(value)) for name, value in values.items()]), folded=True)
-
-
-def _picture(figure: Any, caption: str) -> Picture:
-    return Picture(plots.data_uri(figure), caption)
-
-
-def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
-    """Return intervals that were spread over three columns as text; empty for NaN."""
-    columns = (rows[name], rows[f"{name}_low"], rows[f"{name}_high"])
-    return ["" if math.isnan(one[0]) else str(Interval(*one)) for one in zip(*columns, strict=True)]
-
-
-def _number(value: float) -> str:
-    return short(value) if math.isfinite(value) else ""
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
 
 
 #: By kind of result, in the order of a page.
-SECTIONS: dict[str, Callable[[About, Path], Iterator[Section]]] = {
+SECTIONS: dict[str, Callable[[Description, Path], Iterator[Section]]] = {
     "training": _training,
     "table5": _table5,
     "validation": _validation,
 }
-_KINDS = {"training": "the training", "validation": "the measurements", "table5": "the table"}

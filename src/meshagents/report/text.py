@@ -1,149 +1,175 @@
-"""Results as text: Markdown tables and sentences."""
+"""Results as sentences and tables of text. Tables come in as files have them: an interval is three columns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from meshagents.experiments.table5 import GOAL, shortfalls
-from meshagents.statistics import Interval
-from meshagents.training.configurations import label
+from meshagents.experiments.jobs import label
+from meshagents.experiments.table5 import GOAL
+from meshagents.statistics import Interval, markdown, short
+from meshagents.validation.decisions import BASELINE
 
-#: A gap of more than so many times the noise is called large.
+#: A gap of more than this many times the noise is called large.
 LARGE = 2.0
 _UNITS = {"qps": " 1/s", "p503": ""}
+_REWARDS = {"worst_case": "503s per second", "best_case": "200s per second"}
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table of texts as Markdown, which reads well in a terminal too."""
-    return table.to_markdown(index=False, disable_numparse=True)
+def reward_in_words(name: str) -> str:
+    """Return what a reward counts; the name itself of one of your own."""
+    return _REWARDS.get(name, name)
 
 
-def by_scenario(cells: pd.DataFrame, text: Callable[[Any], str]) -> pd.DataFrame:
-    """Return a table with one row per configuration and one column per scenario.
-
-    Args:
-        cells: columns ``configuration``, ``services``, ``scenario``, and what ``text`` uses.
-        text: makes the text of a cell from its row.
-    """
-    rows = [(label(row.configuration, row.services), row.scenario, text(row)) for row in _rows(cells)]
-    frame = pd.DataFrame(rows, columns=["", "scenario", "text"])
-    grid = frame.pivot(index="", columns="scenario", values="text").fillna("")
-    return grid.loc[frame[""].unique(), frame["scenario"].unique()].rename_axis(columns=None).reset_index()
+def rows(table: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows as named tuples."""
+    yield from table.itertuples()
 
 
-def table5(tables: Mapping[str, pd.DataFrame], cpu_s: float, trainings: int) -> str:
-    """Return the text of ``table5.md``.
+def interval(row: Any, name: str) -> str:
+    """Return columns NAME, NAME_low and NAME_high of a row as an interval; nothing where the estimate is NaN."""
+    ends = Interval(*(getattr(row, f"{name}{end}") for end in ("", "_low", "_high")))
+    return "" if math.isnan(ends.estimate) else str(ends)
+
+
+def number(row: Any, name: str) -> str:
+    """Return a column of a row; nothing where it isn't finite."""
+    value = getattr(row, name)
+    return short(value) if math.isfinite(value) else ""
+
+
+def ratios_table(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Return a scenario's mean rewards and their ratios over random, a row per policy."""
+    shown = {
+        "ratio, measured": "live_ratio",
+        "ratio, simulated": "sim_ratio",
+        "reward, measured (1/s)": "live",
+        "reward, simulated (1/s)": "sim",
+    }
+    texts = [[row.policy, *(interval(row, name) for name in shown.values())] for row in rows(ratios)]
+    table = pd.DataFrame(texts, columns=["policy", *shown])
+    table.loc[table["policy"] == BASELINE, list(shown)[:2]] = "1"
+    return table
+
+
+def table5_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return Table 5 by caption: ratios beside the paper's, shares, aggregates, the paper's claims.
 
     Args:
         tables: see :func:`meshagents.experiments.table5.tables`.
-        cpu_s: processor seconds of all trainings.
-        trainings: number of cells and seeds.
     """
     cells = tables["table5"]
-    short = "\n".join(f"- {line}" for line in _shortfalls(cells)) or "- none"
-    parts = {
-        "Reward over random's, rolling mean over 25 epochs, best of the last 25; the paper's in brackets": by_scenario(
-            cells, lambda cell: _plus_minus(cell.paper_ratio, ".2f") + _in_brackets(cell.paper)
-        ),
+    val = (
         "Val: reward over random's, measured, with its 95 % interval; simulated for the same decisions; in brackets "
-        "the paper's, measured and simulated": by_scenario(
-            cells, lambda cell: f"{cell.val}; {cell.val_sim.estimate:.2f}{_in_brackets(cell.paper_val, cell.paper)}"
+        "the paper's, measured and simulated"
+    )
+    texts: dict[str, Callable[[Any], str]] = {
+        "Reward over random's, rolling mean over 25 epochs, best of the last 25; the paper's in brackets": (
+            lambda row: _half_width(row, "paper_ratio", ".2f") + _in_brackets(row.paper)
         ),
-        "Greedy policy, share of the oracle's reward": by_scenario(cells, lambda cell: _plus_minus(cell.share, ".1%")),
-        "Best fixed action's share of the oracle's reward; the oracle's ratio over random": by_scenario(
-            cells, lambda cell: f"{cell.fixed_share:.1%}, {cell.ceiling:.2f}"
-        ),
-        "Share of the oracle's reward over all scenarios and seeds, with 95 % bootstrap intervals": _aggregate(
-            tables["aggregate"]
+        val: lambda row: f"{interval(row, 'val')}; {row.val_sim:.2f}{_in_brackets(row.paper_val, row.paper)}",
+        "Greedy policy, share of the oracle's reward": lambda row: _half_width(row, "share", ".1%"),
+        "Best fixed action's share of the oracle's reward; the oracle's ratio over random": (
+            lambda row: f"{row.fixed_share:.1%}, {row.ceiling:.2f}"
         ),
     }
-    measured = not all(math.isnan(interval.estimate) for interval in cells["val"])
-    return "\n\n".join(
-        [
-            *(f"{title}\n\n{markdown(part)}" for title, part in parts.items() if measured or "Val:" not in title),
-            f"Cells below {GOAL:.0%} of the oracle, or not above the best fixed action",
-            short,
-            "The paper's claims, paired by scenario and seed; 95 % intervals",
-            comparisons(tables["claims"]),
-            f"Training took {cpu_s:.0f} processor seconds for {trainings} cells and seeds.",
-        ]
-    )
-
-
-def _aggregate(table: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        (label(row.configuration, row.services), *(f"{_percent(one)}" for one in (row.iqm, row.optimality_gap)))
-        for row in _rows(table)
+    if cells["val"].isna().all():
+        del texts[val]
+    aggregate = [
+        [_label(row), interval(row, "interquartile_mean"), interval(row, "optimality_gap")]
+        for row in rows(tables["aggregate"])
     ]
-    return pd.DataFrame(rows, columns=["", "interquartile mean", "optimality gap"])
+    return {
+        **{caption: _by_scenario(cells, text) for caption, text in texts.items()},
+        "All scenarios and seeds together: share of the oracle's reward, with 95 % bootstrap intervals": pd.DataFrame(
+            aggregate, columns=["", "interquartile mean", "optimality gap"]
+        ),
+        "The paper's claims, paired by scenario and seed; 95 % intervals": claims_table(tables["claims"]),
+    }
 
 
-def _shortfalls(cells: pd.DataFrame) -> list[str]:
-    lines = []
-    for cell in _rows(shortfalls(cells)):
-        name = f"{label(cell.configuration, cell.services)}, {cell.scenario}"
-        if cell.below_goal:
-            lines.append(f"{name}: {cell.share.estimate:.2%} of the oracle")
-        if cell.below_fixed:
-            lines.append(f"{name}: not above the best fixed action ({cell.fixed_share:.2%})")
-    return lines
+def _label(row: Any) -> str:
+    return label(row.configuration, row.services)
 
 
-def comparisons(table: pd.DataFrame) -> str:
-    """Return claims and how they fared as Markdown; see :func:`meshagents.experiments.comparisons.score`."""
-    shown = table.assign(difference=table["difference"].map(str), size=table["size"].map("{:.2f}".format))
-    return markdown(shown.rename(columns={"size": "Cohen's d"}).astype(str))
+def _by_scenario(cells: pd.DataFrame, text: Callable[[Any], str]) -> pd.DataFrame:
+    """Return a table with a row per configuration and a column per scenario; ``text`` makes a cell of its row."""
+    texts: dict[str, dict[str, str]] = {}
+    for row in rows(cells):
+        texts.setdefault(_label(row), {"": _label(row)})[row.scenario] = text(row)
+    return pd.DataFrame(list(texts.values()), columns=["", *dict.fromkeys(cells["scenario"])]).fillna("")
 
 
-def gap_sentences(gaps: pd.DataFrame, inputs: pd.DataFrame) -> list[str]:
-    """Say how large the gap is, one sentence per scenario and output; if it is large, name the inputs.
+def _half_width(row: Any, name: str, form: str) -> str:
+    """Return an estimate and the half width of its interval."""
+    estimate = getattr(row, name)
+    half = getattr(row, f"{name}_high") - estimate
+    return f"{estimate:{form}}" + (f" ± {half:{form}}" if np.isfinite(half) else "")
+
+
+def _in_brackets(*paper: float) -> str:
+    """Return the paper's figures; nothing where it has none."""
+    return "" if math.isnan(paper[0]) else f" ({'; '.join(f'{value:.2f}' for value in paper)})"
+
+
+def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return comparisons: what is claimed, the difference with its interval, whether it holds."""
+    columns = ["claim", "measure", "difference", "Cohen's d", "pairs", "holds"]
+    texts = [
+        (row.question, row.measure, interval(row, "difference"), f"{row.size:.2f}", row.pairs, row.holds)
+        for row in rows(claims)
+    ]
+    return pd.DataFrame(texts, columns=columns)
+
+
+def table5_text(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return all of Table 5 as Markdown; see :func:`table5_tables`."""
+    parts = [part for caption, table in table5_tables(tables).items() for part in (caption, markdown(table))]
+    cells, seconds = tables["table5"], tables["aggregate"]["cpu_s"].sum()
+    parts += [
+        f"Cells below {GOAL:.0%} of the oracle, or not above the best fixed action",
+        "\n".join(f"- {line}" for line in shortfalls(cells)) or "- none",
+        f"Training took {seconds:.0f} processor seconds for {cells['seeds'].sum()} cells and seeds.",
+    ]
+    return "\n\n".join(parts)
+
+
+def shortfalls(cells: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each cell that falls short of the goal or of the best fixed action."""
+    for row in rows(cells):
+        if row.below_goal:
+            yield f"{_label(row)}, {row.scenario}: {row.share:.2%} of the oracle"
+        if row.below_fixed:
+            yield f"{_label(row)}, {row.scenario}: not above the best fixed action ({row.fixed_share:.2%})"
+
+
+def gaps_in_words(gaps: pd.DataFrame, inputs: pd.DataFrame) -> list[str]:
+    """Return a sentence per scenario and output: how large the gap is, and which inputs a large one depends on.
 
     Args:
         gaps, inputs: see :func:`meshagents.validation.gap.tables`.
     """
-    sentences = []
-    for gap in gaps[gaps["policy"] == "all"].to_dict("records"):
-        same = (inputs["scenario"] == gap["scenario"]) & (inputs["output"] == gap["output"])
-        sentences.append(f"{gap['scenario']}, {_gap_sentence(gap, inputs[same])}")
-    return sentences
+    return [
+        f"{gap.scenario}, {_gap(gap, inputs[(inputs['scenario'] == gap.scenario) & (inputs['output'] == gap.output)])}"
+        for gap in rows(gaps[gaps["policy"] == "all"])
+    ]
 
 
-def _gap_sentence(gap: dict[Hashable, Any], inputs: pd.DataFrame) -> str:
-    unit, bias = _UNITS[gap["output"]], gap["bias"].estimate
-    size = f"{gap['output']}: {gap['rms']:.3g}{unit} off (root mean square), {bias:+.3g}{unit} on average"
-    if not math.isfinite(gap["multiple"]):
+def _gap(gap: Any, blamed: pd.DataFrame) -> str:
+    unit = _UNITS[gap.output]
+    size = f"{gap.output}: {gap.rms:.3g}{unit} off (root mean square), {gap.bias:+.3g}{unit} on average"
+    if not math.isfinite(gap.multiple):
         return f"{size}; there is no noise between repeats to compare it with."
-    size += f"; {gap['multiple']:.1f} times the noise between repeats ({gap['noise']:.3g})"
-    if gap["multiple"] <= LARGE:
+    size += f"; {gap.multiple:.1f} times the noise between repeats ({gap.noise:.3g})"
+    if gap.multiple <= LARGE:
         return f"{size}: small."
-    same = f"{size}: large. {bias**2 / gap['rms'] ** 2:.0%} of its square is the same everywhere; "
-    explained = inputs["explained"].max() if len(inputs) else 0
+    same = f"{size}: large. {gap.bias**2 / gap.rms**2:.0%} of its square is the same everywhere; "
+    explained = blamed["explained"].max() if len(blamed) else 0
     if not explained:
         return f"{same}no input explains the rest."
-    pairs = zip(inputs["input"][:3], inputs["importance"][:3], strict=True)
-    first = ", ".join(f"{name} ({share:.0%})" for name, share in pairs if share > 0)
-    return f"{same}the inputs explain {explained:.0%} of the rest, above all {first}."
-
-
-def _rows(table: pd.DataFrame) -> Iterator[Any]:
-    return table.itertuples()
-
-
-def _in_brackets(*of_paper: float) -> str:
-    """Return the paper's figures in brackets; nothing if it has none."""
-    return "" if math.isnan(of_paper[0]) else f" ({'; '.join(f'{value:.2f}' for value in of_paper)})"
-
-
-def _plus_minus(interval: Interval, form: str) -> str:
-    """Return an estimate and the half width of its interval."""
-    half = interval.high - interval.estimate
-    return f"{interval.estimate:{form}}" + (f" ± {half:{form}}" if np.isfinite(half) else "")
-
-
-def _percent(interval: Interval) -> str:
-    return f"{interval.estimate:.2%} [{interval.low:.2%}, {interval.high:.2%}]"
+    first = ", ".join(f"{row.input} ({row.importance:.0%})" for row in rows(blamed[:3]) if row.importance > 0)
+    return f"{same}the inputs explain {explained:.0%} of the rest, first of all {first}."

@@ -73,8 +73,3 @@ def load_configuration(name: str) -> Configuration:
         if configuration.name.lower() == name.lower():
             return configuration
     raise UnknownNameError("configuration", name, [configuration.name for configuration in CONFIGURATIONS])
-
-
-def label(configuration: str, services: int) -> str:
-    """Name a row of Table 5: the configuration, with ``*n`` for n services that learn together."""
-    return configuration + (f"*{services}" if services > 1 else "")

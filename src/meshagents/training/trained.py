@@ -20,7 +20,7 @@ from meshagents.training.evaluation import Evaluation, evaluate
 from meshagents.training.loop import History
 from meshagents.training.tasks import Task
 from meshgym.errors import InvalidValueError
-from meshgym.files import UNREADABLE, Arrays, digest, read_arrays, write_arrays
+from meshgym.files import Arrays, digest, write_arrays
 from meshgym.rewards import REWARDS, Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -31,7 +31,7 @@ _PACKAGES = ("meshgym", "gymnasium", "numpy", "torch")
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that a training depends on."""
+    """Return the versions of the packages that a training's result may depend on."""
     return {name: version(name) for name in _PACKAGES}
 
 
@@ -142,14 +142,6 @@ def load_trained(path: str | Path) -> Trained:
         columns = checkpoint.part(arrays, "history.")
         history = History(list(columns["reward"]), list(columns["random"]), columns["loss"].tolist())
         return Trained(agent, configuration, tasks, about["reward"], about["contexts"], history, about["versions"])
-
-
-def is_trained(path: Path) -> bool:
-    """Return whether a file was written by :func:`save_trained`."""
-    try:
-        return "trained" in read_arrays(path)
-    except UNREADABLE:
-        return False
 
 
 def _check(path: str | Path, arrays: Arrays) -> None:

@@ -1,5 +1,5 @@
-"""Validate agents: measure their decisions on a live mesh, and say how far the simulator is off.
+"""Validation: decisions measured on a live mesh, beside what the simulator predicted.
 
-From outside, use ``decisions`` (what each policy decides), ``measure`` (runs, kept in a folder), ``validate`` and
-``gap``. The room may import everything up to :mod:`meshagents.training`; it writes nothing but runs.
+From outside, use ``decisions`` (what policies decide), ``measure`` (meshes and progress bars), ``validate`` (measure
+and compare) and ``gap`` (the tables). This room imports training and all above it; it formats and writes nothing.
 """

@@ -1,44 +1,81 @@
-"""The gap between simulated and measured: its size, its size beside the noise, and the inputs it depends on."""
+"""The gap between simulated and measured: its size, also beside the noise, and the inputs it depends on."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from meshagents.statistics import mean_interval
+from meshagents.statistics import mean_interval, spread
 from meshagents.validation.validate import Validated, summary
 from meshgym.simulator.artefact import NINETY
 from meshgym.traces.quality import OUTPUTS, explain, pure_error
 from meshgym.types import SETTING_NAMES
 
-#: Number of different settings from which on the gap is attributed to inputs.
+#: The gap is put down to inputs only from this many different settings on.
 LEAST_SETTINGS = 30
 _SETTINGS = list(SETTING_NAMES)
 
 
+def tables(found: Sequence[Validated], seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Return everything there is to write and to show about validations.
+
+    Args:
+        found: one for each scenario.
+        seed: see :func:`blame`.
+
+    Returns:
+        Tables by name. Each begins with the column ``scenario``, and has an interval as three columns.
+
+        - ``"validation"``: every decision, see :func:`meshagents.validation.validate.compare`.
+        - ``"ratios"``: rewards by ``policy``, see :func:`meshagents.validation.validate.summary`.
+        - ``"gaps"``, ``"gap_inputs"``: see :func:`gaps` and :func:`blame`.
+        - ``"counts"``: ``contexts``, those ``left_out``, ``settings`` and ``runs`` of each scenario.
+    """
+    makers: dict[str, Callable[[Validated], pd.DataFrame]] = {
+        "validation": lambda one: one.replayed,
+        "ratios": lambda one: summary(one.replayed).rename_axis("policy").reset_index(),
+        "gaps": gaps,
+        "gap_inputs": lambda one: blame(one, seed),
+        "counts": _counts,
+    }
+    parts = {name: {one.scenario: make(one) for one in found} for name, make in makers.items()}
+    whole = {name: pd.concat(part, names=["scenario"]).reset_index("scenario") for name, part in parts.items()}
+    return {name: spread(table.reset_index(drop=True)) for name, table in whole.items()}
+
+
+def _counts(one: Validated) -> pd.DataFrame:
+    counts = {
+        "contexts": one.replayed["context"].nunique(),
+        "left_out": one.left_out,
+        "settings": one.runs.groupby(_SETTINGS).ngroups,
+        "runs": len(one.runs),
+    }
+    return pd.DataFrame([counts])
+
+
 def gaps(validated: Validated) -> pd.DataFrame:
-    """Return measured less simulated, over all different settings and over those that each policy chose.
+    """Return measured minus simulated, over all different settings and over those that each policy chose.
 
     Returns:
         One row per output and policy (``"all"`` for all settings, each once):
 
         - ``measured``, ``simulated``: means, in 1/s or as a share.
-        - ``bias``: mean of measured less simulated, with its 95 % ``Interval``.
-        - ``rms``: root mean square of the same over settings. It includes the noise that is left after averaging
+        - ``bias``: mean of measured minus simulated, with its 95 % ``Interval``.
+        - ``rms``: root mean square of that over settings; it includes what is left of the noise after averaging
           the repeats.
-        - ``noise``: standard deviation of single runs of one setting; NaN if nothing was repeated.
+        - ``noise``: standard deviation of single runs of one setting; NaN without repeats.
         - ``multiple``: ``rms / noise``.
-        - ``covered``: share of single runs inside the simulator's 90 % interval; NaN but for all settings.
+        - ``covered``: share of single runs inside the simulator's 90 % interval (of all settings only, else NaN).
     """
-    compared, runs = validated.compared, validated.runs
-    group = runs.groupby(_SETTINGS).ngroup().to_numpy(np.int64)
+    replayed, runs = validated.replayed, validated.runs
+    whole = replayed.drop_duplicates(_SETTINGS)
     rows = []
     for output in OUTPUTS:
-        noise = math.sqrt(pure_error(runs[output].to_numpy(np.float64), group))
-        whole = compared.drop_duplicates(_SETTINGS)
-        for policy, chosen in [("all", whole), *compared.groupby("policy", sort=False)]:
+        noise = repeat_noise(runs, output)
+        for policy, chosen in [("all", whole), *replayed.groupby("policy", sort=False)]:
             difference = chosen[f"{output}_live"] - chosen[f"{output}_sim"]
             rms = float(np.sqrt(np.square(difference).mean()))
             rows.append(
@@ -57,63 +94,42 @@ def gaps(validated: Validated) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def repeat_noise(runs: pd.DataFrame, output: str) -> float:
+    """Return the standard deviation of runs around the mean of their setting; NaN without repeats."""
+    group = runs.groupby(_SETTINGS).ngroup().to_numpy()
+    return math.sqrt(pure_error(runs[output].to_numpy(np.float64), group))
+
+
 def _covered(validated: Validated, output: str) -> float:
     """Return the share of runs inside the simulator's 90 % interval."""
-    predicted = validated.simulator.predict(validated.runs[_SETTINGS])
-    middle, spread = getattr(predicted, output), getattr(predicted, f"{output}_std")
-    return float((np.abs(validated.runs[output] - middle) <= NINETY * spread).mean())
+    expected = validated.simulator.predict(validated.runs[_SETTINGS])
+    middle, deviation = getattr(expected, output), getattr(expected, f"{output}_std")
+    return float((np.abs(validated.runs[output] - middle) <= NINETY * deviation).mean())
 
 
-def attribution(validated: Validated, seed: int = 0) -> pd.DataFrame:
-    """Return the inputs that the gap depends on.
+def blame(validated: Validated, seed: int = 0) -> pd.DataFrame:
+    """Find the inputs that the gap depends on.
 
-    A model of measured less simulated is fitted to the different settings and tested on settings that it hasn't
-    seen. An input's importance is how much the explained variance falls when its values are shuffled.
+    A model of measured minus simulated is fitted to the different settings and tested on settings it hasn't seen.
+    An input's importance is how much the explained variance falls when its values are shuffled.
 
     Args:
-        validated: what was measured.
+        validated: the measurements.
         seed: seed of folds, model and shuffles.
 
     Returns:
-        One row per output and input, the most important first: ``output``, ``input``, ``importance`` (share of the
-        gap's variance) and ``explained`` (by all inputs together, 0 if the model finds nothing). Empty with fewer
-        than ``LEAST_SETTINGS`` settings.
+        One row per output and input, the most important first: ``output``, ``input``, ``importance`` (shares of the
+        gap's variance) and ``explained`` (by all inputs together, 0 if the model finds nothing). Empty with fewer than
+        ``LEAST_SETTINGS`` settings.
     """
-    whole = validated.compared.drop_duplicates(_SETTINGS)
+    whole = validated.replayed.drop_duplicates(_SETTINGS)
     columns = ["output", "input", "importance", "explained"]
-    if len(whole) < LEAST_SETTINGS:
-        return pd.DataFrame(columns=columns)
-    settings = whole[_SETTINGS].to_numpy(np.float64)
     rows = []
-    for output in OUTPUTS:
+    for output in OUTPUTS if len(whole) >= LEAST_SETTINGS else ():
         difference = (whole[f"{output}_live"] - whole[f"{output}_sim"]).to_numpy(np.float64)
         if np.ptp(difference) == 0:
             continue
-        explanation = explain(settings, difference, np.arange(len(whole)), seed)
+        explanation = explain(whole[_SETTINGS].to_numpy(np.float64), difference, np.arange(len(whole)), seed)
         ranked = sorted(explanation.effects.items(), key=lambda pair: -pair[1])
         rows += [(output, name, max(share, 0.0), max(explanation.share, 0.0)) for name, share in ranked]
     return pd.DataFrame(rows, columns=columns)
-
-
-def tables(validated: list[Validated], seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Return everything that a validation says, as tables with a column ``scenario``.
-
-    Args:
-        validated: one per scenario.
-        seed: seed of :func:`attribution`.
-
-    Returns:
-        ``"validation"`` (see :func:`meshagents.validation.validate.compare`), ``"ratios"`` (see
-        :func:`meshagents.validation.validate.summary`), ``"gaps"`` and ``"gap_inputs"`` (see :func:`attribution`).
-    """
-    parts = {
-        "validation": [one.compared for one in validated],
-        "ratios": [summary(one.compared).reset_index() for one in validated],
-        "gaps": [gaps(one) for one in validated],
-        "gap_inputs": [attribution(one, seed) for one in validated],
-    }
-    names = [one.scenario for one in validated]
-    return {
-        name: pd.concat(frames, keys=names, names=["scenario"]).reset_index("scenario").reset_index(drop=True)
-        for name, frames in parts.items()
-    }

@@ -1,11 +1,11 @@
-"""Measure decisions on a live mesh: plan the runs, find those already made, make those that are missing."""
+"""Decisions measured on a live mesh: what to run, what is there already, what is still missing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -13,18 +13,45 @@ import numpy as np
 import pandas as pd
 
 from meshagents.validation.decisions import Decisions
+from meshgym.errors import InvalidValueError, TraceError
+from meshgym.files import lock
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 from meshgym.traces.plan import Plan
 from meshgym.traces.store import check_traces
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Progress
 
-#: ``bar(title, unit)``: a context manager that gives a ``Progress``.
+#: ``bar(title, unit)``: a context manager that yields a ``Progress``.
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
-#: Opens a scenario's live mesh, or gives None: then :func:`measure` starts embedded ones.
+#: Opens a scenario's live mesh, or yields None for embedded ones that :func:`measure` is to start itself.
 OpenMesh = Callable[[Scenario], AbstractContextManager[Mesh | None]]
 
 _RUN = [*SETTING_NAMES, "repeat"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How much to measure.
+
+    Attributes:
+        contexts: settings drawn from each scenario, at least 2.
+        repeats: runs of each setting, at least 1; the noise is known from 2 on.
+        seed: seed of contexts and order.
+        lanes: settings that the embedded mesh measures at once.
+
+    Raises:
+        InvalidValueError: too few contexts or repeats.
+    """
+
+    contexts: int = 25
+    repeats: int = 2
+    seed: int = 0
+    lanes: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in {"contexts": 2, "repeats": 1}.items():
+            if getattr(self, name) < least:
+                raise InvalidValueError(name, getattr(self, name), f"at least {least}")
 
 
 def no_bar(title: str, unit: str) -> AbstractContextManager[Progress]:
@@ -41,49 +68,45 @@ def measure(
     decisions: Decisions,
     scenario: Scenario,
     folder: Path,
-    *,
-    repeats: int,
-    seed: int,
-    lanes: int = 1,
+    measuring: Validation,
     mesh: Mesh | None = None,
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Run each different setting ``repeats`` times, unless that was done before.
+    """Run each different setting as often as wanted, unless that has been done before.
 
-    Runs in ``folder`` count, whatever decisions they were made for. After a kill, the same call goes on: each start
-    measures what is missing, as another collection in ``folder``.
+    Every run of the scenario in ``folder`` counts, whichever decisions it was measured for. After a kill, at any
+    moment, the next call goes on: each call measures what is missing, as a collection of its own in ``folder``.
 
     Args:
         decisions: by policy, under the same contexts.
-        scenario: scenario of the decisions.
-        folder: where this scenario's runs are kept.
-        repeats: runs of each setting.
-        seed: seed of the order.
-        lanes: settings that the embedded mesh measures side by side.
-        mesh: an open live mesh; None for the scenario's embedded ones.
+        scenario: the scenario of the decisions.
+        folder: holds this scenario's measurements.
+        measuring: how much to measure.
+        mesh: an open live mesh; None for the embedded ones of the scenario.
         progress: called after every run.
 
     Returns:
-        The runs, with the columns of a trace set. Runs that failed every time are missing.
+        The runs, with the columns of a trace set, without those that failed every time.
 
     Raises:
         FolderError, TraceError: the folder can't be written or read, or another process measures for it.
         MeshGymError: the mesh doesn't come up, or fails run after run; what was measured is kept.
     """
-    from meshgym.traces.collect import collect, lock  # needs packages that the rest does without
+    from meshgym.traces.collect import collect  # needs packages that the rest does without
 
-    plan = interleave(decisions, repeats, seed)
-    with lock(folder):
-        left = _missing(plan, read_runs(folder, scenario, mesh))
-        there = len(plan) - len(left)
+    plan = interleave(decisions, measuring.repeats, measuring.seed)
+    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
+    with lock(folder / "lock", busy):
+        missing = _missing(plan, read_runs(folder, scenario, mesh))
+        there = len(plan) - len(missing)
         progress(there, len(plan))
-        if len(left):
+        if len(missing):
             collect(
                 scenario,
                 folder / f"{len(list(folder.glob('*/'))) + 1:03}",
-                seed=seed,
-                plan=left,
-                lanes=lanes,
+                seed=measuring.seed,
+                plan=missing,
+                lanes=measuring.lanes,
                 mesh=mesh,
                 progress=lambda done, total: progress(there + done, there + total),
             )
@@ -93,7 +116,7 @@ def measure(
 def interleave(decisions: Decisions, repeats: int, seed: int) -> Plan:
     """Plan each different setting ``repeats`` times: round after round, context by context, the policies in turn.
 
-    So whatever the machine does over time affects all policies alike, and the repeats of a setting lie far apart.
+    So what the machine does over time affects all policies alike, and repeats of a setting lie far apart.
     """
     rng = np.random.default_rng(seed)
     settings = np.stack(list(decisions.values()), axis=1)
@@ -107,18 +130,19 @@ def interleave(decisions: Decisions, repeats: int, seed: int) -> Plan:
 
 
 def read_runs(folder: Path, scenario: Scenario, mesh: Mesh | None = None) -> pd.DataFrame:
-    """Read every complete run of a scenario on a mesh from the collections in a folder.
+    """Return every complete run of a scenario on a mesh in the collections of a folder.
 
-    Runs of another scenario, another mesh, or the embedded one with another service profile are left out.
+    Runs of another scenario, on another mesh, or on the embedded one with another service profile are left out.
 
     Raises:
         TraceError: a damaged file.
     """
     service = mesh.about() if mesh else asdict(scenario.service) if scenario.service else None
+    wanted = scenario.name, json.loads(json.dumps(service))
     found = [pd.DataFrame(columns=[*SETTING_NAMES, *RESPONSE_NAMES, "repeat"], dtype=float)]
-    for described in sorted(folder.glob("*/collection.json")):
-        about, path = json.loads(described.read_text()), described.with_name("rows.csv")
-        if (about["scenario"], about["service"]) == (scenario.name, json.loads(json.dumps(service))) and path.exists():
+    for provenance in sorted(folder.glob("*/collection.json")):
+        about, path = json.loads(provenance.read_text()), provenance.with_name("rows.csv")
+        if (about["scenario"], about["service"]) == wanted and path.exists():
             lines = path.read_bytes()
             rows = pd.read_csv(BytesIO(lines[: lines.rfind(b"\n") + 1]))  # without a line cut short by a kill
             found += [] if rows.empty else [check_traces(rows, str(path))]

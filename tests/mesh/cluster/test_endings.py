@@ -11,7 +11,7 @@ import sys
 import pytest
 from mesh.cluster.standins.server import Fault
 
-from meshgym.errors import ClusterError, RestoreError, DestinationRuleChangedError
+from meshgym.errors import ClusterError, DestinationRuleChangedError, RestoreError
 from meshgym.mesh.cluster.loan import restore
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.types import Load, TrafficRules

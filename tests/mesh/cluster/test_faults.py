@@ -67,8 +67,8 @@ def test_what_passes_is_waited_for(world, tmp_path, fault):
     [
         (Fault("PATCH", API, 429, {"message": "slow down"}, {"Retry-After": "0"}, times=9), ClusterError, "429, slow"),
         (Fault("PATCH", API, 500, times=9), ClusterError, "HTTP 500"),
-        (Fault("PATCH", API, reset=True, times=9), ClusterError, "no answer from the API server"),
-        (Fault("PATCH", API, hang_s=0.5, late=True, times=9), ClusterError, "no answer from the API server"),
+        (Fault("PATCH", API, reset=True, times=9), ClusterError, "no response from the API server"),
+        (Fault("PATCH", API, hang_s=0.5, late=True, times=9), ClusterError, "no response from the API server"),
         (Fault("PATCH", API, 200, "<html>log in</html>"), ClusterError, "instead of a DestinationRule"),
         (Fault("PATCH", API, 409, {"message": "modified"}, times=9), ClusterError, "another version each time"),
         (Fault("PATCH", API, 403, {"message": "me cannot"}), AccessDeniedError, "me cannot.*docs/how-to/cluster.md"),
@@ -104,7 +104,7 @@ def test_after_a_change_that_failed_the_next_run_is_fresh_all_the_same(world, la
 def test_an_api_server_that_is_gone(world):
     url = world.api.url
     world.api.close()
-    with pytest.raises(ClusterError, match=f"cannot read DestinationRule default/httpbin on {url}: no answer"):
+    with pytest.raises(ClusterError, match=f"cannot read DestinationRule default/httpbin on {url}: no response"):
         IstioMesh(**world.arguments())
 
 
@@ -192,7 +192,7 @@ def test_a_sidecar_that_is_gone(world):
 def test_a_pod_without_a_sidecar(world):
     world.api.admin = None
     with IstioMesh(**world.arguments(sidecar="default/fortio")) as mesh:
-        with pytest.raises(ClusterError, match=r"port 15000 of pod default/fortio does not answer: .*refused"):
+        with pytest.raises(ClusterError, match=r"port 15000 of pod default/fortio doesn't respond: .*refused"):
             mesh.measure(RULES, LOAD)
         world.api.denied.add(("get", "pods/portforward"))
         with pytest.raises(ClusterError, match="cannot forward port 15000"):

@@ -17,14 +17,14 @@ NO_ENDPOINTS = {"kind": "Status", "status": "Failure", "message": "no endpoints 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Fault("POST", "run", 503, NO_ENDPOINTS), "something else than Fortio answers.*HTTP 503.*no endpoints"),
-        (Fault("POST", "run", 503, "upstream connect error"), "something else than Fortio"),
-        (Fault("POST", "run", 200, "<html>log in</html>"), "something else than Fortio answers.*log in"),
+        (Fault("POST", "run", 503, NO_ENDPOINTS), "something other than Fortio responds.*HTTP 503.*no endpoints"),
+        (Fault("POST", "run", 503, "upstream connect error"), "something other than Fortio"),
+        (Fault("POST", "run", 200, "<html>log in</html>"), "something other than Fortio responds.*log in"),
         (Fault("POST", "run", 400, {"error": True, "message": "URL is required"}), "refuses the run: URL is required"),
         (Fault("POST", "run", 200, {"RetCodes": {"200": 40}, "NumThreads": 5}), "lacks what is needed"),
         (Fault("POST", "run", 200, {"RetCodes": {"200": 7}, "NumThreads": 5}), "made 7 of 40 calls"),
-        (Fault("POST", "run", reset=True), "does not answer"),
-        (Fault("POST", "run", hang_s=1.5), "does not answer.*timed out"),
+        (Fault("POST", "run", reset=True), "doesn't respond"),
+        (Fault("POST", "run", hang_s=1.5), "doesn't respond.*timed out"),
     ],
 )
 def test_load_that_was_not_sent_is_no_result(world, fault, message):
@@ -53,7 +53,7 @@ def test_nothing_but_503s_is_a_result_and_nothing_but_socket_errors_is_none(worl
         response = mesh.measure(RULES, LOAD)
         assert (response.p200, response.p503, response.details["other_error"]) == (0.5, 0, 20)
         world.fortio.codes = {"-1": 1}
-        with pytest.raises(LoadError, match="not one of 40 calls was answered"):
+        with pytest.raises(LoadError, match="not one of 40 calls got a response"):
             mesh.measure(RULES, LOAD)
 
 

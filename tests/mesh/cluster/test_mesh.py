@@ -87,7 +87,7 @@ def test_nothing_is_written_before_the_first_run(world, tmp_path):
 def test_a_rule_that_is_missing_is_made_only_if_asked_and_deleted_at_the_end(make_world):
     world = make_world(None)
     with pytest.raises(
-        InvalidValueError, match=r"default/httpbin .* is None; allowed: a rule that exists.*--new-rule-for"
+        InvalidValueError, match=r"default/httpbin .* is None; allowed: a DestinationRule that exists.*--new-rule-for"
     ):
         IstioMesh(**world.arguments())
     with IstioMesh(**world.arguments(host="httpbin")) as mesh:
@@ -193,7 +193,7 @@ def test_rules_the_sidecar_does_not_take(world):
     world.deaf = True
     with IstioMesh(**world.arguments()) as mesh, pytest.raises(RulesRefusedError) as caught:
         mesh.measure(RULES, LOAD)
-    assert "has not taken the rules after 1 s" in str(caught.value)
+    assert "hasn't taken the rules after 1 s" in str(caught.value)
     assert "max_connections is 4294967295, not 1" in str(caught.value)
     assert not world.sent
     assert world.restored

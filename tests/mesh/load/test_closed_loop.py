@@ -107,7 +107,10 @@ def test_an_answer_of_another_run_is_refused():
 
 
 def test_silence_ends_a_run():
-    with server(lambda connection, request: [b"HTTP/1.1"]) as (address, _), pytest.raises(LoadError, match="no answer"):
+    with (
+        server(lambda connection, request: [b"HTTP/1.1"]) as (address, _),
+        pytest.raises(LoadError, match="no response"),
+    ):
         run(address, Load(1, 2), timeout_s=0.2)
 
 

@@ -16,12 +16,12 @@ from meshagents import Hyperparameters
 from meshagents.cli import commands
 from meshagents.cli.main import main
 from meshagents.experiments import table5, table5_live
-from meshagents.experiments.jobs import DECISIONS
-from meshagents.experiments.table5 import PAPER, PAPER_VAL, Table5
-from meshagents.report import text
-from meshagents.statistics import flatten
-from meshagents.training.configurations import label
-from meshagents.validation.validate import Validation, summary
+from meshagents.experiments.jobs import DECISIONS, label
+from meshagents.experiments.table5 import PAPER, Table5
+from meshagents.report.text import table5_text
+from meshagents.statistics import Interval
+from meshagents.validation.measure import Validation
+from meshagents.validation.validate import Validator, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.types import RULE_NAMES, SETTING_NAMES
 
@@ -30,25 +30,26 @@ FEW = Validation(contexts=6, repeats=2)
 
 
 @pytest.fixture(scope="module")
-def table(services):
+def experiment(services):
     return Table5(services, seeds=2, hyperparameters=TINY)
 
 
 @pytest.fixture(scope="module")
-def trained(table, tmp_path_factory):
+def trained(experiment, tmp_path_factory):
     """The folder of the trainings, and their records."""
     folder = tmp_path_factory.mktemp("trainings")
-    return folder, table5.run(table, folder, n_jobs=1)
+    return folder, table5.run(experiment, folder, n_jobs=1)
 
 
 @pytest.fixture(scope="module")
-def measured(table, trained, tmp_path_factory):
-    return table5_live.run(table, trained[1], tmp_path_factory.mktemp("measured"), FEW, lambda scenario: FakeMesh())
+def measured(experiment, trained, tmp_path_factory):
+    validator = Validator(tmp_path_factory.mktemp("measured"), FEW, lambda scenario: FakeMesh())
+    return table5_live.run(experiment, trained[1], validator)
 
 
 def test_the_papers_figures_are_those_of_its_table():
-    assert list(PAPER_VAL) == list(PAPER)
-    assert {len(values) for values in PAPER_VAL.values()} == {5}
+    assert len(PAPER) == 10
+    assert {len(values) for both in PAPER.values() for values in both} == {5}
 
 
 def test_all_cells_of_a_scenario_meet_the_same_contexts(measured):
@@ -58,44 +59,55 @@ def test_all_cells_of_a_scenario_meet_the_same_contexts(measured):
     }
     fixed = {f"best fixed {control}" for control in ("calls", "threads", "both")}
     for one in measured:
-        assert set(one.compared["policy"]) == labels | fixed | {"random"}
-        by_context = one.compared.groupby("context")
+        assert set(one.replayed["policy"]) == labels | fixed | {"random"}
+        by_context = one.replayed.groupby("context")
         assert (by_context[list(RULE_NAMES)].nunique() == 1).all().all()
         assert not one.runs.duplicated([*SETTING_NAMES, "repeat"]).any()
-        random = one.compared[one.compared["policy"] == "random"].set_index("context")
-        call = one.compared[one.compared["policy"] == "Call"].set_index("context")
+        random = one.replayed[one.replayed["policy"] == "random"].set_index("context")
+        call = one.replayed[one.replayed["policy"] == "Call"].set_index("context")
         pd.testing.assert_series_equal(random["threads"], call["threads"])
 
 
 def test_seeds_decide_in_turn(measured, trained):
     records = trained[1]
-    chosen = measured[0].compared[measured[0].compared["policy"] == "Thread-Call"]
-    ours = records.query("configuration == 'Thread-Call' and services == 1 and scenario == 'shop'")
+    chosen = measured[0].replayed[measured[0].replayed["policy"] == "Thread-Call"]
+    ours = records[(records["configuration"] == "Thread-Call") & (records["services"] == 1)]
+    ours = ours[ours["scenario"] == "shop"]
     for context, (_, run) in enumerate(chosen.iterrows()):
         expected = ours["decisions"].iloc[context % 2][context]
         np.testing.assert_allclose(run[list(SETTING_NAMES)].to_numpy(float), expected)
 
 
 def test_val_stands_beside_sim(measured, trained):
-    cells = table5.score(trained[1], measured)
-    for cell in cells.itertuples():
+    found = table5.tables(trained[1], measured)
+    for cell in found["table5"].itertuples():
         (one,) = (one for one in measured if one.scenario == cell.scenario)
-        assert cell.val == summary(one.compared).loc[label(cell.configuration, cell.services), "live_ratio"]
-    shown = text.table5(table5.tables(trained[1], measured), 0, 0)
-    assert "Val:" in shown
-    assert f"{cells['val'][0]}; {cells['val_sim'][0].estimate:.2f} " in shown
-    assert {"val", "val_low", "val_high", "paper_val"} <= set(flatten(cells))
-    assert "Val:" not in text.table5(table5.tables(trained[1]), 0, 0)
+        expected = summary(one.replayed).loc[label(cell.configuration, cell.services), "live_ratio"]
+        assert Interval(cell.val, cell.val_low, cell.val_high) == expected
+    text = table5_text(found)
+    assert "Val:" in text
+    cell = table5.score(trained[1], measured).iloc[0]
+    assert f"| {cell['val']}; {cell['val_sim'].estimate:.2f} " in text
+    assert {"val", "val_low", "val_high", "paper_val"} <= set(found["table5"])
+    assert "Val:" not in table5_text(table5.tables(trained[1]))
+
+
+def test_policies_have_kinds(measured):
+    kinds = measured[0].replayed.groupby("kind")["policy"].unique().map(set)
+    assert kinds["random"] == {"random"}
+    assert kinds["best fixed action"] == {f"best fixed {control}" for control in ("calls", "threads", "both")}
+    assert kinds["agent"] >= {"Call", "Thread-Call*2"}
 
 
 def test_any_subset(services, trained, tmp_path):
     some = Table5(services, seeds=2, hyperparameters=TINY, rows=("Call", "Call*2"), columns=("twin",))
     frame = table5.run(some, trained[0], n_jobs=1)
-    assert {*frame[["configuration", "services", "scenario"]].itertuples(index=False, name=None)} == {
-        ("Call", services, "twin") for services in (1, 2)
+    assert set(zip(frame["configuration"], frame["services"], frame["scenario"], strict=True)) == {
+        ("Call", 1, "twin"),
+        ("Call", 2, "twin"),
     }
-    (one,) = table5_live.run(some, frame, tmp_path, FEW, lambda scenario: FakeMesh())
-    assert set(one.compared["policy"]) == {"random", "best fixed calls", "Call", "Call*2"}
+    (one,) = table5_live.run(some, frame, Validator(tmp_path, FEW, lambda scenario: FakeMesh()))
+    assert set(one.replayed["policy"]) == {"random", "best fixed calls", "Call", "Call*2"}
     assert [path.name for path in tmp_path.iterdir()] == ["twin"]
 
 
@@ -105,9 +117,11 @@ def test_cells_that_are_not_there_are_refused(services, name, value):
         Table5(services, hyperparameters=TINY, **{name: (value,)})
 
 
-def test_more_contexts_than_decisions_are_refused(table, trained, tmp_path):
+def test_more_contexts_than_decisions_are_refused(experiment, trained, tmp_path):
     with pytest.raises(InvalidValueError, match="contexts"):
-        table5_live.run(table, trained[1], tmp_path, Validation(DECISIONS + 1), lambda scenario: FakeMesh())
+        table5_live.run(
+            experiment, trained[1], Validator(tmp_path, Validation(DECISIONS + 1), lambda scenario: FakeMesh())
+        )
 
 
 COMMAND = """
@@ -131,8 +145,8 @@ def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_p
     cells = ["--configurations", "Call", "Thread-Call*2", "--scenarios", "shop", "twin"]
     arguments = ["table5", *names, *options, *cells, "--out"]
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    paths = [str(Path(__file__).parents[2]), str(Path(meshagents.__file__).parents[1])]
-    environment = {"PYTHONPATH": os.pathsep.join(paths)}
+    paths = [Path(__file__).parents[2], Path(meshagents.__file__).parents[1]]
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     process = subprocess.Popen([sys.executable, tmp_path / "command.py", *arguments, str(cut)], env=environment)
     while not (rows := [*cut.glob("measured/shop/*/rows.csv")]) or rows[0].read_bytes().count(b"\n") < 4:
         assert process.poll() is None

@@ -9,8 +9,8 @@ import yaml
 from meshagents.cli.main import main
 from meshagents.recommend import search
 from meshagents.recommend.inputs import read_load, read_names, read_rules
-from meshagents.recommend.measure import measure
-from meshagents.recommend.output import Report, Run, fortio, markdown
+from meshagents.recommend.output import Report, Run, fortio, to_markdown
+from meshagents.recommend.request import Request
 from meshagents.recommend.search import Expected, all_loads, best_rules, expect, recommend
 from meshagents.statistics import Interval
 from meshgym.errors import FolderError, InvalidValueError, LoadError, UnknownNameError
@@ -159,17 +159,17 @@ def test_the_fortio_command_sends_the_load_at_full_speed():
 @pytest.fixture
 def report(shop, simulator):
     advice = recommend(simulator, shop, None, LOADS)
-    names = {"name": "shop", "namespace": "market", "host": "shop.market.svc"}
-    return Report.of(advice, names, "http://shop:8000/get", simulator.identity)
+    rule = DestinationRule("shop", "market", "shop.market.svc", advice.rules)
+    return Report(advice, rule, "http://shop:8000/get", simulator.identity)
 
 
 def test_every_load_is_measured_in_turns(report):
     with FakeMesh() as mesh:
-        measure(mesh, report, repeats=2)
+        report.measure(mesh, repeats=2)
     loads = [expected.load for expected in report.advice.expected]
     assert mesh.measured == [(report.advice.rules, load) for load in [*loads, *loads]]
-    with pytest.raises(InvalidValueError, match="repeats is 0"), FakeMesh() as mesh:
-        measure(mesh, report, repeats=0)
+    with pytest.raises(InvalidValueError, match="repeats is 0"):
+        Request(repeats=0)
 
 
 @pytest.mark.parametrize(("qps", "inside"), [(9.9, False), (10, True), (15, True), (20, True), (20.1, False)])
@@ -182,28 +182,27 @@ def test_whether_a_run_was_as_expected(qps, inside):
 
 def test_what_is_written(report, tmp_path):
     with FakeMesh() as mesh:
-        measure(mesh, report, repeats=2)
+        report.measure(mesh, repeats=2)
     paths = report.write(tmp_path)
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
     assert DestinationRule.from_yaml((tmp_path / "destination-rule.yaml").read_text()) == report.destination_rule
     found = json.loads((tmp_path / "recommendation.json").read_text())
     assert found["rules"] == report.advice.rules.to_dict()
-    assert [load["load"] for load in found["loads"]] == [one.load.to_dict() for one in report.advice.expected]
+    assert [load["load"] for load in found["loads"]] == [expected.load.to_dict() for expected in report.advice.expected]
     assert all(len(load["measured"]) == 2 for load in found["loads"])
-    (tmp_path / "file").touch()
-    with pytest.raises(FolderError, match="file"):
-        report.write(tmp_path / "file")
+    with pytest.raises(FolderError, match="choose another folder"):
+        report.write(tmp_path / "recommendation.json")
 
 
 def test_the_text_says_everything(report):
-    text = markdown(report)
+    text = to_markdown(report)
     for name in RULE_NAMES:
         assert name in text
     for expected in report.advice.expected:
         assert fortio(expected.load, report.url) in text
         assert f"{expected.p503.estimate:.3f} [{expected.p503.low:.3f}, {expected.p503.high:.3f}]" in text
     assert "all 108 combinations" in text
-    assert "the smallest share over the loads" in text
+    assert "smallest share over the loads" in text
     assert "Measured" not in text
     assert "outside" not in text
 
@@ -211,8 +210,8 @@ def test_the_text_says_everything(report):
 def test_the_text_of_given_rules_outside_the_traces(shop, simulator):
     rules = TrafficRules(100, 1, 2, 180, 50, 0.2, 1)
     advice = recommend(simulator, shop, rules, [Load(2, 20)])
-    names = {"name": "shop", "namespace": "market", "host": "shop.market.svc"}
-    text = markdown(Report.of(advice, names, "http://shop:8000/get", simulator.identity))
+    rule = DestinationRule("shop", "market", "shop.market.svc", rules)
+    text = to_markdown(Report(advice, rule, "http://shop:8000/get", simulator.identity))
     assert "The rules given" in text
     assert "| 2* " in text
     assert "outside the traces" in text

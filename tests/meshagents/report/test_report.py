@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from meshes import FakeMesh
 
@@ -11,14 +12,15 @@ from meshagents import AgentError, Hyperparameters
 from meshagents.cli import commands
 from meshagents.cli.main import main
 from meshagents.report.page import write_report
-from meshagents.report.results import write_validation
+from meshagents.report.provenance import describe
+from meshagents.report.write import write_validation
 from meshagents.training.configurations import load_configuration
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained, load_trained, save_trained
 from meshagents.validation.gap import tables
-from meshagents.validation.measure import no_bar
-from meshagents.validation.validate import Validation, validate_agent
+from meshagents.validation.measure import Validation
+from meshagents.validation.validate import Validator
 from meshgym.errors import FolderError, InvalidValueError
 
 TINY = Hyperparameters(epochs=3, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
@@ -27,14 +29,14 @@ PAIR = load_configuration("Thread-Call")
 
 @pytest.fixture(scope="module")
 def folder(shop, simulator, tmp_path_factory):
-    """A run and its validation, as commands leave them."""
+    """An agent and its validation, as commands leave them."""
     folder = tmp_path_factory.mktemp("validation")
     trained = train_agent(PAIR, [Task(shop, simulator)], TINY, 0)
-    evaluations = evaluate_trained(trained)
     save_trained(folder / "agent.npz", trained)
     measuring = Validation(contexts=15, repeats=2)
-    found = validate_agent(trained, evaluations, folder / "measured", measuring, lambda scenario: FakeMesh(), no_bar)
-    sentences = write_validation(folder, "Thread-Call", measuring, trained.tasks, found, tables(found))
+    validator = Validator(folder / "measured", measuring, lambda scenario: FakeMesh())
+    found = validator.validate_agent(trained, evaluate_trained(trained))
+    sentences = write_validation(folder, describe(trained), measuring, found, tables(found))
     assert [sentence.split(":")[0] for sentence in sentences] == ["shop, qps", "shop, p503"]
     return folder
 
@@ -56,6 +58,7 @@ def test_the_page_says_what_was_found_and_where_it_comes_from(folder, simulator)
     for text in ("Training on the simulator", "On the real mesh", "Simulated and measured", "Where it comes from"):
         assert html.count(f"<h2>{text}") >= 1
     about = json.loads((folder / "validation.json").read_text())
+    assert about["agent"] == load_trained(folder / "agent.npz").sha256
     for text in (*about["gaps"], simulator.sha256[:16], "best fixed action", "oracle", "learning_rate", "repeats"):
         assert text in html.replace("&#39;", "'")
     assert "times as many 503s per second" in html
@@ -68,15 +71,36 @@ def test_the_page_of_an_agent_lies_beside_its_file(folder):
     assert "On the real mesh" not in page.read_text()
 
 
+def test_the_page_of_an_agent_needs_its_file_alone(folder, tmp_path):
+    agent = tmp_path / "agents" / "alone.npz"
+    agent.parent.mkdir()
+    agent.write_bytes((folder / "agent.npz").read_bytes())
+    assert write_report(agent).read_text() == write_report(folder / "agent.npz").read_text()
+    assert write_report(agent.parent).read_text() == write_report(agent).read_text()
+
+
 def test_text_is_no_markup(folder, tmp_path):
-    about = json.loads((folder / "validation.json").read_text())
-    for path in folder.glob("*.csv"):
-        (tmp_path / path.name).write_text(path.read_text().replace("shop,", "<script>alert(1)</script>,"))
-    about["tasks"][0]["scenario"] = about["name"] = "<script>alert(1)</script>"
-    (tmp_path / "validation.json").write_text(json.dumps(about))
+    for table in folder.glob("*.csv"):
+        (tmp_path / table.name).write_text(table.read_text().replace("shop", "<script>alert(1)</script>"))
+    about = (folder / "validation.json").read_text().replace("shop", "<script>alert(1)</script>")
+    (tmp_path / "validation.json").write_text(about)
     html = write_report(tmp_path).read_text()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_another_reward_is_named_and_maximized_by_all(shop, simulator, tmp_path):
+    trained = train_agent(PAIR, [Task(shop, simulator)], TINY, 0, reward="best_case")
+    validator = Validator(tmp_path / "measured", Validation(12, 1), lambda scenario: FakeMesh())
+    (found,) = validator.validate_agent(trained, evaluate_trained(trained))
+    replayed = found.replayed
+    for side in ("sim", "live"):
+        expected = replayed[f"qps_{side}"] * replayed[f"p200_{side}"]
+        assert replayed[f"reward_{side}"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-4)
+    best = replayed.groupby("context")["reward_sim"].max().to_numpy()
+    assert replayed[replayed["policy"] == "oracle"]["reward_sim"].to_numpy() == pytest.approx(best, rel=1e-5)
+    write_validation(tmp_path, describe(trained), Validation(12, 1), [found], tables([found]))
+    assert "times as many 200s per second" in write_report(tmp_path).read_text()
 
 
 @pytest.mark.parametrize("content", [None, "{}", '["kind"]'])
@@ -87,9 +111,9 @@ def test_nothing_to_report_is_said(tmp_path, content):
         write_report(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", '{"kind": "validation"}'])
+@pytest.mark.parametrize("content", ["{", '{"kind": "run"}', '{"kind": "validation"}'])
 def test_damaged_folders_are_named(tmp_path, content):
-    (tmp_path / "validation.json").write_text(content)
+    (tmp_path / "agent.json").write_text(content)
     with pytest.raises(FolderError, match=str(tmp_path)):
         write_report(tmp_path)
 
@@ -97,6 +121,24 @@ def test_damaged_folders_are_named(tmp_path, content):
 def test_missing_files_are_named(folder, tmp_path):
     (tmp_path / "validation.json").write_text((folder / "validation.json").read_text())
     with pytest.raises(FolderError, match=r"ratios\.csv"):
+        write_report(tmp_path)
+
+
+def test_an_agent_of_version_01_is_refused_until_it_is_trained_again(folder, tmp_path):
+    (tmp_path / "agent.json").write_text('{"kind": "run", "services": []}')
+    with pytest.raises(FolderError, match=r"version 0\.1.*Write it again with .* meshagents train"):
+        write_report(tmp_path)
+    (tmp_path / "agent.npz").write_bytes((folder / "agent.npz").read_bytes())
+    assert "Training on the simulator" in write_report(tmp_path).read_text()
+
+
+def test_tables_of_another_version_are_refused(folder, tmp_path):
+    for file in (*folder.glob("*.csv"), folder / "validation.json"):
+        (tmp_path / file.name).write_text(file.read_text())
+    write_report(tmp_path)
+    gaps = pd.read_csv(tmp_path / "gaps.csv").rename(columns={"multiple": "factor"})
+    gaps.to_csv(tmp_path / "gaps.csv", index=False)
+    with pytest.raises(FolderError, match=r"multiple.*Write it again"):
         write_report(tmp_path)
 
 

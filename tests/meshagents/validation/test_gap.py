@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshagents.report.text import gap_sentences
-from meshagents.validation.gap import LEAST_SETTINGS, attribution, gaps, tables
+from meshagents.report.text import gaps_in_words
+from meshagents.validation.gap import LEAST_SETTINGS, blame, gaps, repeat_noise, tables
 from meshagents.validation.validate import Validated, compare
 from meshgym.simulator.artefact import NINETY
 from meshgym.types import SETTING_NAMES
@@ -21,13 +21,16 @@ def make(simulator, shop, offset, noise=0.0, repeats=2, count=60, seed=0):
     grid = shop.rule_grid()
     rows = np.column_stack([grid[rng.permutation(len(grid))[:count]], rng.choice([1, 2, 4], count), np.full(count, 20)])
     settings = pd.DataFrame(rows, columns=NAMES).round(6)
-    predicted = simulator.predict(settings)
+    expected = simulator.predict(settings)
     parts = []
     for repeat in range(repeats):
         side = noise * (1 if repeat % 2 else -1) if repeats > 1 else 0
-        p503 = predicted.p503.astype(float)
-        qps = predicted.qps.astype(float) + offset(settings) + side
-        parts.append(settings.assign(qps=qps, p200=1 - p503, p503=p503, repeat=repeat))
+        qps = expected.qps.astype(float) + offset(settings) + side
+        parts.append(
+            settings.assign(
+                qps=qps, p200=1 - expected.p503.astype(float), p503=expected.p503.astype(float), repeat=repeat
+            )
+        )
     runs = pd.concat(parts, ignore_index=True)
     decisions = {"random": settings.to_numpy(), "agent": settings.to_numpy()}
     return Validated("shop", simulator, runs, compare(decisions, simulator, runs), 0)
@@ -35,7 +38,7 @@ def make(simulator, shop, offset, noise=0.0, repeats=2, count=60, seed=0):
 
 def in_words(validated):
     found = tables([validated])
-    return gap_sentences(found["gaps"], found["gap_inputs"])
+    return gaps_in_words(found["gaps"], found["gap_inputs"])
 
 
 def row(table, output, policy="all"):
@@ -66,21 +69,21 @@ def test_coverage_is_that_of_single_runs(simulator, shop, deviations, covered):
 
 def test_without_repeats_there_is_no_noise_to_compare_with(simulator, shop):
     validated = make(simulator, shop, lambda settings: 5.0, repeats=1)
+    assert math.isnan(repeat_noise(validated.runs, "qps"))
     found = gaps(validated)
-    assert math.isnan(row(found, "qps")["noise"])
     assert math.isnan(row(found, "qps")["multiple"])
     assert "no noise" in in_words(validated)[0]
 
 
 def test_the_input_that_makes_the_gap_is_blamed(simulator, shop):
     validated = make(simulator, shop, lambda settings: 30.0 * (settings["max_connections"] == 3), noise=1.0, count=100)
-    attributed = attribution(validated)
-    qps = attributed[attributed["output"] == "qps"]
+    blamed = blame(validated)
+    qps = blamed[blamed["output"] == "qps"]
     assert qps["input"].iloc[0] == "max_connections"
     assert qps["importance"].is_monotonic_decreasing
     assert qps["explained"].iloc[0] > 0.8
     assert "large" in (sentence := in_words(validated)[0])
-    assert "above all max_connections" in sentence
+    assert "first of all max_connections" in sentence
 
 
 def test_a_gap_that_is_the_same_everywhere_is_no_inputs_fault(simulator, shop):
@@ -98,10 +101,10 @@ def test_a_gap_within_the_noise_is_small(simulator, shop):
 def test_noise_is_put_down_to_nothing(simulator, shop):
     rng = np.random.default_rng(1)
     validated = make(simulator, shop, lambda settings: rng.normal(0, 50, len(settings)), noise=0.1, count=100)
-    attributed = attribution(validated)
-    assert attributed["importance"].min() >= 0
-    assert attributed[attributed["output"] == "qps"]["explained"].max() < 0.3
+    blamed = blame(validated)
+    assert blamed["importance"].min() >= 0
+    assert blamed[blamed["output"] == "qps"]["explained"].max() < 0.3
 
 
 def test_few_settings_are_not_interpreted(simulator, shop):
-    assert attribution(make(simulator, shop, lambda settings: 1.0, count=LEAST_SETTINGS - 1)).empty
+    assert blame(make(simulator, shop, lambda settings: 1.0, count=LEAST_SETTINGS - 1)).empty

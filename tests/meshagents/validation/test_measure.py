@@ -1,5 +1,6 @@
-"""Whatever is killed, and whatever is asked next: nothing is lost, nothing is measured twice."""
+"""Whatever is killed, and whatever is measured next: nothing is lost, nothing is measured twice."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import pandas as pd
 import pytest
 from meshes import FakeMesh, SlowMesh
 
+import meshagents
 from meshagents.validation.decisions import draw_contexts
-from meshagents.validation.measure import interleave, measure, read_runs
+from meshagents.validation.measure import Validation, interleave, measure, read_runs
 from meshgym.errors import TraceError
+from meshgym.files import lock
 from meshgym.scenarios import parse_scenario
-from meshgym.traces.collect import lock
 from meshgym.types import SETTING_NAMES
 
 RUN = [*SETTING_NAMES, "repeat"]
@@ -57,7 +59,7 @@ def test_policies_of_a_context_are_measured_side_by_side(shop):
 def measured(decisions, shop, folder, repeats=2, **more):
     seen = []
     more = {"mesh": FakeMesh(), "progress": lambda done, total: seen.append((done, total)), **more}
-    return measure(decisions, shop, folder, repeats=repeats, seed=0, **more), seen
+    return measure(decisions, shop, folder, Validation(repeats=repeats), **more), seen
 
 
 def test_what_is_there_counts_for_other_decisions_and_more_repeats(decisions, shop, tmp_path):
@@ -99,7 +101,7 @@ def test_damaged_measurements_are_named(decisions, shop, tmp_path):
 
 
 def test_only_one_measures_for_a_folder(decisions, shop, tmp_path):
-    with lock(tmp_path), pytest.raises(TraceError, match="another collector"):
+    with lock(tmp_path / "lock", TraceError("busy")), pytest.raises(TraceError, match="another collector"):
         measured(decisions, shop, tmp_path)
 
 
@@ -107,13 +109,13 @@ KILLED = """
 import sys
 from pathlib import Path
 from meshagents.validation.decisions import draw_contexts
-from meshagents.validation.measure import measure
+from meshagents.validation.measure import Validation, measure
 from meshes import SlowMesh
 from meshgym.scenarios import load_scenario
 
 if __name__ == "__main__":
     shop = load_scenario(sys.argv[1])
-    measure({"random": draw_contexts(shop, 40, seed=1)}, shop, Path(sys.argv[2]), repeats=2, seed=0, mesh=SlowMesh())
+    measure({"random": draw_contexts(shop, 40, seed=1)}, shop, Path(sys.argv[2]), Validation(repeats=2), SlowMesh())
 """
 
 
@@ -122,7 +124,8 @@ def test_after_kills_it_ends_as_if_it_had_not_been_disturbed(shop, shop_text, tm
     script, folder = tmp_path / "killed.py", tmp_path / "killed"
     script.write_text(KILLED)
     command = [sys.executable, str(script), str(tmp_path / "shop.toml"), str(folder)]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    paths = [Path(__file__).parents[2], Path(meshagents.__file__).parents[1]]
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     kept = 0
     for _ in range(2):
         process = subprocess.Popen(command, env=environment)

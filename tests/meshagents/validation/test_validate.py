@@ -1,4 +1,4 @@
-"""A validation asks mesh and simulator the same, and its summary compares policies under the same rules."""
+"""A validation gives mesh and simulator the same settings, and its summary compares policies under the same rules."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from meshagents.report import plots
 from meshagents.training.evaluation import RewardGrid
 from meshagents.training.tasks import Task
 from meshagents.validation.decisions import decide, draw_contexts
-from meshagents.validation.validate import Validation, summary, validate
+from meshagents.validation.measure import Validation
+from meshagents.validation.validate import Validator, summary
 from meshgym.errors import InvalidValueError, MeshError, UnknownNameError
 from meshgym.simulator import SimulatedMesh, response_table
 from meshgym.types import RULE_NAMES, SETTING_NAMES, Setting
@@ -26,7 +27,7 @@ def decisions(shop, simulator):
 @pytest.fixture(scope="module")
 def validated(decisions, shop, simulator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("measured")
-    return validate(decisions, Task(shop, simulator), folder, Validation(20, 2), mesh=FakeMesh())
+    return Validator(folder, Validation(20, 2), lambda scenario: FakeMesh()).validate(decisions, Task(shop, simulator))
 
 
 def test_contexts_are_the_scenarios_and_do_not_depend_on_their_number(shop):
@@ -52,38 +53,38 @@ def test_the_agent_sees_what_its_environment_shows(shop, simulator, control):
     decided = decide(OracleAgent(simulator, shop, control), contexts, shop, control)
     grid = RewardGrid.of_table(response_table(simulator, shop))
     best = {tuple(seen): rewards.max() for seen, rewards in zip(*grid.view(control), strict=True)}
-    said = simulator.predict(decided)
+    response = simulator.predict(decided)
     columns = {"threads": [*range(7), 8], "calls": range(8), "both": range(7)}[control]
     expected = [best[tuple(row[list(columns)])] for row in contexts]
-    np.testing.assert_allclose(said.qps * said.p503, expected, rtol=1e-5)
+    np.testing.assert_allclose(response.qps * response.p503, expected, rtol=1e-5)
 
 
 def test_every_policy_meets_the_same_rules(validated, decisions):
-    assert len(validated.compared) == 20 * len(decisions)
-    assert (validated.compared.groupby("context")[list(RULE_NAMES)].nunique() == 1).all().all()
+    assert len(validated.replayed) == 20 * len(decisions)
+    assert (validated.replayed.groupby("context")[list(RULE_NAMES)].nunique() == 1).all().all()
     assert validated.left_out == 0
 
 
-def test_both_sides_answer_the_setting_in_the_row(validated, simulator):
+def test_both_sides_measure_the_setting_in_the_row(validated, simulator):
     with FakeMesh() as fake, SimulatedMesh(simulator) as simulated:
-        for _, row in validated.compared.iterrows():
+        for _, row in validated.replayed.iterrows():
             setting = Setting.from_row(row[list(SETTING_NAMES)])
-            live, said = (mesh.measure(setting.rules, setting.load) for mesh in (fake, simulated))
+            live, expected = (mesh.measure(setting.rules, setting.load) for mesh in (fake, simulated))
             assert row["qps_live"] == pytest.approx(live.qps)
             assert row["p503_live"] == pytest.approx(live.p503, abs=1e-6)
-            assert row["qps_sim"] == pytest.approx(said.qps)
+            assert row["qps_sim"] == pytest.approx(expected.qps)
             assert row["reward_live"] == pytest.approx(live.qps * live.p503, rel=1e-4)
             assert row["repeats"] == 2
 
 
 def test_nothing_beats_the_oracle_in_simulation(validated):
-    by_context = validated.compared.pivot_table(index="context", columns="policy", values="reward_sim")
+    by_context = validated.replayed.pivot_table(index="context", columns="policy", values="reward_sim")
     assert (by_context["oracle"] >= by_context.max(axis=1) - 1e-6).all()
 
 
 def test_the_summary_has_means_and_ratios_over_random(validated):
-    table = summary(validated.compared)
-    means = validated.compared.groupby("policy")["reward_live"].mean()
+    table = summary(validated.replayed)
+    means = validated.replayed.groupby("policy")["reward_live"].mean()
     for name, row in table.iterrows():
         assert row["live"].estimate == pytest.approx(means[name])
         assert row["live_ratio"].estimate == pytest.approx(means[name] / means["random"])
@@ -99,18 +100,19 @@ def test_too_little_to_measure_is_refused(name, value):
 def test_contexts_that_cannot_be_measured_are_left_out(decisions, shop, simulator, tmp_path):
     contexts = decisions["random"].copy()
     contexts[3:, 7] = np.where(contexts[3:, 7] == 1, 2, contexts[3:, 7])
-    contexts[:3, 7] = 1  # FlakyMesh has no answer to one thread
+    contexts[:3, 7] = 1  # FlakyMesh fails for one thread
     some = {**decisions, "random": contexts}
-    found = validate(some, Task(shop, simulator), tmp_path, Validation(20, 1), mesh=FlakyMesh())
+    found = Validator(tmp_path, Validation(20, 1), lambda scenario: FlakyMesh()).validate(some, Task(shop, simulator))
     assert found.left_out == 3
-    assert set(found.compared["context"]) == set(range(3, 20))
+    assert set(found.replayed["context"]) == set(range(3, 20))
 
 
 def test_nothing_measured_is_an_error_that_says_where_to_look(shop, simulator, tmp_path):
     contexts = draw_contexts(shop, 2, seed=0)
     contexts[:, 7] = 1
+    validator = Validator(tmp_path, Validation(2, 1), lambda scenario: FlakyMesh())
     with pytest.raises(MeshError, match="0 of 2 contexts"):
-        validate({"random": contexts}, Task(shop, simulator), tmp_path, Validation(2, 1), mesh=FlakyMesh())
+        validator.validate({"random": contexts}, Task(shop, simulator))
 
 
 @pytest.mark.parametrize("control", ["threads", "calls"])
@@ -128,7 +130,7 @@ def test_an_unknown_control_is_refused(shop, simulator):
 
 
 def test_a_decision_in_words_names_rules_load_and_outcome(validated):
-    run = validated.compared.iloc[0]
+    run = validated.replayed.iloc[0]
     said = in_words(run)
     assert f"max_connections {run['max_connections']:g}" in said
     assert f"{run['threads']:.0f} threads sending {run['calls']:.0f} calls" in said
@@ -139,7 +141,7 @@ def test_figures_are_written(validated, shop, tmp_path):
     surface = np.arange(12.0).reshape(3, 4)
     figures = {
         "curve": plots.learning_curve(np.array([1.0, 2.0])),
-        "scatter": plots.predicted_against_measured(validated.compared),
+        "scatter": plots.predicted_against_measured(validated.replayed),
         "surface": plots.reward_surface(surface, shop.actions["threads"], shop.actions["calls"], (2, 3), "title"),
     }
     for name, figure in figures.items():

@@ -10,10 +10,10 @@ from typing import Any
 from meshgym.errors import (
     ClusterError,
     ConflictError,
+    DestinationRuleChangedError,
     InvalidValueError,
     MeshError,
     RestoreError,
-    DestinationRuleChangedError,
     RulesRefusedError,
 )
 from meshgym.mesh.cluster.api import GROUP, VERSION, Cluster

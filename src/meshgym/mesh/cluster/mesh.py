@@ -144,7 +144,7 @@ class IstioMesh(Mesh):
     def _would_send(self, policy: dict[str, Any], load: Load) -> str:
         verb = "PATCH (merge)" if self._borrowed.found else "POST (deleted at the end)"
         path = f"{self._cluster.server}/apis/{GROUP}/{VERSION}/namespaces/{self._cluster.namespace}/{PLURAL}"
-        spec = {"trafficPolicy": policy} if self._borrowed.found else {"host": self._borrowed.host, "trafficPolicy": policy}
+        spec = {"trafficPolicy": policy} | ({} if self._borrowed.found else {"host": self._borrowed.host})
         return (
             f"A dry run: nothing was sent. A run under these rules would send\n"
             f"{verb} {path}/{self._cluster.name}\n{json.dumps({'spec': spec}, indent=2)}\n"

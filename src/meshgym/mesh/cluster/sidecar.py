@@ -58,7 +58,7 @@ class Sidecar:
                 return json.loads(text)
         except ValueError:
             pass
-        raise ClusterError(f"{self.where} responds with HTTP {reply.status}, {text[:100]!r}: not Envoy's admin interface")
+        raise ClusterError(f"{self.where} responds with HTTP {reply.status}, {text[:100]!r}: not Envoy's admin port")
 
     @contextmanager
     def _connection(self) -> Iterator[http.client.HTTPConnection]:

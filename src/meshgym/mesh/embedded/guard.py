@@ -2,10 +2,10 @@
 
     python -I -S guard.py FOLDER JSON
 
-JSON lists commands, each ``[name, argument, ...]``. When standard input closes, which the kernel does for a dead parent,
-every command is killed and FOLDER is removed. If a command ends by itself, ``name status`` is written to standard
-output. On Linux the commands also die with the guard; elsewhere a killed guard would leave them running. It uses the
-standard library only, because it is started as a file, in a few milliseconds.
+JSON lists commands, each ``[name, argument, ...]``. When standard input closes, which the kernel does for a dead
+parent, every command is killed and FOLDER is removed. If a command ends by itself, ``name status`` is written to
+standard output. On Linux the commands also die with the guard; elsewhere a killed guard would leave them running. It
+uses the standard library only, because it is started as a file, in a few milliseconds.
 """
 
 from __future__ import annotations

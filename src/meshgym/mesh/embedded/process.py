@@ -88,7 +88,7 @@ class EnvoyGroup:
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="meshgym-"))
         except OSError as error:
-            raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to a folder that can be written") from error
+            raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to another one") from error
         self._guard: subprocess.Popen[bytes] | None = None
         self._admins: list[Admin] = []
         self._news = ""  # which Envoy ended first, according to the guard

@@ -149,7 +149,7 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
 def service_cluster(
     cluster: dict[str, Any], ports: list[int], in_use: int, run: str, certificates: Certificates | None
 ) -> dict[str, Any]:
-    """Return ``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and ``run`` as metadata.
+    """Return ``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and the ``run``.
 
     The run's number makes each configuration a new one. So Envoy rebuilds the cluster with fresh hosts, which clears
     ejections and open connections. One standby replica takes over first, the others if it fails too; with several at

@@ -1,0 +1,43 @@
+"""What a recommendation starts from; a module of its own, because command lines need it before all else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshgym.errors import InvalidValueError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to recommend.
+
+    Attributes:
+        rules: a DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
+        load: threads=N,calls=N; give it once per load (default: all loads).
+        criterion: how to compare rules: under their worst load (worst) or on average (mean).
+        name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
+        namespace: namespace of the DestinationRule (default: that of --rules, or default).
+        host: service that the DestinationRule is for (default: that of --rules, or NAME.NAMESPACE.svc.cluster.local).
+        url: URL that Fortio calls (default: http://HOST:8000/get).
+        measure: also measure on a live mesh what is expected.
+        repeats: measured runs of each load, at least 1.
+        seed: seed of the rules drawn where there are too many to try all.
+
+    Raises:
+        InvalidValueError: repeats below 1.
+    """
+
+    rules: str | None = None
+    load: tuple[str, ...] = ()
+    criterion: str = "worst"
+    name: str | None = None
+    namespace: str | None = None
+    host: str | None = None
+    url: str | None = None
+    measure: bool = False
+    repeats: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise InvalidValueError("repeats", self.repeats, "at least 1")
