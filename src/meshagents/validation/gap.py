@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshagents.statistics import mean_interval
 from meshagents.validation.validate import Validated
 from meshgym.simulator.artefact import NINETY
-from meshgym.traces.quality import OUTPUTS, explain
+from meshgym.traces.quality import OUTPUTS, explain, pure_error
 from meshgym.types import SETTING_NAMES
 
 FloatArray = NDArray[np.float64]
@@ -65,11 +65,7 @@ def gaps(validated: Validated) -> pd.DataFrame:
 
 def repeat_noise(runs: pd.DataFrame, output: str) -> float:
     """Standard deviation of runs around the mean of their setting; NaN where nothing was repeated."""
-    settings = runs.groupby(_SETTINGS)[output]
-    freedom = len(runs) - settings.ngroups
-    if not freedom:
-        return math.nan
-    return float(np.sqrt(np.square(runs[output] - settings.transform("mean")).sum() / freedom))
+    return float(np.sqrt(pure_error(runs[output].to_numpy(), runs.groupby(_SETTINGS).ngroup().to_numpy())))
 
 
 def _covered(validated: Validated, output: str) -> float:

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from meshagents.validation.decisions import Decisions
+from meshgym.errors import TraceError
+from meshgym.files import lock
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 from meshgym.traces.plan import Plan
@@ -70,10 +72,11 @@ def measure(
         FolderError, TraceError: a folder that cannot be written or read, or that somebody else measures for.
         MeshGymError: the mesh does not come up, or fails run after run; what was measured is kept.
     """
-    from meshgym.traces.collect import collect, lock  # needs packages that the rest does without
+    from meshgym.traces.collect import collect  # needs packages that the rest does without
 
     plan = interleave(decisions, repeats, seed)
-    with lock(folder):
+    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
+    with lock(folder / "lock", busy):
         left = _missing(plan, read_runs(folder, scenario, mesh))
         there = len(plan) - len(left)
         progress(there, len(plan))

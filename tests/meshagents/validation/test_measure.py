@@ -15,7 +15,7 @@ from meshagents.validation.decisions import draw_contexts
 from meshagents.validation.measure import interleave, measure, read_runs
 from meshgym.errors import TraceError
 from meshgym.scenarios import parse_scenario
-from meshgym.traces.collect import lock
+from meshgym.files import lock
 from meshgym.types import SETTING_NAMES
 
 RUN = [*SETTING_NAMES, "repeat"]
@@ -99,7 +99,7 @@ def test_damaged_measurements_are_named(decisions, shop, tmp_path):
 
 
 def test_only_one_measures_for_a_folder(decisions, shop, tmp_path):
-    with lock(tmp_path), pytest.raises(TraceError, match="another collector"):
+    with lock(tmp_path / "lock", TraceError("busy")), pytest.raises(TraceError, match="another collector"):
         measured(decisions, shop, tmp_path)
 
 
