@@ -17,8 +17,8 @@ from meshgym.errors import InvalidValueError
 #: Istio's integer fields are int32.
 INT32_MAX = 2**31 - 1
 
-#: ``whole`` and ``percent`` are integers; ``seconds`` (a duration of Istio), ``share`` and ``rate`` are finite floats.
-Kind = Literal["whole", "percent", "seconds", "share", "rate"]
+#: ``whole`` and ``percent`` are integers, the others finite floats; ``seconds`` is a duration of Istio.
+Kind = Literal["whole", "percent", "seconds", "share", "number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ LOADS: dict[str, Field] = _table(
 
 #: What is measured.
 OUTCOMES: dict[str, Field] = _table(
-    Field("qps", "1/s", "rate", 0, _FINITE, "requests per second, those with a 503 included"),
+    Field("qps", "1/s", "number", 0, _FINITE, "requests per second, those with a 503 included"),
     Field("p200", "share", "share", 0, 1, "share of requests that returned 200"),
     Field("p503", "share", "share", 0, 1, "share of requests that returned 503"),
 )

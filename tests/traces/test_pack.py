@@ -1,4 +1,4 @@
-"""A packed collection has the same rows, and a card that says how they were taken."""
+"""A packed collection has the same rows, and a provenance that says how they were taken."""
 
 import shutil
 
@@ -10,17 +10,22 @@ from meshgym.errors import TraceError
 from meshgym.scenarios import load_scenario
 from meshgym.traces.collect import collect
 from meshgym.traces.pack import pack, unpack
-from meshgym.traces.store import load_traces, read_card
+from meshgym.traces.store import load_traces, read_provenance
 
 
-def test_rows_and_card(tmp_path):
+def test_rows_and_provenance(tmp_path):
     rows = collect(load_scenario("S1"), tmp_path / "S1", rows=60, seed=7, make_mesh=FakeMesh)
     path = pack(tmp_path / "S1", tmp_path / "packed.parquet")
     pd.testing.assert_frame_equal(load_traces(path), load_traces(rows))
-    card = read_card(path)
-    assert (card["scenario"], card["seed"], card["rows"], card["planned_rows"]) == ("S1", 7, 60, 60)
-    assert card["repeats"] == 5
-    assert card["columns"]["qps"]["unit"] == "1/s"
+    provenance = read_provenance(path)
+    assert (provenance["scenario"], provenance["seed"], provenance["rows"], provenance["planned_rows"]) == (
+        "S1",
+        7,
+        60,
+        60,
+    )
+    assert provenance["repeats"] == 5
+    assert provenance["columns"]["qps"]["unit"] == "1/s"
 
 
 def test_a_folder_without_a_collection_is_refused(tmp_path):
@@ -28,8 +33,8 @@ def test_a_folder_without_a_collection_is_refused(tmp_path):
         pack(tmp_path, tmp_path / "packed.parquet")
 
 
-def test_an_unpacked_collection_is_gone_on_with(tmp_path):
-    """A packed part and the rest of its plan are together what is collected without a break."""
+def test_an_unpacked_collection_is_continued(tmp_path):
+    """A packed part and the rest of its plan equal a collection without a break."""
     scenario = load_scenario("S1")
     whole = collect(scenario, tmp_path / "whole", rows=60, make_mesh=FakeMesh)
     part = tmp_path / "part"
@@ -42,11 +47,11 @@ def test_an_unpacked_collection_is_gone_on_with(tmp_path):
     pd.testing.assert_frame_equal(
         load_traces(collect(scenario, folder, rows=60, make_mesh=FakeMesh)), load_traces(whole)
     )
-    with pytest.raises(TraceError, match="holds a collection already"):
+    with pytest.raises(TraceError, match="already holds a collection"):
         unpack(tmp_path / "part.parquet", folder)
 
 
-def test_a_set_without_a_card_is_not_unpacked(tmp_path):
+def test_a_set_without_provenance_is_not_unpacked(tmp_path):
     rows = collect(load_scenario("S1"), tmp_path / "S1", rows=20, make_mesh=FakeMesh)
-    with pytest.raises(TraceError, match="no card"):
+    with pytest.raises(TraceError, match="no provenance"):
         unpack(rows, tmp_path / "again")

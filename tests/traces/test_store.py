@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from meshgym.errors import FolderError, TraceError
 from meshgym.scenarios import load_scenario
 from meshgym.traces.schema import COLUMNS, REQUIRED
-from meshgym.traces.store import check_traces, load_traces, read_card, trace_hash, write_traces
+from meshgym.traces.store import check_traces, load_traces, read_provenance, trace_hash, write_traces
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def test_what_is_written_comes_back(frame: pd.DataFrame, path: Path) -> None:
     assert again["interval_s"].dtype == np.float64
 
 
-def test_the_card_tells_units_and_hash(frame: pd.DataFrame, path: Path) -> None:
-    card = read_card(path)
-    assert card is not None
-    assert card["how"] == "by hand"
-    assert card["rows"] == len(frame)
-    assert card["columns"]["qps"]["unit"] == "1/s"
-    assert card["sha256"] == trace_hash(load_traces(path))
+def test_the_provenance_holds_units_and_hash(frame: pd.DataFrame, path: Path) -> None:
+    provenance = read_provenance(path)
+    assert provenance is not None
+    assert provenance["how"] == "by hand"
+    assert provenance["rows"] == len(frame)
+    assert provenance["columns"]["qps"]["unit"] == "1/s"
+    assert provenance["sha256"] == trace_hash(load_traces(path))
 
 
 @pytest.mark.parametrize("name", ["own.csv", "own.csv.gz"])
@@ -54,7 +54,7 @@ def test_csv_is_the_same_set(path: Path, tmp_path: Path, name: str) -> None:
     original = load_traces(path)
     original.to_csv(tmp_path / name, index=False)
     assert trace_hash(load_traces(tmp_path / name)) == trace_hash(original)
-    assert read_card(tmp_path / name) is None
+    assert read_provenance(tmp_path / name) is None
 
 
 @given(row=st.integers(0, 19), column=st.sampled_from(REQUIRED))
@@ -66,39 +66,39 @@ def test_any_change_changes_the_hash(row: int, column: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["edited", "cut"])
-def test_contents_that_do_not_fit_the_card_are_refused(path: Path, change: str) -> None:
+def test_contents_that_do_not_match_the_provenance_are_refused(path: Path, change: str) -> None:
     runs = load_traces(path)
     if change == "cut":
         runs = runs.iloc[:-1]
     else:
         runs.loc[3, "qps"] += 1
     runs.to_parquet(path)
-    with pytest.raises(TraceError, match=r"does not fit its card own\.json"):
+    with pytest.raises(TraceError, match=r"doesn't match its provenance own\.json"):
         load_traces(path)
 
 
 def test_a_truncated_file_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(TraceError, match="cannot be read"):
+    with pytest.raises(TraceError, match="can't be read"):
         load_traces(path)
 
 
-def test_a_card_that_is_no_json_is_refused(path: Path) -> None:
+def test_a_provenance_that_is_not_json_is_refused(path: Path) -> None:
     path.with_suffix(".json").write_text("{")
-    with pytest.raises(TraceError, match="no JSON"):
+    with pytest.raises(TraceError, match="isn't JSON"):
         load_traces(path)
 
 
 @pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
-        ("p503", 1.5, "found 1.5; expected a number 0..1 (share)"),
-        ("p200", np.nan, "found nan; expected a number 0..1"),
-        ("qps", -1.0, "found -1.0; expected a number 0 and above (1/s)"),
-        ("threads", 2.5, "found 2.5; expected a whole number 1 and above"),
-        ("max_ejection_percent", 101, "found 101"),
-        ("calls", "many", "found 'many'; expected a whole number"),
-        ("qps", np.inf, "found inf"),
+        ("p503", 1.5, "(share): found 1.5; expected a share 0..1"),
+        ("p200", np.nan, "(share): found nan; expected a share 0..1"),
+        ("qps", -1.0, "(1/s): found -1.0; expected a finite number, 0 and above"),
+        ("threads", 2.5, "(connections): found 2.5; expected a whole number 1..4096"),
+        ("max_ejection_percent", 101, "(%): found 101"),
+        ("calls", "many", "(calls): found 'many'; expected a whole number 1..2147483647"),
+        ("qps", np.inf, "(1/s): found inf"),
     ],
 )
 def test_a_wrong_value_is_named(frame: pd.DataFrame, tmp_path: Path, column: str, value: Any, expected: str) -> None:
@@ -106,7 +106,7 @@ def test_a_wrong_value_is_named(frame: pd.DataFrame, tmp_path: Path, column: str
     runs.loc[6, column] = value
     with pytest.raises(TraceError) as caught:
         check_traces(runs, "own.csv")
-    assert f"own.csv, row 7, column {column}: {expected}" in str(caught.value)
+    assert f"own.csv, row 7, column {column} {expected}" in str(caught.value)
     runs.to_csv(tmp_path / "own.csv", index=False)
     with pytest.raises(TraceError, match=f"row 7, column {column}"):
         load_traces(tmp_path / "own.csv")
@@ -133,7 +133,7 @@ def test_what_is_no_trace_file_is_refused(frame: pd.DataFrame, tmp_path: Path) -
     with pytest.raises(TraceError, match=r"ending in \.parquet"):
         load_traces(tmp_path / "none.txt")
     (tmp_path / "empty.csv").touch()
-    with pytest.raises(TraceError, match="cannot be read"):
+    with pytest.raises(TraceError, match="can't be read"):
         load_traces(tmp_path / "empty.csv")
     with pytest.raises(TraceError, match=r"written as \.parquet"):
         write_traces(frame, tmp_path / "own.csv", {})

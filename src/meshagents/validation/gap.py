@@ -96,7 +96,7 @@ def gaps(validated: Validated) -> pd.DataFrame:
 
 def repeat_noise(runs: pd.DataFrame, output: str) -> float:
     """Return the standard deviation of runs around the mean of their setting; NaN without repeats."""
-    group = runs.groupby(_SETTINGS).ngroup().to_numpy()
+    group = np.asarray(runs.groupby(_SETTINGS).ngroup(), np.int64)
     return math.sqrt(pure_error(runs[output].to_numpy(np.float64), group))
 
 

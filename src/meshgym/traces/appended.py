@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +15,7 @@ class AppendedCsv:
     """A CSV file that only grows; a context manager.
 
     Args:
-        path: of the file; a line that was cut short is dropped.
+        path: the file; an incomplete last line is dropped.
         columns: names of the columns.
 
     Raises:
@@ -27,30 +28,31 @@ class AppendedCsv:
         found = path.read_bytes() if path.exists() else b""
         whole = found[: found.rfind(b"\n") + 1]
         if whole and not whole.startswith(header.encode()):
-            raise TraceError(f"{path} begins with other columns than {header.strip()}; it is not this collection's")
+            raise TraceError(f"{path} has other columns than {header.strip()}; it isn't part of this collection")
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.ftruncate(self._file, len(whole))  # a line cut short by a kill
+        os.ftruncate(self._file, len(whole))  # a kill may have cut the last line
         if not whole:
             os.write(self._file, header.encode())
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write a line at once; what ``row`` lacks is an empty cell.
+        """Write one line at once; what ``row`` lacks becomes an empty cell.
 
         Raises:
-            FolderError: the disk does not take it whole.
+            FolderError: the line can't be written whole.
         """
-        line = ",".join(_cell(row.get(name)) for name in self.columns) + "\n"
+        line = io.StringIO()
+        writer = csv.DictWriter(line, self.columns, extrasaction="ignore", lineterminator="\n")
+        writer.writerow({name: _plain(value) for name, value in row.items()})
+        data = line.getvalue().encode()
         try:
-            written = os.write(self._file, line.encode())
+            written = os.write(self._file, data)
         except OSError as error:
             raise FolderError(f"cannot write to {self.path} ({error.strerror}); its complete lines are kept") from error
-        if written < len(line):
-            raise FolderError(
-                f"cannot write all of a line to {self.path}: the disk is full; its complete lines are kept"
-            )
+        if written < len(data):
+            raise FolderError(f"cannot write a whole line to {self.path}: the disk is full; complete lines are kept")
 
     def read(self) -> list[dict[str, str]]:
-        """The lines, as text by column."""
+        """Return the lines, as text by column."""
         with self.path.open(newline="") as lines:
             return list(csv.DictReader(lines))
 
@@ -61,10 +63,9 @@ class AppendedCsv:
         os.close(self._file)
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""  # a detail that this mesh does not know
+def _plain(value: object) -> str | float:
+    """Return text in one line; return a number with at most six decimals, as an int if it is whole."""
     if isinstance(value, str):
-        return '"' + " ".join(value.split()).replace('"', "'") + '"'
-    number = float(value)  # type: ignore[arg-type]
-    return str(int(number)) if number.is_integer() else repr(round(number, 6))
+        return " ".join(value.split())
+    number = round(float(value), 6)  # type: ignore[arg-type]
+    return int(number) if number.is_integer() else number

@@ -1,8 +1,7 @@
-"""Import of the traces the paper's authors disclosed.
+"""Import the traces that the paper's authors disclosed.
 
-They come without a licence, so none are bundled. Download ``disclosure/S1.csv``, ``S2.csv`` and
-``S5.csv`` from github.com/bfmengnu/Model-based-Reinforcement-Learning-for-Service-Mesh-Fault-Resiliency
-and give the files' paths.
+They have no licence, so none are bundled. Download ``disclosure/S1.csv``, ``S2.csv`` and ``S5.csv`` from
+github.com/bfmengnu/Model-based-Reinforcement-Learning-for-Service-Mesh-Fault-Resiliency and give the files' paths.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ CHECKSUMS: dict[str, str] = {
     "S2": "2d8a130be3aab486daff8ee4345056d38a211f02ded539f24c7b8e5bf85f44ef",
     "S5": "6fa8ceeb4775309a634c1d2927405f00210bfd2bfd4b659256b6f7d472ae1fc8",
 }
-#: Their columns: ``numpy.savetxt`` text, separated by spaces in spite of the name, without a header.
+#: Their columns. The files are text of ``numpy.savetxt``: separated by spaces despite their name, without a header.
 _COLUMNS = (
     "http1_max_pending_requests",
     "max_requests_per_connection",
     "max_connections",
-    "base_ejection_time_s",  # in minutes there
+    "base_ejection_time_s",  # in minutes in the files
     "consecutive_5xx_errors",
     "interval_s",
     "max_ejection_percent",
@@ -41,16 +40,16 @@ _COLUMNS = (
 
 
 def load_authors_traces(path: str | Path) -> pd.DataFrame:
-    """One of the authors' sets with this project's columns and units.
+    """Read one of the authors' sets; return it with this project's columns and units.
 
     Args:
         path: ``S1.csv``, ``S2.csv`` or ``S5.csv`` as disclosed, gzipped or not.
 
     Returns:
-        One row a run, in the order they were taken; p200 is 1 - p503, as the authors computed it.
+        One row per run, in the order of the runs; p200 is 1 - p503, as the authors computed it.
 
     Raises:
-        TraceError: no such file, or not the disclosed one.
+        TraceError: the file is missing, or not the disclosed one.
     """
     path = Path(path)
     name = path.name.split(".")[0]
@@ -58,11 +57,11 @@ def load_authors_traces(path: str | Path) -> pd.DataFrame:
         content = path.read_bytes()
         text = gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError) as error:
-        raise TraceError(f"{path} cannot be read ({error})") from error
+        raise TraceError(f"{path} can't be read ({error})") from error
     if hashlib.sha256(text).hexdigest() != CHECKSUMS.get(name):
         raise TraceError(
             f"{path} is not one of the authors' files {', '.join(f'{known}.csv' for known in CHECKSUMS)} "
-            "as disclosed at commit 6e00256: its checksum differs; download it again"
+            "as of commit 6e00256: its checksum differs; download it again"
         )
     frame = pd.DataFrame(np.loadtxt(io.BytesIO(text)), columns=list(_COLUMNS))
     frame["base_ejection_time_s"] *= 60

@@ -1,55 +1,52 @@
-"""Collects traces from a mesh into a folder, and goes on where it was stopped.
+"""Collect traces from a mesh into a folder, and continue a collection that was stopped.
 
-The folder holds ``collection.json`` (what is collected: scenario, seed, plan hash, profile,
-versions), ``rows.csv`` (one line a run, appended in one write) and ``failed.csv`` (runs given up,
-with the reason). Whatever is killed, and when: a complete line is kept, an incomplete one is dropped
-and its run made again.
+The folder holds ``collection.json`` (scenario, seed, hash of the plan, service, versions), ``rows.csv`` (one line per
+run, appended in one write) and ``failed.csv`` (runs that were given up, with the reason). Whatever is killed, and
+when: complete lines are kept; an incomplete line is dropped and its run is repeated.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections import Counter, deque
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from meshgym.errors import FolderError, InvalidValueError, MeshError, TraceError
+from meshgym.errors import InvalidValueError, MeshError, TraceError
+from meshgym.files import lock, write_json
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
 from meshgym.mesh.embedded.process import envoy_version
 from meshgym.scenarios import Scenario
 from meshgym.traces.appended import AppendedCsv
-from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome, SharedLanes
+from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome, Pool, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
-from meshgym.traces.schema import COLUMNS
+from meshgym.traces.schema import BOOKKEEPING, COLUMNS
 from meshgym.types import SETTING_NAMES, Progress, Response, Setting
 
-Pool = Lanes | SharedLanes | OneLane
-
 _ATTEMPTS = 3
-#: So many runs given up one after the other mean that the mesh is broken, not the runs.
+#: If so many runs in a row are given up, the mesh is broken, not the runs.
 _GIVE_UP = 5
 
 
 class Collection:
-    """A folder that is being filled with the runs of a plan; a context manager that holds its lock.
+    """A folder that is being filled with the runs of a plan; a context manager that locks it.
 
     Args:
-        folder: made if need be.
+        folder: made if it doesn't exist.
         scenario: what is collected.
         plan: what is run.
-        seed: of the plan.
-        about: which service is measured; None for the embedded mesh's of the scenario.
+        seed: seed of the plan.
+        about: the service that is measured; None for the one that the embedded mesh makes of the scenario.
 
     Raises (on entering):
-        FolderError: the folder cannot be written.
+        FolderError: the folder can't be written.
         TraceError: the folder holds another plan, is in use, or was damaged.
     """
 
@@ -68,8 +65,9 @@ class Collection:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        busy = TraceError(f"another collector is writing to {self.folder}; wait for it or choose another folder")
         with ExitStack() as opening:  # closes what was opened if a later step fails
-            opening.enter_context(lock(self.folder))
+            opening.enter_context(lock(self.folder / "lock", busy))
             self._check_identity()
             self._rows = opening.enter_context(AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
             self._failed = opening.enter_context(AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
@@ -85,62 +83,30 @@ class Collection:
             versions = {"meshgym": version("meshgym"), "python": platform.python_version()}
             if self._embedded:
                 versions["envoy"] = envoy_version()
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps({**self.identity, "versions": versions}, indent=2) + "\n")
-            partial.replace(path)
+            write_json(path, {**self.identity, "versions": versions})
             return
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
         for name, value in self.identity.items():
             if found.get(name) != value:
                 raise TraceError(
                     f"{self.folder} holds a collection with {name} {found.get(name)!r}, not {value!r}; "
-                    "choose another folder, or the same arguments to go on"
+                    "choose another folder, or repeat the same arguments to continue it"
                 )
 
-    def done(self) -> set[int]:
-        """Runs that need no further attempt: measured, or given up."""
-        return {int(row["run"]) for row in self._rows.read()} | self.given_up()
-
-    def given_up(self) -> set[int]:
-        """Runs that failed every time."""
-        return {int(row["run"]) for row in self._failed.read()}
+    def missing(self) -> list[int]:
+        """Return the runs that are neither measured nor given up."""
+        done = {int(row["run"]) for file in (self._rows, self._failed) for row in file.read()}
+        return [run for run in range(len(self.plan)) if run not in done]
 
     def add(self, outcome: Outcome, response: Response, attempt: int) -> None:
         """Append one measured run."""
-        settings = dict(zip(SETTING_NAMES, self.plan.settings[outcome.run], strict=True))
-        bookkeeping = {
-            "repeat": int(self.plan.repeat[outcome.run]),
-            "lane": outcome.lane,
-            "attempt": attempt,
-            "run": outcome.run,
-        }
-        self._rows.append({**settings, **response.to_dict(), **bookkeeping})
+        setting = dict(zip(SETTING_NAMES, self.plan.settings[outcome.run], strict=True))
+        values = (self.plan.repeat[outcome.run], outcome.lane, attempt, outcome.run)
+        self._rows.append({**setting, **response.to_dict(), **dict(zip(BOOKKEEPING, values, strict=True))})
 
     def give_up(self, run: int, reason: str) -> None:
         """Append one run that failed every time."""
         self._failed.append({"run": run, "reason": reason})
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Only one collector writes to a folder; the system frees the lock of one that was killed.
-
-    Raises:
-        FolderError: the folder cannot be written.
-        TraceError: another one is writing to it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("w")
-    except OSError as error:
-        raise FolderError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            busy = f"another collector is writing to {folder}; wait for it or choose another folder"
-            raise TraceError(busy) from None
-        yield
 
 
 def collect(
@@ -159,19 +125,19 @@ def collect(
 
     Args:
         scenario: what is collected.
-        folder: where; a folder begun earlier with the same arguments is gone on with.
-        rows: runs in the plan; default the scenario's.
-        seed: of the plan.
-        plan: another one than :func:`make_plan` draws from ``rows`` and ``seed``.
-        lanes: settings that are measured side by side, 1..64.
-        make_mesh: makes another mesh than the embedded Envoy, one for each lane in a process of its own (picklable,
-            no arguments); the process is killed if the collection ends early.
-        mesh: a mesh that is open already, to measure with it in this process; it stays the caller's to close.
+        folder: a collection begun in it with the same arguments is continued.
+        rows: runs in the plan; the scenario's by default.
+        seed: seed of the plan.
+        plan: a plan to run instead of the one that :func:`make_plan` draws from ``rows`` and ``seed``.
+        lanes: settings that are measured at once, 1..64.
+        make_mesh: makes a mesh to use instead of the embedded Envoy, one per lane in its own process (picklable, no
+            arguments). The process is killed if the collection ends early.
+        mesh: a mesh that is already open, to use in this process; closing it is up to the caller.
         progress: called after every run.
 
     Raises:
         FolderError, TraceError: see :class:`Collection`.
-        MeshGymError: the mesh does not come up, or fails run after run; what was collected is kept.
+        MeshGymError: the mesh did not start, or run after run failed; what was collected is kept.
     """
     most = MOST_LANES if mesh is None else 1
     if not 1 <= lanes <= most:
@@ -179,12 +145,11 @@ def collect(
     if plan is None:
         plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
     with Collection(folder, scenario, plan, seed, mesh.about() if mesh else None) as collection:
-        done = collection.done()
-        waiting = [run for run in range(len(collection.plan)) if run not in done]
-        progress(len(done), len(collection.plan))
-        if waiting:
+        missing = collection.missing()
+        progress(len(plan) - len(missing), len(plan))
+        if missing:
             with _pool(scenario, lanes, make_mesh, mesh) as pool:
-                _work_off(collection, pool, waiting, progress)
+                _run(collection, pool, missing, progress)
         return folder / "rows.csv"
 
 
@@ -196,12 +161,11 @@ def _pool(scenario: Scenario, lanes: int, make_mesh: MeshFactory | None, mesh: M
     return SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes))
 
 
-def _work_off(collection: Collection, pool: Pool, waiting: list[int], progress: Progress) -> None:
-    """Run what waits; what fails goes to the end of the queue, until its attempts are used up."""
-    total = len(collection.plan)
-    left = len(waiting)
-    queue = deque(waiting)
-    attempts = dict.fromkeys(waiting, 0)
+def _run(collection: Collection, pool: Pool, missing: list[int], progress: Progress) -> None:
+    """Run what is missing; a failed run goes to the end of the queue until it has no attempts left."""
+    total, left = len(collection.plan), len(missing)
+    queue = deque(missing)
+    attempts: Counter[int] = Counter()
     given_up_in_a_row = 0
     while left:
         while queue and pool.free:

@@ -1,4 +1,4 @@
-"""A collection as a trace set that can be passed on (Parquet, and a data card beside it), and back again."""
+"""Turn a collection into a trace set that can be passed on, and back into a collection."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from meshgym.errors import FolderError, TraceError
+from meshgym.errors import TraceError
+from meshgym.files import write_json, write_text
 from meshgym.traces.quality import assess
 from meshgym.traces.schema import COLUMNS
-from meshgym.traces.store import load_traces, read_card, write_traces
+from meshgym.traces.store import load_traces, read_provenance, write_traces
 
 LICENCE = "CC-BY-4.0"
 _EMBEDDED = {
     "taken": "meshgym collect on the embedded mesh: docs/explanation/embedded-mesh.md",
     "known_limits": "one machine, loopback network, a service without an application behind it; "
-    "rates depend on the machine, whose pace drifts a little while a set is taken",
+    "rates depend on the machine, whose pace drifts a little during a collection",
 }
 _CLUSTER = {
     "taken": "meshgym collect in a cluster: docs/how-to/cluster.md",
-    "known_limits": "the service's own state is not reset between runs; rates depend on the cluster",
+    "known_limits": "the service's own state isn't reset between runs; rates depend on the cluster",
 }
+#: What a provenance takes from ``collection.json``, and gives back to it.
+_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions")
 
 
 def pack(folder: Path, path: Path) -> Path:
-    """Write the complete rows of a collection, in the order they were measured.
+    """Write the complete rows of a collection, in the order in which they were measured.
 
     Args:
         folder: of ``meshgym collect``.
-        path: ends in ``.parquet``; the card gets the same name with ``.json``.
+        path: ends in ``.parquet``; the provenance gets the same name with ``.json``.
 
     Raises:
-        TraceError: no collection, or rows that do not fit the schema.
-        FolderError: the files cannot be written.
+        TraceError: the folder holds no collection, or rows that don't fit the schema.
+        FolderError: the files can't be written.
     """
     try:
         about: dict[str, Any] = json.loads((folder / "collection.json").read_text("utf-8"))
@@ -41,48 +44,40 @@ def pack(folder: Path, path: Path) -> Path:
         raise TraceError(f"{folder} holds no collection ({error}); make one with: meshgym collect") from error
     frame = load_traces(folder / "rows.csv")
     quality = assess(frame)
-    card = {
-        "scenario": about["scenario"],
+    provenance = {
+        **{name: about[name] for name in _KEPT},
+        "planned_rows": about["rows"],
         "licence": LICENCE,
         **(_CLUSTER if "destination_rule" in (about["service"] or {}) else _EMBEDDED),
-        "planned_rows": about["rows"],
-        "seed": about["seed"],
-        "plan_sha256": about["plan_sha256"],
-        "service": about["service"],
-        "versions": about["versions"],
         "machine": f"{platform.system()} {platform.machine()}",
         "lanes": int(frame["lane"].nunique()),
         "noise_share": quality.noise,
         "residual_autocorrelation": quality.residual_autocorrelation,
         "repeats": quality.repeats,
     }
-    return write_traces(frame, path, card)
+    return write_traces(frame, path, provenance)
 
 
 def unpack(traces: str | Path, folder: Path) -> Path:
-    """Make a packed set a collection again, so that ``meshgym collect`` can go on with its plan.
+    """Turn a packed set into a collection that ``meshgym collect`` can continue.
 
     Runs that had been given up are tried again.
 
     Args:
         traces: name of a bundled set, or a ``.parquet`` file made by :func:`pack`.
-        folder: made if need be; holds no collection yet.
+        folder: made if it doesn't exist; must not hold a collection.
 
     Raises:
-        TraceError: a set without its card, or a folder that holds a collection.
-        FolderError: the folder cannot be written.
+        TraceError: a set without its provenance, or a folder that holds a collection.
+        FolderError: the folder can't be written.
     """
-    frame, card = load_traces(traces), read_card(traces)
-    if card is None or "plan_sha256" not in card:
-        raise TraceError(f"{traces} has no card that says which plan it is of; only sets made by meshgym pack have one")
+    frame, provenance = load_traces(traces), read_provenance(traces)
+    if provenance is None or "plan_sha256" not in provenance:
+        raise TraceError(f"{traces} has no provenance that names its plan; only sets made by meshgym pack have one")
     rows = folder / "rows.csv"
     if rows.exists():
-        raise TraceError(f"{folder} holds a collection already; choose another folder")
-    about = {name: card[name] for name in ("scenario", "seed", "plan_sha256", "service", "versions")}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        frame.reindex(columns=list(COLUMNS)).to_csv(rows, index=False)
-        (folder / "collection.json").write_text(json.dumps({**about, "rows": card["planned_rows"]}, indent=2) + "\n")
-    except OSError as error:
-        raise FolderError(f"cannot write to {folder} ({error}); choose another folder") from error
+        raise TraceError(f"{folder} already holds a collection; choose another folder")
+    write_text(rows, frame.reindex(columns=list(COLUMNS)).to_csv(index=False))
+    about = {name: provenance[name] for name in _KEPT} | {"rows": provenance["planned_rows"]}
+    write_json(folder / "collection.json", about)
     return folder

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
 
-#: One setting in so many is run twice, to know the noise.
+#: One setting in so many is run twice, to measure the noise.
 _REPEATED_ONE_IN = 10
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings in the order they are run.
+    """Settings in the order in which they are run.
 
     Attributes:
         settings: shape (rows, 9), columns ``SETTING_NAMES``.
-        repeat: shape (rows,), 0 for the first run of a setting, 1.. for its repeats.
+        repeat: shape (rows,), 0 for the first run of a setting, 1 and above for its repeats.
     """
 
     settings: NDArray[np.float64]
@@ -37,15 +37,15 @@ class Plan:
 
 
 def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
-    """A shuffled Latin hypercube over the scenario's grid, a tenth of its settings repeated.
+    """Draw a shuffled Latin hypercube over the scenario's grid, and repeat a tenth of its settings.
 
-    Each value of each rule and load setting occurs equally often (give or take one) among the first
-    runs; the shuffle keeps what the machine does over time apart from what the settings do.
+    Among the first runs of settings, all values of a field are equally frequent, give or take one. The shuffle
+    separates what the machine does over time from what the settings do.
 
     Args:
         scenario: its ranges are covered.
         rows: runs in total, repeats included, at least 1.
-        seed: of the draw and the shuffle.
+        seed: seed of the draw and the shuffle.
 
     Raises:
         InvalidValueError: rows below 1.
@@ -60,16 +60,15 @@ def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
     settings = np.concatenate([first, first[again]])
     repeat = np.repeat([0, 1], [distinct, rows - distinct])
     order = generator.permutation(rows)
-    # The run that comes first is the first run: the number says which, not how it was drawn.
+    # Whichever of the two runs comes first counts as the first run, however it was drawn.
     place = np.argsort(order)
-    for original, copy in zip(again, range(distinct, rows), strict=True):
-        if place[copy] < place[original]:
-            repeat[[original, copy]] = [1, 0]
+    earlier = place[distinct:] < place[again]
+    repeat[again[earlier]], repeat[distinct:][earlier] = 1, 0
     return Plan(settings[order], repeat[order].astype(np.int64))
 
 
 def _levels(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """``count`` values: all of them as often as each other, or so many spread evenly where there are more."""
+    """Return ``count`` values: each about equally often, or evenly spread ones if there are more than ``count``."""
     if count < len(values):
         values = values[((np.arange(count) + 0.5) * len(values) / count).astype(int)]
     return np.resize(values, count)

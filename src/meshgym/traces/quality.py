@@ -1,8 +1,7 @@
-"""How good a trace set is: balance, noise between repeats, what each rule does, traces of the order."""
+"""How good a trace set is: balance, noise between repeats, the effect of each rule, traces of the order."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +14,47 @@ from meshgym.types import SETTING_NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The two measurements a simulator learns.
+FloatArray = NDArray[np.float64]
+Groups = NDArray[np.int64]
+
+#: The outcomes that a simulator learns.
 OUTPUTS: tuple[str, ...] = ("qps", "p503")
 #: P503 up to the first is "nearly none", from the second on "nearly all".
 ENDS = (0.1, 0.9)
 _FOLDS, _SHUFFLES = 5, 5
+
+
+def group_by_setting(settings: FloatArray) -> Groups:
+    """Number the distinct settings.
+
+    Args:
+        settings: shape (n, 9), columns ``SETTING_NAMES``.
+
+    Returns:
+        The number of each row's setting, shape (n,), whole numbers from 0.
+    """
+    groups: Groups = np.unique(settings, axis=0, return_inverse=True)[1].ravel()
+    return groups
+
+
+def pure_error(values: FloatArray, group: Groups) -> Any:
+    """Return the variance of runs around the mean of their setting: what no model of the setting can explain.
+
+    Args:
+        values: shape (n,) or (n, outputs).
+        group: which setting each value belongs to, shape (n,), whole numbers from 0.
+
+    Returns:
+        A float, or shape (outputs,), in the squared unit of the values; NaN if nothing is repeated.
+    """
+    counts = np.bincount(group)
+    freedom = len(values) - len(counts)
+    if not freedom:
+        return np.full(values.shape[1:], np.nan)[()]
+    means = np.zeros((len(counts), *values.shape[1:]))
+    np.add.at(means, group, values)
+    means /= counts.reshape(-1, *[1] * (values.ndim - 1))
+    return np.square(values - means[group]).sum(axis=0) / freedom
 
 
 @dataclass(frozen=True)
@@ -28,17 +63,17 @@ class Quality:
 
     Attributes:
         rows: runs in the set.
-        repeats: runs that repeat an earlier one's setting.
+        repeats: runs that repeat the setting of another one.
         mean_p503: mean share of 503s.
         low_end, high_end: shares of runs with P503 up to 0.1, and from 0.9 on.
         noise: by output, variance between runs of one setting over the variance of all; NaN without repeats.
-        lane_noise: the same from pairs of runs made in different lanes only.
+        lane_noise: the same, only from pairs of runs in different lanes.
         autocorrelation: by output, of neighbouring rows (lag 1).
-        effects: by output and setting that varies, how much of the held-out variance a model no longer
-            explains when the setting's values are shuffled (permutation importance), mean over folds.
-        explained: by output, held-out share of the variance that model explains.
-        residual_autocorrelation: by output, of what that model leaves of neighbouring rows (lag 1). More
-            sensitive: what the settings do is taken off. The pace of a shared machine shows here.
+        effects: by output and setting that varies, how much of the held-out variance a model no longer explains if
+            the setting's values are shuffled (permutation importance), mean over folds.
+        explained: by output, held-out share of the variance that the model explains.
+        residual_autocorrelation: by output, of the model's residuals of neighbouring rows (lag 1). It is more
+            sensitive, because the effects of the settings are removed. It shows the pace of a shared machine.
     """
 
     rows: int
@@ -72,33 +107,33 @@ class Quality:
 
 
 class Explanation(NamedTuple):
-    """What a model makes of a measurement on folds that share no setting.
+    """How well a model explains values, on folds that share no setting.
 
     Attributes:
-        effects: by each setting that varies, how much of the held-out variance is no longer explained when its
-            values are shuffled.
-        share: of the held-out variance that is explained. Like an effect, negative where there is nothing to find.
-        left: values less predictions, shape (n,).
+        effects: by setting that varies, how much of the held-out variance is no longer explained if its values are
+            shuffled.
+        share: share of the held-out variance that is explained. Like an effect, it is negative if there is nothing
+            to find.
+        residuals: values minus predictions, shape (n,).
     """
 
     effects: dict[str, float]
     share: float
-    left: NDArray[np.float64]
+    residuals: FloatArray
 
 
 def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     """Assess a trace set.
 
     Args:
-        frame: what ``load_traces`` returned, in collection order.
-        seed: of folds, model and shuffles.
+        frame: what ``load_traces`` returned, in the order of collection.
+        seed: seed of folds, model and shuffles.
 
     Raises:
-        MissingDependencyError: scikit-learn is not installed.
+        MissingDependencyError: scikit-learn isn't installed.
     """
     settings = frame[list(SETTING_NAMES)].to_numpy(np.float64)
-    _, group = np.unique(settings, axis=0, return_inverse=True)
-    group = group.ravel()
+    group = group_by_setting(settings)
     lane = frame["lane"].to_numpy() if "lane" in frame else np.zeros(len(frame))
     outputs = {name: frame[name].to_numpy(np.float64) for name in OUTPUTS}
     found = {name: explain(settings, values, group, seed) for name, values in outputs.items()}
@@ -114,31 +149,20 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
         autocorrelation={name: _autocorrelation(values) for name, values in outputs.items()},
         effects={name: explanation.effects for name, explanation in found.items()},
         explained={name: explanation.share for name, explanation in found.items()},
-        residual_autocorrelation={name: _autocorrelation(explanation.left) for name, explanation in found.items()},
+        residual_autocorrelation={name: _autocorrelation(explanation.residuals) for name, explanation in found.items()},
     )
 
 
-def pure_error(values: NDArray[np.float64], group: NDArray[Any]) -> float:
-    """Return the variance within groups of equal settings; NaN if nothing is repeated.
+def noise_share(values: FloatArray, group: Groups) -> float:
+    """Return the pure error over the variance of all values; NaN if nothing is repeated or nothing varies.
 
     Args:
-        values: shape (n,).
-        group: which setting each value belongs to, shape (n,), whole numbers from 0.
+        values, group: see :func:`pure_error`; shape (n,).
     """
-    counts = np.bincount(group)
-    freedom = len(values) - len(counts)
-    if not freedom:
-        return math.nan
-    means = np.bincount(group, values) / counts
-    return float(np.square(values - means[group]).sum() / freedom)
+    return float(pure_error(values, group) / values.var()) if values.var() else float("nan")
 
 
-def noise_share(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
-    """Return :func:`pure_error` over the variance of all values; NaN if either can't be told."""
-    return pure_error(values, group) / values.var() if values.var() else math.nan
-
-
-def _lane_noise_share(values: NDArray[np.float64], group: NDArray[np.int64], lane: NDArray[Any]) -> float:
+def _lane_noise_share(values: FloatArray, group: Groups, lane: NDArray[Any]) -> float:
     order = np.argsort(group, kind="stable")
     first, second = order[:-1], order[1:]
     pairs = (group[first] == group[second]) & (lane[first] != lane[second])
@@ -148,26 +172,24 @@ def _lane_noise_share(values: NDArray[np.float64], group: NDArray[np.int64], lan
     return float(np.square(gaps).mean() / 2 / values.var())
 
 
-def _autocorrelation(values: NDArray[np.float64]) -> float:
+def _autocorrelation(values: FloatArray) -> float:
     if len(values) < 3 or values.var() == 0:
         return float("nan")
     centred = values - values.mean()
     return float((centred[:-1] * centred[1:]).mean() / values.var())
 
 
-def explain(
-    settings: NDArray[np.float64], values: NDArray[np.float64], group: NDArray[np.int64], seed: int
-) -> Explanation:
-    """Fit gradient-boosted trees to a measurement and shuffle one setting after the other (permutation importance).
+def explain(settings: FloatArray, values: FloatArray, group: Groups, seed: int) -> Explanation:
+    """Fit gradient-boosted trees to values, then shuffle one field of the settings after another.
 
     Args:
         settings: shape (n, 9), columns ``SETTING_NAMES``.
-        values: what is to be explained, shape (n,).
-        group: which setting each row is, shape (n,); at least five different ones.
-        seed: of folds, model and shuffles.
+        values: what to explain, shape (n,).
+        group: which setting each row is, shape (n,); at least five distinct ones.
+        seed: seed of folds, model and shuffles.
 
     Raises:
-        MissingDependencyError: scikit-learn is not installed.
+        MissingDependencyError: scikit-learn isn't installed.
     """
     try:
         from sklearn.ensemble import HistGradientBoostingRegressor
@@ -179,15 +201,15 @@ def explain(
         raise MissingDependencyError("scikit-learn", "the effect of each rule", "simulator") from None
     varying = np.flatnonzero(np.ptp(settings, axis=0) > 0)
     inputs = settings[:, varying]
-    importances, explained, left = [], [], np.empty(len(values))
-    with threadpool_limits(1):  # thousands of small predictions: threads would mostly wait for each other
+    importances, explained, residuals = [], [], np.empty(len(values))
+    with threadpool_limits(1):  # in thousands of small predictions, threads would mostly wait
         for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(inputs, groups=group):
             model = HistGradientBoostingRegressor(random_state=seed).fit(inputs[train], values[train])
             predicted = model.predict(inputs[test])
             explained.append(r2_score(values[test], predicted))
-            left[test] = values[test] - predicted
+            residuals[test] = values[test] - predicted
             shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
             importances.append(shuffled.importances_mean)
     means = np.mean(importances, axis=0)
     effects = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
-    return Explanation(effects, float(np.mean(explained)), left)
+    return Explanation(effects, float(np.mean(explained)), residuals)

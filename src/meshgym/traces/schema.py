@@ -1,55 +1,44 @@
-"""The columns of a trace set: one row is one run, rules and load on the left, what happened on the right."""
+"""The columns of a trace set. One row is one run: rules and load on the left, what happened on the right."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import sys
 
+from meshgym.fields import INT32_MAX, LOADS, OUTCOMES, RULES, Field, Kind
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """Unit, meaning and the closed range of a column; ``whole`` where only whole numbers occur."""
-
-    unit: str
-    meaning: str
-    low: float = 0
-    high: float = math.inf
-    whole: bool = True
+def _table(unit: str, kind: Kind, *, low: int = 0, **docs: str) -> dict[str, Field]:
+    high = INT32_MAX if kind == "whole" else sys.float_info.max
+    return {name: Field(name, unit, kind, low, high, doc) for name, doc in docs.items()}
 
 
-#: Every column a trace set may have, in file order.
-COLUMNS: dict[str, Column] = {
-    "http1_max_pending_requests": Column("requests", "DestinationRule http1MaxPendingRequests", 1),
-    "max_connections": Column("connections", "DestinationRule maxConnections", 1),
-    "max_requests_per_connection": Column("requests", "DestinationRule maxRequestsPerConnection", 1),
-    "base_ejection_time_s": Column("s", "DestinationRule baseEjectionTime", 0.001, whole=False),
-    "max_ejection_percent": Column("%", "DestinationRule maxEjectionPercent", 1, 100),
-    "interval_s": Column("s", "DestinationRule outlierDetection.interval", 0.001, whole=False),
-    "consecutive_5xx_errors": Column("errors", "DestinationRule consecutive5xxErrors"),
-    "threads": Column("connections", "closed-loop client connections", 1),
-    "calls": Column("calls", "requests sent in total", 1),
-    "qps": Column("1/s", "answers a second, 503s included", whole=False),
-    "p200": Column("share", "calls answered 200", high=1, whole=False),
-    "p503": Column("share", "calls answered 503", high=1, whole=False),
-    "ok": Column("calls", "answered 200"),
-    "overflow": Column("calls", "503: pending or connection limit (Envoy flag UO)"),
-    "no_healthy_host": Column("calls", "503: every replica ejected (Envoy flag UH)"),
-    "upstream_error": Column("calls", "503 from a replica"),
-    "other_error": Column("calls", "another status, or no answer at all"),
-    "latency_p50_ms": Column("ms", "median latency of a call", whole=False),
-    "latency_p99_ms": Column("ms", "99th percentile of the latency", whole=False),
-    "duration_s": Column("s", "from the first request to the last answer", whole=False),
-    "ejections": Column("ejections", "replicas ejected during the run"),
-    "overhead_s": Column("s", "time spent beside the load: applying rules, reading counters", whole=False),
-    "repeat": Column("", "0: first run of this setting, 1..: repeats of it"),
-    "lane": Column("", "which of the settings measured side by side"),
-    "attempt": Column("", "1: measured at once, 2..: after failed attempts", 1),
-    "run": Column("", "number in the shuffled plan"),
+#: What can become of a request. A mesh that counts these counts every request once.
+COUNTS: dict[str, Field] = _table(
+    "requests",
+    "whole",
+    ok="requests that returned 200",
+    overflow="503: no room for another connection or pending request (Envoy flag UO)",
+    no_healthy_host="503: every replica is ejected (Envoy flag UH)",
+    upstream_error="503 from a replica",
+    other_error="another status, or no response at all",
+)
+#: What else a mesh may measure in a run.
+DETAILS: dict[str, Field] = {
+    **COUNTS,
+    **_table("ms", "number", latency_p50_ms="median latency", latency_p99_ms="99th percentile of the latency"),
+    **_table("s", "number", duration_s="time from the first request to the last response"),
+    **_table("ejections", "whole", ejections="replicas ejected during the run"),
+    **_table("s", "number", overhead_s="time beyond the load: to apply rules and read counters"),
 }
-
-#: Columns without which a file is no trace set.
+#: Which run a row is.
+BOOKKEEPING: dict[str, Field] = {
+    **_table("", "whole", repeat="0 for the first run of a setting, 1 and above for its repeats"),
+    **_table("", "whole", lane="number of the lane, if several settings are measured at once"),
+    **_table("", "whole", low=1, attempt="1 for the first attempt, 2 and above after failed ones"),
+    **_table("", "whole", run="number in the shuffled plan"),
+}
+#: Every column that a trace set may have, in file order.
+COLUMNS: dict[str, Field] = {**RULES, **LOADS, **OUTCOMES, **DETAILS, **BOOKKEEPING}
+#: Columns that every trace set has.
 REQUIRED: tuple[str, ...] = SETTING_NAMES + RESPONSE_NAMES
-#: Columns that say which run a row is.
-BOOKKEEPING: tuple[str, ...] = ("repeat", "lane", "attempt", "run")

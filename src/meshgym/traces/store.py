@@ -1,7 +1,7 @@
-"""Trace sets as files: Parquet with a data card beside it, or anyone's CSV with the same columns.
+"""Trace sets as files: Parquet with its provenance beside it, or any CSV file with the same columns.
 
-A card is a JSON file of the same name. It says how the runs were taken and holds the hash of their
-contents, by which an edited set is refused and which simulators name as their parent.
+The provenance is a JSON file of the same name. It says how the runs were measured and holds the hash of their
+contents: an edited set is refused, and simulators name the hash as their parent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from meshgym.errors import FolderError, MissingDependencyError, TraceError, UnknownNameError
+from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError
+from meshgym.files import write_bytes, write_json
 from meshgym.scenarios import SCENARIO_NAMES
 from meshgym.traces.schema import COLUMNS, REQUIRED
 
@@ -24,81 +25,77 @@ try:
 except ImportError as error:
     raise MissingDependencyError("pandas", "reading and writing trace sets", "traces") from error
 
-#: How far p200 + p503 may exceed 1 by rounding.
+#: By how much rounding may lift p200 + p503 above 1.
 _ROUNDING = 1e-6
 _SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 
 def load_traces(traces: str | Path) -> pd.DataFrame:
-    """A trace set, checked.
+    """Read a trace set and check it.
 
     Args:
-        traces: ``"S1"``..``"S5"`` for a bundled set, or the path of a Parquet or CSV file with
-            the columns of :data:`meshgym.traces.schema.COLUMNS` (those in ``REQUIRED`` at least).
+        traces: ``"S1"``..``"S5"`` for a bundled set, or the path of a Parquet or CSV file with columns of
+            :data:`meshgym.traces.schema.COLUMNS`, at least those in ``REQUIRED``.
 
     Returns:
-        One row a run, in the file's order; columns in the schema's order.
+        One row per run, in the file's order; columns in the schema's order.
 
     Raises:
-        TraceError: no such file, one that cannot be read, a column or value the schema does not allow
-            (with row and column), or contents that do not fit the card beside the file.
+        TraceError: the file is missing or unreadable, has a column or value that the schema doesn't allow (the message
+            names row and column), or doesn't match the provenance beside it.
     """
     path = _locate(traces)
     frame = check_traces(_read(path), str(traces))
-    card = read_card(path)
-    if card is not None and card.get("sha256") != trace_hash(frame):
+    provenance = read_provenance(path)
+    if provenance is not None and provenance.get("sha256") != trace_hash(frame):
         raise TraceError(
-            f"{path} does not fit its card {_card_path(path).name}: it was edited or cut after it was written. "
-            "Take the original again, or remove the card if the change is meant"
+            f"{path} doesn't match its provenance {_provenance_path(path).name}: it was edited or cut after it was "
+            "written. Restore the original, or remove the provenance if you meant the change"
         )
     return frame
 
 
-def write_traces(frame: pd.DataFrame, path: str | Path, card: Mapping[str, Any]) -> Path:
-    """Write a trace set as Parquet, and its card as JSON beside it.
+def write_traces(frame: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any]) -> Path:
+    """Write a trace set as Parquet, and its provenance as JSON beside it.
 
     Args:
-        frame: one row a run.
+        frame: one row per run.
         path: ends in ``.parquet``.
-        card: how the set was taken; number of rows, columns with units and hash are added.
+        provenance: how the set was measured; the number of rows, the columns with their units, and the hash are added.
 
     Raises:
-        TraceError: a column or value the schema does not allow, or another ending.
-        FolderError: the files cannot be written.
+        TraceError: a column or value that the schema doesn't allow, or another suffix.
+        FolderError: the files can't be written.
     """
     path = Path(path)
     if path.suffix != ".parquet":
-        raise TraceError(f"a trace set is written as .parquet, not as {path.name}; give such a name")
+        raise TraceError(f"a trace set is written as .parquet, not as {path.name}; choose such a name")
     frame = check_traces(frame, str(path))
-    columns = {name: {"unit": COLUMNS[name].unit, "meaning": COLUMNS[name].meaning} for name in map(str, frame)}
-    whole_card = {**card, "rows": len(frame), "columns": columns, "sha256": trace_hash(frame)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(path, index=False, compression="zstd")
-        _card_path(path).write_text(json.dumps(whole_card, indent=2) + "\n", "utf-8")
-    except OSError as error:
-        raise FolderError(f"cannot write the trace set {path}: {error}") from error
+    columns = {name: {"unit": COLUMNS[name].unit, "meaning": COLUMNS[name].doc} for name in map(str, frame)}
+    write_bytes(path, frame.to_parquet(index=False, compression="zstd"))
+    added = {"rows": len(frame), "columns": columns, "sha256": trace_hash(frame)}
+    write_json(_provenance_path(path), {**provenance, **added})
     return path
 
 
-def read_card(traces: str | Path) -> dict[str, Any] | None:
-    """The card of a trace set; None where there is none.
+def read_provenance(traces: str | Path) -> dict[str, Any] | None:
+    """Return the provenance of a trace set; None if it has none.
 
     Raises:
-        TraceError: the card is not JSON.
+        TraceError: the provenance isn't JSON.
     """
-    path = _card_path(_locate(traces))
+    path = _provenance_path(_locate(traces))
     if not path.is_file():
         return None
     try:
-        card: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        provenance: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise TraceError(f"the card {path} is no JSON ({error}); take the original again") from error
-    return card
+        raise TraceError(f"the provenance {path} isn't JSON ({error}); restore the original") from error
+    return provenance
 
 
 def trace_hash(frame: pd.DataFrame) -> str:
-    """sha256 over column names and values of a checked set: the same for CSV and Parquet."""
+    """Return the sha256 of a checked set's column names and values: the same for CSV and Parquet."""
     digest = hashlib.sha256()
     for name in frame:
         digest.update(f"{name}\n".encode())
@@ -107,16 +104,16 @@ def trace_hash(frame: pd.DataFrame) -> str:
 
 
 def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The set with columns in the schema's order, whole numbers as int64, others as float64.
+    """Return the set with columns in the schema's order, whole numbers as int64, others as float64.
 
-    A detail that the mesh did not know of any run, an empty column, is left out.
+    Optional columns without any value are left out.
 
     Args:
-        frame: one row a run.
+        frame: one row per run.
         source: what messages call it.
 
     Raises:
-        TraceError: a missing or unknown column, no rows, or a value the schema does not allow.
+        TraceError: a missing or unknown column, no rows, or a value that the schema doesn't allow.
     """
     missing = [name for name in REQUIRED if name not in frame]
     if missing:
@@ -136,20 +133,18 @@ def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def _checked(values: pd.Series[Any], source: str) -> np.ndarray[Any, Any]:
-    """A column's values; the first one that is out of range is named, its row counted from 1."""
+    """Return a column's values; name the first one that isn't allowed, with its row counted from 1."""
     column = COLUMNS[str(values.name)]
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-    with np.errstate(invalid="ignore"):
-        good = np.isfinite(numbers) & (numbers >= column.low) & (numbers <= column.high)
-        if column.whole:
-            good &= numbers == np.rint(numbers)
+    good = (numbers >= column.low) & (numbers <= column.high)
+    if column.whole:
+        good &= numbers == np.rint(numbers)
     if not good.all():
-        row = int(np.flatnonzero(~good)[0])
-        kind = "a whole number" if column.whole else "a number"
-        top = f"..{column.high:g}" if np.isfinite(column.high) else " and above"
+        row = int(good.argmin())
+        unit = f" ({column.unit})" if column.unit else ""
         raise TraceError(
-            f"{source}, row {row + 1}, column {values.name}: found {values.iloc[row]!r}; "
-            f"expected {kind} {column.low:g}{top}{f' ({column.unit})' if column.unit else ''}"
+            f"{source}, row {row + 1}, column {column.name}{unit}: found {values.iloc[row]!r}; "
+            f"expected {column.allowed(column.low)}"
         )
     return numbers.astype(np.int64) if column.whole else numbers
 
@@ -166,13 +161,15 @@ def _locate(traces: str | Path) -> Path:
     return path
 
 
-def _card_path(path: Path) -> Path:
+def _provenance_path(path: Path) -> Path:
     return path.with_name(path.name.split(".")[0] + ".json")
 
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.name.endswith(_SUFFIXES):
-        raise TraceError(f"{path} is no trace set; expected a bundled name or a file ending in {', '.join(_SUFFIXES)}")
+        raise TraceError(
+            f"{path} isn't a trace set; expected a bundled name or a file ending in {', '.join(_SUFFIXES)}"
+        )
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
@@ -180,4 +177,4 @@ def _read(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise TraceError(f"there is no trace file {path}") from None
     except (OSError, EOFError, ValueError) as error:  # pyarrow's and pandas' errors are ValueErrors
-        raise TraceError(f"{path} cannot be read ({error}); is it complete?") from error
+        raise TraceError(f"{path} can't be read ({error}); is it complete?") from error

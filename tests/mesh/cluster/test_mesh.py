@@ -18,7 +18,7 @@ from meshgym.mesh.destination_rule import traffic_policy, traffic_rules
 from meshgym.testing import FakeMesh, check_mesh
 from meshgym.traces.collect import collect
 from meshgym.traces.pack import pack
-from meshgym.traces.store import load_traces, read_card
+from meshgym.traces.store import load_traces, read_provenance
 from meshgym.types import Load, TrafficRules
 
 RULES = TrafficRules(2, 1, 4, 180, 50, 0.25, 6)
@@ -230,8 +230,8 @@ def test_a_collection_has_empty_cells_for_what_fortio_cannot_know(world, shop, t
     assert about["service"]["envoy"] == "1.40.0"
     assert "envoy" not in about["versions"]
     assert world.restored
-    card = read_card(pack(path.parent, tmp_path / "set.parquet"))
-    assert card["taken"].endswith("docs/how-to/cluster.md")
+    provenance = read_provenance(pack(path.parent, tmp_path / "set.parquet"))
+    assert provenance["taken"].endswith("docs/how-to/cluster.md")
 
 
 def test_no_token_is_left_anywhere(world, tmp_path, shop, capfd):
