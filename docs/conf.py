@@ -76,7 +76,7 @@ def _fields() -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     yield "| column | unit | meaning | required |\n| --- | --- | --- | --- |\n" + "\n".join(
-        f"| `{name}` | {column.unit} | {column.meaning} | {'yes' if name in REQUIRED else ''} |"
+        f"| `{name}` | {column.unit} | {column.doc} | {'yes' if name in REQUIRED else ''} |"
         for name, column in COLUMNS.items()
     )
 
