@@ -33,7 +33,7 @@ class ContextSource(ABC):
         """Draw the next ``size`` contexts for each generator, shape (len(generators), size).
 
         Args:
-            generators: each draws one row, whatever the others do.
+            generators: each draws one row, independent of the others.
             previous: the last contexts drawn before, shape (len(generators),); None at the start.
             size: how many to draw.
         """
@@ -62,7 +62,6 @@ class UniformContexts(ContextSource):
         self._count = count
 
     def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """See :meth:`ContextSource.draw`."""
         return _below(self._count, generators, size)
 
 
@@ -79,7 +78,6 @@ class RowContexts(ContextSource):
         self._contexts = (rows.astype(np.int32)[:, None] * n_free + free).ravel()
 
     def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """See :meth:`ContextSource.draw`."""
         return self._contexts[_below(len(self._contexts), generators, size)]
 
 
@@ -98,7 +96,6 @@ class WalkContexts(ContextSource):
         self._n_free = n_free
 
     def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """See :meth:`ContextSource.draw`."""
         starts = [None] * len(generators) if previous is None else (previous // self._n_free).tolist()
         rows = np.array([self._walk(*pair, size) for pair in zip(generators, starts, strict=True)], dtype=np.int32)
         return rows * np.int32(self._n_free) + _below(self._n_free, generators, size)

@@ -40,7 +40,7 @@ class Core:
     Args:
         scenario: the rules and actions.
         control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
-        mesh: receives the load; it is asked by index, see :meth:`meshgym.mesh.base.Mesh.on_grid`.
+        mesh: receives the load, by index; see :meth:`meshgym.mesh.base.Mesh.on_grid`.
         reward: see :func:`meshgym.rewards.load_reward`.
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
         copies: how many step together; None for a single one, whose choices and responses are plain numbers.
