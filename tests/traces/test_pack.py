@@ -18,7 +18,12 @@ def test_rows_and_provenance(tmp_path):
     path = pack(tmp_path / "S1", tmp_path / "packed.parquet")
     pd.testing.assert_frame_equal(load_traces(path), load_traces(rows))
     provenance = read_provenance(path)
-    assert (provenance["scenario"], provenance["seed"], provenance["rows"], provenance["planned_rows"]) == ("S1", 7, 60, 60)
+    assert (provenance["scenario"], provenance["seed"], provenance["rows"], provenance["planned_rows"]) == (
+        "S1",
+        7,
+        60,
+        60,
+    )
     assert provenance["repeats"] == 5
     assert provenance["columns"]["qps"]["unit"] == "1/s"
 

@@ -14,8 +14,8 @@ from meshes import FakeMesh, SlowMesh
 from meshagents.validation.decisions import draw_contexts
 from meshagents.validation.measure import interleave, measure, read_runs
 from meshgym.errors import TraceError
-from meshgym.scenarios import parse_scenario
 from meshgym.files import lock
+from meshgym.scenarios import parse_scenario
 from meshgym.types import SETTING_NAMES
 
 RUN = [*SETTING_NAMES, "repeat"]
