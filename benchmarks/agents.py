@@ -54,7 +54,7 @@ class Watch:
         self.seconds += time.perf_counter() - self.resumed
         share = evaluate(agent, self.grid, self.control).share
         rate = interactions / self.seconds
-        self.said = f"{self.name:<34} {share:7.2%} {interactions:>9,} {self.seconds:8.1f} s {rate:7,.0f}/s"
+        self.line = f"{self.name:<34} {share:7.2%} {interactions:>9,} {self.seconds:8.1f} s {rate:7,.0f}/s"
         if share >= GOAL or self.seconds > self.limit:
             raise Stop
         self.resumed = time.perf_counter()
@@ -145,7 +145,7 @@ def main() -> None:
         watch = Watch(name, grid, chosen.control, chosen.limit)
         with suppress(Stop):
             run(watch)
-        print(watch.said, flush=True)
+        print(watch.line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Lanes that share one embedded mesh, beside a mesh for each lane, and beside one lane alone, on the same settings.
+"""Compare lanes that share one embedded mesh with a mesh per lane and with a single lane, on the same settings.
 
     python benchmarks/lanes.py S4 --lanes 8 --rows 80
 
-What a call costs (processor time of the client and the Envoys, their start included), how long a run takes beside
-its load, and how far measuring side by side shifts rates and failures. The three go in turns, so that what else
-the machine does falls on all of them.
+Measures what a call costs (processor time of the client and the Envoys, including their start), the time of a run
+beyond its load, and how much measuring several settings at once shifts rates and failures. The three candidates take
+turns, so that other work on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import numpy as np
 
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.traces.lanes import Lanes, SharedLanes
+from meshgym.traces.lanes import Lanes, Pool, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.types import Response, Setting
 
-Pool = SharedLanes | Lanes
-
 
 def pools(scenario: Scenario, lanes: int) -> dict[str, Callable[[], Pool]]:
+    """Return the candidates, by name."""
     return {
         "alone": lambda: SharedLanes(partial(EmbeddedMesh, scenario)),
         "shared": lambda: SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes)),
@@ -35,7 +34,7 @@ def pools(scenario: Scenario, lanes: int) -> dict[str, Callable[[], Pool]]:
 
 
 def measure(make_pool: Callable[[], Pool], plan: Plan) -> dict[str, float]:
-    """Run the plan; means over its runs."""
+    """Run the plan; return means over its runs."""
     before = sum(os.times()[:4])
     responses = []
     with make_pool() as pool:

@@ -1,6 +1,6 @@
-"""A service of one's own: a TOML file and traces make an environment, without touching the package.
+"""Your own service: a TOML file and traces make an environment, without changes to the package.
 
-The same from a shell:
+From a shell:
 
     meshgym collect --scenario examples/shop.toml --out shop
     meshgym fit --scenario examples/shop.toml --traces shop/rows.csv --out shop/simulator.npz

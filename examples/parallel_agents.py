@@ -1,4 +1,4 @@
-"""A PettingZoo parallel loop in plain torch: a thread agent and a call agent for each of two services.
+"""A PettingZoo parallel loop in plain PyTorch: one agent for threads and one for calls, for each of two services.
 
 python examples/parallel_agents.py
 """
@@ -10,7 +10,7 @@ import meshgym
 
 
 class Agent:
-    """Regresses the shared reward on the observation, for each of its actions."""
+    """Predicts the shared reward of each action from the observation."""
 
     def __init__(self, observation_space, action_space, seed: int) -> None:
         self.low = observation_space.low
@@ -39,7 +39,7 @@ class Agent:
 
 
 def main(steps: int = 3_000, services=("S1", "S2"), **arguments) -> list[float]:
-    """Train, and return the sum of all rewards of every step; ``arguments`` go to the environment."""
+    """Train; return the sum of all agents' rewards for each step. ``arguments`` go to the environment."""
     env = meshgym.parallel_env(services=services, control="both", beta=0.5, **arguments)
     agents = {
         name: Agent(env.observation_space(name), env.action_space(name), seed)
@@ -60,5 +60,5 @@ def main(steps: int = 3_000, services=("S1", "S2"), **arguments) -> list[float]:
 
 if __name__ == "__main__":
     rewards = main()
-    part = len(rewards) // 10
-    print(f"shared reward of a step: first tenth {np.mean(rewards[:part]):.1f}, last {np.mean(rewards[-part:]):.1f}")
+    first, last = np.mean(rewards[:300]), np.mean(rewards[-300:])
+    print(f"sum of rewards per step: {first:.1f} in the first tenth, {last:.1f} in the last")

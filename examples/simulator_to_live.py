@@ -1,4 +1,4 @@
-"""A policy learned on the simulator meets the real Envoy: the only change is the environment's id.
+"""Learn a policy on the simulator and play it on a real Envoy: only the environment's id changes.
 
 python examples/simulator_to_live.py
 """
@@ -12,7 +12,7 @@ import meshgym  # noqa: F401 (registers the ids)
 
 
 def learn(env: gym.Env, steps: int) -> Callable[[np.ndarray], int]:
-    """Fit a linear value of every action to random play, and return the greedy policy."""
+    """Fit a linear value of each action to random play; return the greedy policy."""
     low, width = env.observation_space.low, env.observation_space.high - env.observation_space.low
     observation, _ = env.reset(seed=0)
     env.action_space.seed(0)
@@ -34,7 +34,7 @@ def learn(env: gym.Env, steps: int) -> Callable[[np.ndarray], int]:
 
 
 def play(env: gym.Env, policy: Callable[[np.ndarray], int], steps: int) -> float:
-    """The mean reward of a policy."""
+    """Return the mean reward of a policy."""
     observation, _ = env.reset(seed=1)
     rewards = []
     for _ in range(steps):
@@ -45,7 +45,7 @@ def play(env: gym.Env, policy: Callable[[np.ndarray], int], steps: int) -> float
 
 
 def main(steps: int = 5_000, live_steps: int = 20, simulator=None, **arguments) -> tuple[float, float]:
-    """Return what the policy gets on the simulator and on the real mesh; ``arguments`` go to the environments."""
+    """Return the policy's mean reward on the simulator and on the mesh; ``arguments`` go to the environments."""
     env = gym.make("MeshResilience-S2-v0", control="calls", simulator=simulator, **arguments)
     policy = learn(env, steps)
     simulated = play(env, policy, live_steps)
@@ -54,4 +54,4 @@ def main(steps: int = 5_000, live_steps: int = 20, simulator=None, **arguments) 
 
 
 if __name__ == "__main__":
-    print("503s a second: simulated {:.1f}, on the Envoy {:.1f}".format(*main()))
+    print("503s per second: {:.1f} simulated, {:.1f} on Envoy".format(*main()))

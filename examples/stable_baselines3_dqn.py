@@ -1,4 +1,4 @@
-"""Stable-Baselines3's DQN, as it is, learns how many calls break a service.
+"""Stable-Baselines3's DQN, unchanged, learns how many calls break a service.
 
 pip install stable-baselines3
 python examples/stable_baselines3_dqn.py
@@ -12,7 +12,7 @@ import meshgym  # noqa: F401 (registers the ids)
 
 
 def main(steps: int = 20_000, episodes: int = 3, **arguments) -> float:
-    """Train, and return the mean reward of a step over some episodes; ``arguments`` go to the environment."""
+    """Train; return the mean reward per step over some episodes. ``arguments`` go to the environment."""
     env = gym.make("MeshResilience-S2-v0", control="calls", **arguments)
     env = gym.wrappers.RescaleObservation(env, 0, 1)
     agent = DQN("MlpPolicy", env, gamma=0, learning_rate=1e-3, learning_starts=100, seed=0)
@@ -22,4 +22,4 @@ def main(steps: int = 20_000, episodes: int = 3, **arguments) -> float:
 
 
 if __name__ == "__main__":
-    print(f"503s a second: {main():.1f}")
+    print(f"503s per second: {main():.1f}")

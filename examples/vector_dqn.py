@@ -1,7 +1,7 @@
 """A CleanRL-style loop: one file, one loop, thousands of environments.
 
-With rules that don't depend on the action, the value of an action is its reward, so there is no target
-network and no discount. Threads and calls are chosen together: the network has an output for every pair.
+Rules don't depend on actions, so the value of an action is its reward: no target network, no discount. Threads and
+calls are chosen together: the network has one output per pair.
 
     python examples/vector_dqn.py
 """
@@ -14,7 +14,7 @@ import meshgym  # noqa: F401 (registers the ids)
 
 
 def main(steps: int = 300, num_envs: int = 512, **arguments) -> tuple[float, float]:
-    """Train, and return the mean rewards of a random and of the greedy policy; ``arguments`` go to the environment."""
+    """Train; return the mean rewards of a random and of the greedy policy. ``arguments`` go to the environment."""
     envs = gym.make_vec("MeshResilience-S2-v0", num_envs=num_envs, control="both", **arguments)
     n_threads, n_calls = envs.single_action_space.nvec
     low = torch.from_numpy(envs.single_observation_space.low)
@@ -35,7 +35,7 @@ def main(steps: int = 300, num_envs: int = 512, **arguments) -> tuple[float, flo
         pairs = np.where(explores, generator.integers(n_threads * n_calls, size=num_envs), greedy)
         observations, rewards, _, _, info = envs.step(np.stack(np.divmod(pairs, n_calls), axis=1))
         if not info:
-            continue  # the first observations of a new episode: no action was played
+            continue  # an episode began: no action was played
         scale = scale or rewards.std() + 1e-6
         targets = torch.from_numpy(rewards / scale).float()
         loss = torch.nn.functional.mse_loss(values.gather(1, torch.from_numpy(pairs)[:, None])[:, 0], targets)
@@ -43,10 +43,10 @@ def main(steps: int = 300, num_envs: int = 512, **arguments) -> tuple[float, flo
         loss.backward()
         optimiser.step()
         if step == 0:
-            random_reward = rewards.mean()  # at first everything is explored
+            random_reward = rewards.mean()  # the first step only explores
         greedy_reward = rewards[~explores].mean() if (~explores).any() else greedy_reward
     return float(random_reward), float(greedy_reward)
 
 
 if __name__ == "__main__":
-    print("503s a second: random {:.1f}, learned {:.1f}".format(*main()))
+    print("503s per second: {:.1f} random, {:.1f} learned".format(*main()))

@@ -19,11 +19,8 @@ from meshgym.simulator import Identity, Simulator
 from meshgym.simulator.artefact import Scaling
 from meshgym.simulator.features import FEATURE_NAMES, derive
 from meshgym.simulator.network import Ensemble, quantise
-from meshgym.traces.schema import COLUMNS
+from meshgym.traces.schema import COLUMNS, COUNTS
 from meshgym.types import LOAD_NAMES, RESPONSE_NAMES, Load, Response, Setting, TrafficRules
-
-#: What can become of a call; a mesh that counts them counts every call once.
-_ENDS = ("ok", "overflow", "no_healthy_host", "upstream_error", "other_error")
 
 
 class FakeMesh(Mesh):
@@ -33,7 +30,7 @@ class FakeMesh(Mesh):
         qps_per_connection: requests per second that return 200 on one connection.
 
     Attributes:
-        measured: the rules and loads it was asked for.
+        measured: the rules and loads of all runs so far.
     """
 
     live = False
@@ -44,7 +41,6 @@ class FakeMesh(Mesh):
         self._closed = False
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
-        """See :meth:`Mesh.measure`."""
         if self._closed:
             raise MeshError("the mesh is closed")
         self.measured.append((rules, load))
@@ -60,7 +56,6 @@ class FakeMesh(Mesh):
         )
 
     def close(self) -> None:
-        """See :meth:`Mesh.close`."""
         self._closed = True
 
 
@@ -153,8 +148,8 @@ def _check_response(response: Response, load: Load) -> None:
         column = COLUMNS[name]
         _require(column.low <= value <= column.high, f"{name} must lie in {column.low}..{column.high}, it is {value}")
     if "ok" in details:
-        calls = sum(details.get(name, 0) for name in _ENDS)
-        _require(calls == load.calls, f"{', '.join(_ENDS)} must add up to {load.calls} calls: {details}")
+        calls = sum(details.get(name, 0) for name in COUNTS)
+        _require(calls == load.calls, f"{', '.join(COUNTS)} must add up to {load.calls} calls: {details}")
         share = details["ok"] / load.calls
         _require(math.isclose(share, response.p200, abs_tol=1e-6), f"p200 must be ok / calls = {share}: {response}")
 

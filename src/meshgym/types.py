@@ -138,7 +138,7 @@ class Response(_Response):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Rules and load together: what a mesh is asked."""
+    """Rules and load together."""
 
     rules: TrafficRules
     load: Load

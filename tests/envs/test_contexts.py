@@ -16,7 +16,7 @@ from meshgym.types import RULE_NAMES
 
 
 def _drawn(scenario: Scenario, contexts: Any, n_free: int, size: int = 20_000, seed: int = 0) -> Any:
-    return load_contexts(contexts, scenario, n_free).draw([np.random.default_rng(seed)], None, size)[0]
+    return load_contexts(contexts, scenario, n_free)([np.random.default_rng(seed)], None, size)[0]
 
 
 def test_the_grid_is_the_one_the_table_is_indexed_by(shop: Scenario, simulator: Simulator) -> None:
@@ -51,12 +51,12 @@ def test_a_walk_takes_small_steps_and_reaches_everything(shop: Scenario) -> None
 
 
 def test_a_walk_goes_on_from_one_block_to_the_next(shop: Scenario) -> None:
-    source = load_contexts("walk", shop, 3)
+    draw = load_contexts("walk", shop, 3)
     generator = np.random.default_rng(1)
     steps = np.array([span.step for span in shop.rules.values()])
     last = None
     for _ in range(200):
-        block = source.draw([generator], None if last is None else np.array([last]), 2)[0]
+        block = draw([generator], None if last is None else np.array([last]), 2)[0]
         if last is not None:
             move = (shop.rule_grid()[block[0] // 3] - shop.rule_grid()[last // 3]) / steps
             assert np.abs(move).max() < 1.001

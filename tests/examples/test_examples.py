@@ -1,4 +1,4 @@
-"""The examples run as they are, with few steps, on a service whose simulator is not trained."""
+"""The examples run unchanged, with few steps, on a service whose simulator isn't trained."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Setting
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def _run(name: str, *arguments: Any, **settings: Any) -> Any:
-    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](*arguments, **settings)
+def _run(name: str, *arguments: Any, **named: Any) -> Any:
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](*arguments, **named)
 
 
 def test_stable_baselines3(shop: Scenario, simulator: Simulator) -> None:
@@ -58,15 +58,15 @@ def test_own_service(tmp_path: Path) -> None:
 
 @pytest.mark.learning
 def test_traces_from_elsewhere_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop_text: str) -> None:
-    """No service to embed, no more columns than required: a file of each is enough for an environment."""
+    """A scenario file without a service and a trace file with only the required columns make an environment."""
     monkeypatch.chdir(tmp_path)
     Path("shop.toml").write_text(shop_text.partition("[service]")[0])
     generator = np.random.default_rng(0)
     ranges = load_scenario("shop.toml").ranges
     rows = np.column_stack([generator.choice(span.values, 300) for span in ranges.values()])
-    questions = [Setting.from_row(row) for row in rows]
-    answers = [FakeMesh().measure(one.rules, one.load).to_dict() for one in questions]
-    frame = pd.DataFrame(rows, columns=list(SETTING_NAMES)).join(pd.DataFrame(answers)[list(RESPONSE_NAMES)])
+    settings = [Setting.from_row(row) for row in rows]
+    responses = [FakeMesh().measure(one.rules, one.load).to_dict() for one in settings]
+    frame = pd.DataFrame(rows, columns=list(SETTING_NAMES)).join(pd.DataFrame(responses)[list(RESPONSE_NAMES)])
     frame.to_parquet("shop.parquet")
 
     assert main(["fit", "--scenario", "shop.toml", "--traces", "shop.parquet"]) == 0

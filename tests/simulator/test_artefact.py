@@ -140,7 +140,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.npz"
     with foreign.open("wb") as file:
         np.savez(file, weights=np.zeros(3))
-    with pytest.raises(SimulatorError, match="no simulator"):
+    with pytest.raises(SimulatorError, match="not a simulator"):
         Simulator.load(foreign)
     objects = tmp_path / "objects.npz"
     with objects.open("wb") as file:
@@ -149,7 +149,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
         Simulator.load(objects)
     array = tmp_path / "array.npy"
     np.save(array, np.zeros(3))
-    with pytest.raises(SimulatorError, match="no simulator file"):
+    with pytest.raises(SimulatorError, match="isn't a simulator file"):
         Simulator.load(array)
     with pytest.raises(SimulatorError, match="there is no simulator file"):
         load_simulator(tmp_path / "none.npz")

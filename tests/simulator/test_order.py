@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from meshgym.simulator.order import correct_by_order
-from meshgym.simulator.training import Measurements, split
+from meshgym.simulator.training import TraceArrays, split
 
 ROWS = 1200
 
 
-def collection(left_to_the_next: float, drift: float) -> tuple[Measurements, NDArray[np.float64]]:
+def collection(left_to_the_next: float, drift: float) -> tuple[TraceArrays, NDArray[np.float64]]:
     """Runs whose disturbance lives on by a share and drifts, and what their settings alone predict."""
     generator = np.random.default_rng(0)
     settings = generator.integers(1, 6, (ROWS, 9)).astype(float)
@@ -21,7 +21,7 @@ def collection(left_to_the_next: float, drift: float) -> tuple[Measurements, NDA
         disturbed[row] += left_to_the_next * disturbed[row - 1]
     disturbed += drift * np.linspace(-1, 1, ROWS)[:, None]
     expected = settings[:, :2]
-    return Measurements(settings, expected + disturbed, np.arange(ROWS)), expected
+    return TraceArrays(settings, expected + disturbed, np.arange(ROWS)), expected
 
 
 def improvement(left_to_the_next: float, drift: float) -> float:
@@ -51,7 +51,7 @@ def test_a_test_row_learns_nothing_of_its_own_outcome() -> None:
     corrected = correct_by_order(measured, expected, train[train < last])[last]
     targets = measured.targets.copy()
     targets[last:] += 100
-    again = correct_by_order(Measurements(measured.settings, targets, measured.groups), expected, train[train < last])
+    again = correct_by_order(TraceArrays(measured.settings, targets, measured.groups), expected, train[train < last])
     np.testing.assert_array_equal(corrected, again[last])
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from meshgym.errors import TraceError
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import Simulator
-from meshgym.simulator.training import RECIPES, Measurements, fit_simulator, folds, noise_floor, split
+from meshgym.simulator.training import RECIPES, TraceArrays, fit_simulator, folds, noise_floor, split
 from meshgym.traces.store import check_traces, trace_hash
 
 NOISE = {"qps": 20.0, "p503": 0.03}
@@ -59,7 +59,7 @@ def test_it_learns_all_but_the_noise(simulator: Simulator) -> None:
 
 def test_the_spread_is_calibrated(simulator: Simulator) -> None:
     fresh = synthetic_traces(4000, seed=9)
-    answer = simulator.predict(Measurements.of(fresh).settings)
+    answer = simulator.predict(TraceArrays.of(fresh).settings)
     for name in ("qps", "p503"):
         inside = np.abs(fresh[name] - getattr(answer, name)) <= 1.645 * getattr(answer, f"{name}_std")
         assert 0.84 < inside.mean() < 0.95
@@ -88,14 +88,14 @@ def test_another_seed_gives_other_weights(quick: None) -> None:
 def test_other_answers_are_a_target_of_their_own(quick: None) -> None:
     fitted = fit_simulator(synthetic_traces(400, other=0.1), load_scenario("S2"), seed=0)
     inner = synthetic_traces(50, seed=4)
-    answer = fitted.predict(Measurements.of(inner).settings)
+    answer = fitted.predict(TraceArrays.of(inner).settings)
     np.testing.assert_allclose(np.mean(1 - answer.p200 - answer.p503), 0.1, atol=0.02)
 
 
 def test_measurements_that_never_change(quick: None) -> None:
     frame = synthetic_traces(100).assign(p503=0.0, p200=1.0)
     fitted = fit_simulator(frame, load_scenario("S2"), seed=0)
-    answer = fitted.predict(Measurements.of(frame).settings)
+    answer = fitted.predict(TraceArrays.of(frame).settings)
     assert not answer.p503.any()
     assert not answer.p503_std.any()
     assert answer.qps_std.min() > 0
@@ -129,12 +129,12 @@ def test_folds_are_of_equal_size(rows: int, count: int) -> None:
 
 def test_the_noise_floor_is_the_noise() -> None:
     once = synthetic_traces(3000)
-    assert np.isnan(noise_floor(Measurements.of(once.drop_duplicates(list(once)[:9])))).all()
-    settings = Measurements.of(synthetic_traces(1, seed=5)).settings
+    assert np.isnan(noise_floor(TraceArrays.of(once.drop_duplicates(list(once)[:9])))).all()
+    settings = TraceArrays.of(synthetic_traces(1, seed=5)).settings
     generator = np.random.default_rng(0)
     levels = np.repeat(np.arange(500.0), 2)
     repeated = np.repeat(settings, 1000, axis=0)
     repeated[:, 8] = levels
     targets = np.column_stack([levels + generator.normal(0, 30, 1000), generator.normal(0, 1, 1000)])
-    floor = noise_floor(Measurements(repeated, targets, groups=levels.astype(int)))
+    floor = noise_floor(TraceArrays(repeated, targets, groups=levels.astype(int)))
     np.testing.assert_allclose(floor, [30**2 / targets[:, 0].var(), 1], rtol=0.15)

@@ -39,7 +39,7 @@ def reading(path: str | Path) -> Iterator[Arrays]:
         raise AgentError(f"there is no agent file {path}. Train one with: meshagents train") from None
     except UNREADABLE as error:
         remedy = f"Train it again with: meshagents train SCENARIO --out {path}"
-        raise AgentError(f"{path} is no agent file, or a damaged one ({error}). {remedy}") from error
+        raise AgentError(f"{path} isn't an agent file, or is damaged ({error}). {remedy}") from error
 
 
 def to_arrays(agent: DQN) -> Arrays:

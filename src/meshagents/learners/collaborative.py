@@ -138,7 +138,6 @@ class CollaborativeQFunction(QFunction):
     network: CollaborativeQNet
 
     def make_network(self, generator: torch.Generator) -> nn.Module:
-        """See :meth:`QFunction.make_network`."""
         return CollaborativeQNet(
             self.spaces.low.shape[-1],
             self.spaces.observed,
@@ -160,7 +159,6 @@ class CollaborativeQFunction(QFunction):
         return epsilon_greedy(q, self.spaces.actions[service], epsilon, rng)
 
     def forward(self, batch: Transition) -> tuple[Tensor, Tensor | float]:
-        """See :meth:`QFunction.forward`."""
         inputs = self.scale(batch.observation)
         message = self.network.snet(inputs)
         # PNets see the whole message; what their loss teaches SNet is weighted.

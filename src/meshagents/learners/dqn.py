@@ -159,7 +159,6 @@ class DQN(Agent):
     # Acting: the best action, or a random one while exploring.
 
     def act(self, observation: Any, explore: bool = False, service: int | None = None) -> NDArray[np.int64]:
-        """See :meth:`Agent.act`."""
         epsilon = epsilon_at(self.hyperparameters, self.progress) if explore else 0.0
         return self._choose(observation, epsilon, service)
 
@@ -208,7 +207,6 @@ class DQN(Agent):
     # Keeping: the best policy so far, and files.
 
     def remember(self) -> None:
-        """See :meth:`Agent.remember`."""
         self.best_weights = [copy.deepcopy(q.network.state_dict()) for q in self.q_functions]
 
     def best(self) -> Self:
@@ -224,7 +222,6 @@ class DQN(Agent):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """See :meth:`Agent.load`."""
         with checkpoint.reading(path) as arrays:
             return cls.from_arrays(arrays)
 

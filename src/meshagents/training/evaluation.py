@@ -1,4 +1,4 @@
-"""How good a policy is: its mean reward over the whole grid of rules, beside those of random and oracle."""
+"""How good a policy is: its mean reward over the whole grid of rules, compared with random and oracle."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Evaluation:
 
 
 def evaluate(agent: Agent, grid: RewardGrid, control: str, service: int | None = None) -> Evaluation:
-    """Evaluate an agent on every context of a grid, beside random, best fixed action and oracle.
+    """Evaluate an agent on every context of a grid; compare it with random, best fixed action and oracle.
 
     Args:
         agent: acts without exploration.

@@ -128,7 +128,7 @@ def train(
     history: History | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Train for the epochs that are left, beside a random baseline under the same contexts.
+    """Train for the epochs that are left; also play a random baseline under the same contexts.
 
     Among the last 25 epochs, the agent remembers itself after the one with the highest ratio, averaged over services:
     that is the agent the paper validates (Sec. 6.2), see :meth:`Agent.best`.

@@ -35,7 +35,7 @@ class Task:
 
         Raises:
             UnknownNameError: neither a bundled name nor an existing file.
-            InvalidValueError: a file that is no scenario.
+            InvalidValueError: a file that isn't a scenario.
         """
         return load_scenario(self.scenario)
 

@@ -157,7 +157,7 @@ def _check(path: str | Path, arrays: Arrays) -> None:
 
 
 def evaluate_trained(trained: Trained) -> list[Evaluation]:
-    """Evaluate the policy on the whole grid of each task, beside random, best fixed action and oracle."""
+    """Evaluate the policy on the whole grid of each task; compare it with random, best fixed action and oracle."""
     control = trained.configuration.control
     return [
         evaluate(trained.agent, task.grid(trained.reward), control, service)

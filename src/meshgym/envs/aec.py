@@ -14,7 +14,7 @@ from pettingzoo import AECEnv  # type: ignore[import-untyped]
 from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
-from meshgym.envs.services import DEFAULT_BETA, Services, refuse_step_outside_episode
+from meshgym.envs.services import DEFAULT_BETA, ServicesEnv
 from meshgym.envs.spaces import observation_space
 from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
@@ -23,7 +23,7 @@ from meshgym.simulator import Simulator
 from meshgym.types import LOAD_NAMES
 
 
-class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
+class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type: ignore[misc]
     """Two dependent agents per service: the second observes what the first chose (paper, Table 3).
 
     With ``order=("threads", "calls")``, the paper's Thread-Call, the agent ``threads_0`` observes the rules of
@@ -66,36 +66,21 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
     ) -> None:
         if not isinstance(order, list | tuple) or tuple(order) not in (LOAD_NAMES, LOAD_NAMES[::-1]):
             raise InvalidValueError("order", order, "('threads', 'calls') or ('calls', 'threads')")
-        self._services = Services(services, "both", simulators, reward, contexts, beta, max_episode_steps, render_mode)
-        self.render_mode = render_mode
+        super().__init__(services, "both", order, simulators, reward, contexts, beta, max_episode_steps, render_mode)
         self._first = order[0]
-        cores = self._services.cores
-        self._seats = self._services.seats(order)
-        self.possible_agents = list(self._seats)
-        self.agents: list[str] = []
-        self.action_spaces = {agent: cores[i].actions.spaces[name] for agent, (name, i) in self._seats.items()}
-        common = _common_space([core.scenario for core in cores], self._first)
+        common = _common_space([core.scenario for core in self._cores], self._first)
         self.observation_spaces = dict.fromkeys(self.possible_agents, common)
-
-    def observation_space(self, agent: str) -> spaces.Box:
-        """The same object for every agent."""
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> spaces.Discrete:
-        """The same object for an agent each time."""
-        return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin an episode; arguments and errors are those of the parallel environment."""
-        self._observations = self._services.reset(seed, options)
-        self.agents = list(self.possible_agents)
+        self._observations = self._reset(seed, options)
         self.agent_selection = self.agents[0]
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
         self.infos: dict[str, Info] = {agent: {} for agent in self.agents}
-        self._choices: list[dict[str, int]] = [{} for _ in self._services.cores]
+        self._choices: list[dict[str, int]] = [{} for _ in self._cores]
 
     def observe(self, agent: str) -> Observation:
         """Return the rules of the agent's service and what its first agent chose; 0 if it hasn't chosen yet.
@@ -105,7 +90,7 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         """
         name, i = self._seats[agent]
         chosen = None if name == self._first else self._choices[i].get(self._first)
-        value = 0 if chosen is None else self._services.cores[i].actions.values[self._first][chosen]
+        value = 0 if chosen is None else self._cores[i].actions.values[self._first][chosen]
         return np.append(self._observations[i], np.float32(value))
 
     def step(self, action: int | None) -> None:
@@ -117,13 +102,13 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
         Raises:
             InvalidValueError: an action outside the agent's space, or no running episode.
         """
-        refuse_step_outside_episode(self.agents)
+        self._refuse_step_outside_episode()
         agent = self.agent_selection
         if self.truncations[agent]:
             self._was_dead_step(action)
             return
         name, i = self._seats[agent]
-        self._choices[i][name] = self._services.cores[i].actions.choice(name, action)
+        self._choices[i][name] = self._cores[i].actions.choice(name, action)
         self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
         if agent == self.agents[-1]:
@@ -133,19 +118,12 @@ class MeshResilienceAECEnv(AECEnv[str, Observation, int]):  # type: ignore[misc]
 
     def _play(self) -> None:
         """Step every service, now that all agents have chosen."""
-        self._observations, rewards, infos, truncated = self._services.step(self._choices)
-        self._choices = [{} for _ in self._services.cores]
+        self._observations, rewards, infos, truncated = self._step(self._choices)
+        self._choices = [{} for _ in self._cores]
         for agent, (_, i) in self._seats.items():
             self.rewards[agent] = rewards[i]
             self.truncations[agent] = truncated
             self.infos[agent] = dict(infos[i])
-
-    def render(self) -> Any:
-        """Render the rewards of all services, see :func:`meshgym.envs.render.render`; None without a render mode."""
-        return self._services.render()
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
 
 
 def _common_space(scenarios: Sequence[Scenario], first: str) -> spaces.Box:

@@ -8,8 +8,8 @@ the uncontrolled load field (``n_free`` is 1 if both fields are controlled).
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,26 +21,47 @@ from meshgym.types import RULE_NAMES
 FloatArray = NDArray[np.float64]
 #: int32 keeps the blocks of thousands of environments small; the rows of any grid that fits into memory fit into it.
 Contexts = NDArray[np.int32]
+Generators = Sequence[np.random.Generator]
+#: ``draw(generators, previous, size)`` draws the next ``size`` contexts for each generator, shape
+#: (len(generators), size), independent of the other generators. ``previous`` has the last contexts drawn before, shape
+#: (len(generators),); it is None at the start.
+Draw = Callable[[Generators, Contexts | None, int], Contexts]
 
 CONTEXT_NAMES: tuple[str, ...] = ("uniform", "traces", "walk")
 
 
-class ContextSource(ABC):
-    """Draws contexts with the generators it is given."""
+def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) -> Draw:
+    """Return a function that draws contexts.
 
-    @abstractmethod
-    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """Draw the next ``size`` contexts for each generator, shape (len(generators), size).
+    Args:
+        contexts: ``"uniform"`` for the scenario's whole grid, all equally likely; ``"traces"``, the rules of the
+            scenario's bundled trace set, as often as they occur there; ``"walk"``, a slow random walk; or your own
+            rules, shape (n, 7), columns as ``meshgym.types.RULE_NAMES``. The uncontrolled load field is always drawn
+            independently.
+        scenario: the scenario that the rules belong to.
+        n_free: number of values of the uncontrolled load field.
 
-        Args:
-            generators: each draws one row, whatever the others do.
-            previous: the last contexts drawn before, shape (len(generators),); None at the start.
-            size: how many to draw.
-        """
+    Raises:
+        UnknownNameError: an unknown name.
+        InvalidValueError: rules of another shape, or outside the scenario's grid.
+    """
+    shape = tuple(len(span.values) for span in scenario.rules.values())
+    if isinstance(contexts, str):
+        if contexts == "uniform":
+            return partial(_uniform, math.prod(shape) * n_free)
+        if contexts == "walk":
+            return partial(_walks, shape, n_free)
+        if contexts != "traces":
+            raise UnknownNameError("contexts", contexts, CONTEXT_NAMES)
+        from meshgym.traces.store import load_traces  # needs pandas
+
+        contexts = load_traces(scenario.name)[list(RULE_NAMES)].to_numpy()
+    rows = _grid_rows(np.asarray(contexts, dtype=np.float64), scenario).astype(np.int32)
+    return partial(_chosen, np.add.outer(rows * np.int32(n_free), np.arange(n_free, dtype=np.int32)).ravel())
 
 
-def _below(count: int, generators: Sequence[np.random.Generator], size: int) -> Contexts:
-    """Draw whole numbers 0..count-1 with equal probability, one row per generator.
+def _uniform(count: int, generators: Generators, previous: Contexts | None, size: int) -> Contexts:
+    """Draw whole numbers 0..count-1, all equally likely.
 
     With thousands of generators this is twice as fast as ``Generator.integers``. It starts from 53 random bits, so
     rounding makes no number noticeably more likely.
@@ -51,99 +72,35 @@ def _below(count: int, generators: Sequence[np.random.Generator], size: int) -> 
     return (drawn * count).astype(np.int32)
 
 
-class UniformContexts(ContextSource):
-    """Independent contexts, all equally likely.
+def _chosen(contexts: Contexts, generators: Generators, previous: Contexts | None, size: int) -> Contexts:
+    """Draw from given contexts, shape (n,); each is as likely as it is frequent."""
+    return contexts[_uniform(len(contexts), generators, previous, size)]
 
-    Args:
-        count: number of contexts.
+
+def _walks(
+    shape: tuple[int, ...], n_free: int, generators: Generators, previous: Contexts | None, size: int
+) -> Contexts:
+    """Go on with a random walk over the rules, which have ``shape`` values; it starts anywhere on the grid."""
+    starts = [None] * len(generators) if previous is None else (previous // n_free).tolist()
+    rows = np.array([_walk(shape, *pair, size) for pair in zip(generators, starts, strict=True)], dtype=np.int32)
+    return rows * np.int32(n_free) + _uniform(n_free, generators, None, size)
+
+
+def _walk(shape: tuple[int, ...], generator: np.random.Generator, start: int | None, size: int) -> NDArray[np.int64]:
+    """Walk from row ``start`` of the rules grid and return the rows that follow, shape (size,).
+
+    Every rule goes one step up, one step down or stays, and turns back at both ends.
     """
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """See :meth:`ContextSource.draw`."""
-        return _below(self._count, generators, size)
-
-
-class RowContexts(ContextSource):
-    """Independent contexts from given rows of the rules grid, each as likely as it is frequent.
-
-    Args:
-        rows: shape (n,).
-        n_free: number of values of the uncontrolled load field.
-    """
-
-    def __init__(self, rows: NDArray[np.int64], n_free: int) -> None:
-        free = np.arange(n_free, dtype=np.int32)
-        self._contexts = (rows.astype(np.int32)[:, None] * n_free + free).ravel()
-
-    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """See :meth:`ContextSource.draw`."""
-        return self._contexts[_below(len(self._contexts), generators, size)]
-
-
-class WalkContexts(ContextSource):
-    """A slow random walk: every rule goes one step up, one step down or stays, and turns back at both ends.
-
-    The walk starts anywhere on the grid. The uncontrolled load field is drawn independently each time.
-
-    Args:
-        shape: number of values of each rule.
-        n_free: number of values of the uncontrolled load field.
-    """
-
-    def __init__(self, shape: tuple[int, ...], n_free: int) -> None:
-        self._shape = shape
-        self._n_free = n_free
-
-    def draw(self, generators: Sequence[np.random.Generator], previous: Contexts | None, size: int) -> Contexts:
-        """See :meth:`ContextSource.draw`."""
-        starts = [None] * len(generators) if previous is None else (previous // self._n_free).tolist()
-        rows = np.array([self._walk(*pair, size) for pair in zip(generators, starts, strict=True)], dtype=np.int32)
-        return rows * np.int32(self._n_free) + _below(self._n_free, generators, size)
-
-    def _walk(self, generator: np.random.Generator, start: int | None, size: int) -> NDArray[np.int64]:
-        """Walk from row ``start`` of the rules grid and return the rows that follow, shape (size,)."""
-        last = np.array(self._shape) - 1
-        steps = generator.integers(-1, 2, size=(size, len(last)))
-        if start is None:
-            steps[0] = generator.integers(0, last + 1)
-        else:
-            steps[0] += np.unravel_index(start, self._shape)
-        unfolded = steps.cumsum(axis=0) % np.maximum(2 * last, 1)
-        position = last - np.abs(unfolded - last)  # the walk on a line, folded at 0 and at the last value
-        rows: NDArray[np.int64] = np.ravel_multi_index(tuple(position.T), self._shape)
-        return rows
-
-
-def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) -> ContextSource:
-    """Return a source of contexts.
-
-    Args:
-        contexts: ``"uniform"`` over the scenario's grid; ``"traces"``, the rules of the scenario's bundled
-            trace set, as often as they occur there; ``"walk"``; or your own rules, shape (n, 7), columns as
-            ``meshgym.types.RULE_NAMES``.
-        scenario: the scenario that the rules belong to.
-        n_free: number of values of the uncontrolled load field.
-
-    Raises:
-        UnknownNameError: an unknown name.
-        InvalidValueError: rules of another shape, or outside the scenario's grid.
-    """
-    shape = tuple(len(span.values) for span in scenario.rules.values())
-    if not isinstance(contexts, str):
-        return RowContexts(_grid_rows(np.asarray(contexts, dtype=np.float64), scenario), n_free)
-    if contexts == "uniform":
-        return UniformContexts(math.prod(shape) * n_free)
-    if contexts == "walk":
-        return WalkContexts(shape, n_free)
-    if contexts == "traces":
-        from meshgym.traces.store import load_traces  # needs pandas
-
-        rules = load_traces(scenario.name)[list(RULE_NAMES)].to_numpy(dtype=np.float64)
-        return RowContexts(_grid_rows(rules, scenario), n_free)
-    raise UnknownNameError("contexts", contexts, CONTEXT_NAMES)
+    last = np.array(shape) - 1
+    steps = generator.integers(-1, 2, size=(size, len(last)))
+    if start is None:
+        steps[0] = generator.integers(0, last + 1)
+    else:
+        steps[0] += np.unravel_index(start, shape)
+    unfolded = steps.cumsum(axis=0) % np.maximum(2 * last, 1)
+    position = last - np.abs(unfolded - last)  # the walk on a line, folded at 0 and at the last value
+    rows: NDArray[np.int64] = np.ravel_multi_index(tuple(position.T), shape)
+    return rows
 
 
 def _grid_rows(rules: FloatArray, scenario: Scenario) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ class Core:
     Args:
         scenario: the rules and actions.
         control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
-        mesh: receives the load; it is asked by index, see :meth:`meshgym.mesh.base.Mesh.on_grid`.
+        mesh: receives the load, by index; see :meth:`meshgym.mesh.base.Mesh.on_grid`.
         reward: see :func:`meshgym.rewards.load_reward`.
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
         copies: how many step together; None for a single one, whose choices and responses are plain numbers.
@@ -78,7 +78,7 @@ class Core:
         room = int(self.actions.free is not None or copies is not None)
         self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, room)))
         self._lossless = bool((self._shown[:, : len(RULE_NAMES)] == self.rules).all())
-        self._contexts = load_contexts(contexts, scenario, self._n_free)
+        self._draw_contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Index, Index, Index] | None = None
 
@@ -144,7 +144,7 @@ class Core:
         for start in range(0, len(self.generators), _TILE):
             tile = slice(start, start + _TILE)
             last = None if previous is None else previous[tile]
-            block[:, tile] = self._contexts.draw(self.generators[tile], last, _BLOCK).T
+            block[:, tile] = self._draw_contexts(self.generators[tile], last, _BLOCK).T
         self._last = block[-1]
         self._block: Any = block[:, 0].tolist() if self.copies is None else block
         self._clock = 0

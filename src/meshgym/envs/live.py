@@ -66,7 +66,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
 
         Raises:
             InvalidValueError: an option is given, or the scenario has no service profile to embed.
-            MeshStartError: the embedded mesh did not come up.
+            MeshStartError: the embedded mesh did not start.
         """
         observation, info = super().reset(seed=seed, options=options)
         if self._live.mesh is None:
@@ -116,7 +116,6 @@ class _LimitedMesh(Mesh):
         self.limits = limits
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
-        """See :meth:`meshgym.mesh.base.Mesh.measure`."""
         if self.mesh is None:
             raise MeshError("the environment is closed and has no mesh. Call reset() to start it again")
         self.limits.check(load.calls)

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gymnasium import spaces
 from numpy.typing import ArrayLike
 from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 
 from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
-from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, Services, refuse_step_outside_episode
+from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, ServicesEnv
 from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 
 
-class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ignore[misc]
+class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int]):  # type: ignore[misc]
     """One agent for each controlled load field of each service, all acting at once (paper, Table 3 and Sec. 5.3).
 
     The agents ``threads_0``, ``calls_0``, ``threads_1``, ... are named after what they choose and the position of
@@ -59,22 +58,7 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
     ) -> None:
-        self._services = Services(services, control, simulators, reward, contexts, beta, max_episode_steps, render_mode)
-        self.render_mode = render_mode
-        cores = self._services.cores
-        self._seats = self._services.seats(cores[0].actions.names)
-        self.possible_agents = list(self._seats)
-        self.agents: list[str] = []
-        self.action_spaces = {agent: cores[i].actions.spaces[name] for agent, (name, i) in self._seats.items()}
-        self.observation_spaces = {agent: cores[i].observation_space for agent, (_, i) in self._seats.items()}
-
-    def observation_space(self, agent: str) -> spaces.Box:
-        """Return the agent's space: the same object each time."""
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> spaces.Discrete:
-        """Return the agent's space: the same object each time."""
-        return self.action_spaces[agent]
+        super().__init__(services, control, None, simulators, reward, contexts, beta, max_episode_steps, render_mode)
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -91,9 +75,7 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         Raises:
             InvalidValueError: an option was given.
         """
-        observations = self._services.reset(seed, options)
-        self.agents = list(self.possible_agents)
-        return self._observed(observations), {agent: {} for agent in self.agents}
+        return self._observed(self._reset(seed, options)), {agent: {} for agent in self.agents}
 
     def step(
         self, actions: dict[str, int]
@@ -109,13 +91,13 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
         Raises:
             InvalidValueError: not exactly one action per agent, an action outside its space, or no running episode.
         """
-        refuse_step_outside_episode(self.agents)
+        self._refuse_step_outside_episode()
         if set(actions) != set(self.agents):
             raise InvalidValueError("agents with actions", list(actions), f"exactly {', '.join(self.agents)}")
-        choices: list[dict[str, int]] = [{} for _ in self._services.cores]
+        choices: list[dict[str, int]] = [{} for _ in self._cores]
         for agent, (name, i) in self._seats.items():
-            choices[i][name] = self._services.cores[i].actions.choice(name, actions[agent])
-        observations, rewards, infos, truncated = self._services.step(choices)
+            choices[i][name] = self._cores[i].actions.choice(name, actions[agent])
+        observations, rewards, infos, truncated = self._step(choices)
         agents = self.agents
         self.agents = [] if truncated else agents
         return (
@@ -128,13 +110,6 @@ class MeshResilienceParallelEnv(ParallelEnv[str, Observation, int]):  # type: ig
 
     def _observed(self, observations: Sequence[Observation]) -> dict[str, Observation]:
         return {agent: observations[i].copy() for agent, (_, i) in self._seats.items()}
-
-    def render(self) -> Any:
-        """Render the rewards of all services, see :func:`meshgym.envs.render.render`; None without a render mode."""
-        return self._services.render()
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
 
 
 #: The name that PettingZoo's users look for.

@@ -1,4 +1,4 @@
-"""Several services under one clock, as the multi-agent environments need them."""
+"""Several services under one clock, and their agents: what both multi-agent environments share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,22 +24,24 @@ DEFAULT_BETA = 0.5
 #: PettingZoo's API tests pass this reset option to every environment; it has no meaning.
 _CHECKERS_OPTION = frozenset({"options"})
 
-#: The load field that an agent chooses, and the number of its service.
-Seat = tuple[str, int]
 
-
-class Services:
-    """The cores of several services, stepped together.
+class ServicesEnv:
+    """The cores of several services, stepped together, and an agent for each controlled load field of each.
 
     Args:
         services: scenarios; the same one may occur more than once.
         control: what is controlled in every service.
+        order: the order of a service's agents; None for threads before calls.
         simulators: one per service; None for the bundled ones.
         reward, contexts: as for the single environment, the same for every service.
         beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. A single service
             shares nothing: its reward is its own.
         max_episode_steps: steps of an episode, at least 1.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+
+    Attributes:
+        possible_agents: ``threads_0``, ``calls_0``, ``threads_1``, ...
+        agents: those of the running episode; empty outside an episode.
 
     Raises:
         InvalidValueError: no service, another number of simulators, a negative ``beta``, or no steps.
@@ -49,6 +52,7 @@ class Services:
         self,
         services: Sequence[str | Path | Scenario],
         control: str,
+        order: Sequence[str] | None,
         simulators: Sequence[str | Path | Simulator] | None,
         reward: str | Reward,
         contexts: str | ArrayLike,
@@ -63,16 +67,32 @@ class Services:
         if not 0 <= beta < np.inf:
             raise InvalidValueError("beta", beta, "a finite number, 0 and above")
         chosen = [None] * len(services) if simulators is None else simulators
-        self.cores = [
+        self._cores = [
             simulated_core(scenario, control, simulator, reward, contexts)
             for scenario, simulator in zip(services, chosen, strict=True)
         ]
-        self.beta = beta if len(self.cores) > 1 else 0.0
+        self.beta = beta if len(self._cores) > 1 else 0.0
         self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self._steps = 0
+        names = order or self._cores[0].actions.names
+        #: The load field that each agent chooses, and the number of its service.
+        self._seats = {f"{name}_{i}": (name, i) for i in range(len(self._cores)) for name in names}
+        self.possible_agents = list(self._seats)
+        self.agents: list[str] = []
+        cores = {agent: (name, self._cores[i]) for agent, (name, i) in self._seats.items()}
+        self.action_spaces = {agent: core.actions.spaces[name] for agent, (name, core) in cores.items()}
+        self.observation_spaces = {agent: core.observation_space for agent, (_, core) in cores.items()}
 
-    def reset(self, seed: int | None, options: Mapping[str, Any] | None) -> list[Observation]:
+    def observation_space(self, agent: str) -> spaces.Box:
+        """Return the agent's space: the same object each time."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        """Return the agent's space: the same object each time."""
+        return self.action_spaces[agent]
+
+    def _reset(self, seed: int | None, options: Mapping[str, Any] | None) -> list[Observation]:
         """Begin an episode and return one observation per service; service i is seeded with ``seed + i``.
 
         Raises:
@@ -80,14 +100,15 @@ class Services:
         """
         refuse_options(options, ignored=_CHECKERS_OPTION)
         self._steps = 0
+        self.agents = list(self.possible_agents)
         observations = []
-        for i, core in enumerate(self.cores):
+        for i, core in enumerate(self._cores):
             new = seed is not None or not core.generators
             generator = seeding.np_random(None if seed is None else seed + i)[0] if new else None
             observations.append(core.reset([generator] if generator else None))
         return observations
 
-    def step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
+    def _step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
         """Send one load to every service.
 
         Args:
@@ -96,32 +117,25 @@ class Services:
         Returns:
             Observations, shared rewards and infos, one per service, and whether the episode is truncated.
         """
-        played = [core.step(**choice) for core, choice in zip(self.cores, choices, strict=True)]
+        played = [core.step(**choice) for core, choice in zip(self._cores, choices, strict=True)]
         observations, rewards, infos = (list(column) for column in zip(*played, strict=True))
         self._steps += 1
         shared = share_between_services(np.array(rewards, dtype=np.float64), self.beta)
         return observations, shared.tolist(), infos, self._steps >= self.max_episode_steps
 
-    def seats(self, names: Sequence[str]) -> dict[str, Seat]:
-        """Return who chooses what, service by service: ``{"threads_0": ("threads", 0), ...}``."""
-        return {f"{name}_{i}": (name, i) for i in range(len(self.cores)) for name in names}
+    def _refuse_step_outside_episode(self) -> None:
+        if not self.agents:
+            raise InvalidValueError("step()", "outside an episode", "a running episode", "Call reset() first.")
 
     def render(self) -> Any:
-        """Render all services below one another; return None without a render mode."""
+        """Render all services below one another, see :func:`meshgym.envs.render.render`; None without a render mode."""
         if self.render_mode is None:
             return None
-        frames: list[Any] = [render(core, self.render_mode) for core in self.cores]
+        frames: list[Any] = [render(core, self.render_mode) for core in self._cores]
         return "\n\n".join(frames) if self.render_mode == "ansi" else _stacked(frames)
 
-
-def refuse_step_outside_episode(agents: Sequence[str]) -> None:
-    """Check that an episode is running.
-
-    Raises:
-        InvalidValueError: there are no agents, so none is running.
-    """
-    if not agents:
-        raise InvalidValueError("step()", "outside an episode", "a running episode", "Call reset() first.")
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
 
 
 def _stacked(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ class Identity:
 
     Attributes:
         scenario: name of the scenario the traces were collected for.
-        traces: sha256 of the trace set it learned from (see ``meshgym.traces.store.trace_hash``).
+        traces: sha256 of the trace set that it learned from (see ``meshgym.traces.store.trace_hash``).
         seed: of the split and of the training.
         versions: of meshgym and of the libraries that trained it.
         recipe: name of the network and training that cross-validation chose.
@@ -167,7 +167,7 @@ class Simulator:
         except FileNotFoundError:
             raise SimulatorError(f"there is no simulator file {path}. {_REMEDY}") from None
         except UNREADABLE as error:
-            raise SimulatorError(f"{path} is no simulator file, or a damaged one ({error}). {_REMEDY}") from error
+            raise SimulatorError(f"{path} isn't a simulator file, or is damaged ({error}). {_REMEDY}") from error
         return cls.from_arrays(arrays, str(path))
 
     def to_arrays(self) -> Arrays:
@@ -188,13 +188,13 @@ class Simulator:
             source: where they come from, for messages.
 
         Raises:
-            SimulatorError: the arrays are no simulator, damaged, edited, or of another version.
+            SimulatorError: the arrays are not a simulator, damaged, edited, or of another version.
         """
         if not {"identity", "sha256"} <= set(arrays):
-            raise SimulatorError(f"{source} is an .npz file, but no simulator. {_REMEDY}")
+            raise SimulatorError(f"{source} is an .npz file, but not a simulator. {_REMEDY}")
         parts = {name: array for name, array in arrays.items() if name != "sha256"}
         if str(arrays["sha256"]) != digest(parts):
-            raise SimulatorError(f"{source} was edited or damaged: its checksum does not fit. {_REMEDY}")
+            raise SimulatorError(f"{source} was edited or damaged: its checksum doesn't fit. {_REMEDY}")
         identity = json.loads(str(parts["identity"]))
         if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
             found = identity.get("schema")

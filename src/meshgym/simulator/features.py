@@ -1,6 +1,6 @@
-"""What a simulator reads off a setting: the nine numbers, and what queueing says they act through.
+"""The inputs of a simulator: the nine numbers of a setting, and what queueing theory derives from them.
 
-Nothing here knows a service: only the rules and the load themselves are combined.
+They combine only rules and load; they know nothing about a service.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshgym.types import SETTING_NAMES
 
 FloatArray = NDArray[np.float64]
 
-#: The derived features, in the order of :func:`derive`'s columns behind the nine settings.
+#: The derived features: :func:`derive`'s columns after the nine of a setting.
 DERIVED_NAMES: tuple[str, ...] = (
     "threads_per_connection",
     "threads_over_limits",
@@ -30,7 +30,7 @@ FEATURE_NAMES: tuple[str, ...] = SETTING_NAMES + DERIVED_NAMES
 
 
 def derive(settings: Any) -> FloatArray:
-    """Features of settings.
+    """Return the features of settings.
 
     Args:
         settings: shape (n, 9), columns as ``SETTING_NAMES``.
@@ -43,26 +43,26 @@ def derive(settings: Any) -> FloatArray:
     in_service = np.minimum(threads, connections)
     derived = (
         threads / connections,
-        threads - connections - pending,  # callers that neither a connection nor the queue holds
+        threads - connections - pending,  # threads that find no room in a connection or in the queue
         calls / threads,
         calls / connections,
-        calls / per_connection,  # connections opened over the run
+        calls / per_connection,  # connections opened during the run
         errors * percent / calls,
         in_service,
-        in_service - errors,  # whether a burst of them all can eject a replica
+        in_service - errors,  # whether a burst of all of them can eject a replica
     )
     return np.column_stack([settings, *derived])
 
 
 def place_knots(features: FloatArray, bins: int) -> FloatArray:
-    """Intervals between quantiles of each feature, for :func:`encode`.
+    """Return intervals between quantiles of each feature, for :func:`encode`.
 
     Args:
         features: of :func:`derive`, shape (n, 17).
-        bins: intervals a feature gets at most; one that never changes gets none.
+        bins: the most intervals of one feature; a constant feature gets none.
 
     Returns:
-        Shape (k, 3): the feature's column, where the interval starts and where it ends.
+        Shape (k, 3): column of the feature, start and end of the interval.
     """
     knots: list[tuple[float, float, float]] = []
     for column, values in enumerate(features.T):
@@ -74,9 +74,9 @@ def place_knots(features: FloatArray, bins: int) -> FloatArray:
 
 
 def encode(features: FloatArray, knots: FloatArray) -> FloatArray:
-    """How far each feature has come through each interval, 0..1 (piecewise linear encoding, arXiv:2203.05556).
+    """Return how far each feature is through each interval, 0..1 (piecewise linear encoding, arXiv:2203.05556).
 
-    A network can then bend at every level of a rule, where from the plain number it has to learn how.
+    With these inputs a network can bend at every level of a rule; from the plain number it would have to learn that.
 
     Args:
         features: of :func:`derive`, shape (n, 17).

@@ -6,7 +6,7 @@ Settings have shape (n, 9), targets and predictions (n, 2): qps in 1/s and p503 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +30,15 @@ except ImportError as error:
 FloatArray = NDArray[np.float64]
 
 
-class Estimator(Protocol):
-    """What a model of the mesh offers."""
-
-    def fit(self, settings: FloatArray, targets: FloatArray) -> Any: ...
-
-    def predict(self, settings: FloatArray) -> FloatArray: ...
-
-
 class FractionalLogit(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Logistic regression of fractions (Papke and Wooldridge, 1996).
 
-    Each output is brought to 0..1 by its smallest and largest value in the training part. A fraction y
-    then counts as a success of weight y and a failure of weight 1 - y, so that the logistic likelihood
-    is maximised over fractions; the predicted probability is the predicted fraction.
+    Each output is scaled to 0..1 by its smallest and largest value in the training part. A fraction y counts as a
+    success of weight y and a failure of weight 1 - y: this maximises the logistic likelihood over fractions. The
+    predicted probability is the predicted fraction.
     """
 
     def fit(self, settings: FloatArray, targets: FloatArray) -> Self:
-        """See the class."""
         self.low_ = targets.min(axis=0)
         self.range_ = np.where(np.ptp(targets, axis=0) > 0, np.ptp(targets, axis=0), 1.0)
         twice = np.vstack([settings, settings])
@@ -59,19 +50,18 @@ class FractionalLogit(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, settings: FloatArray) -> FloatArray:
-        """See the class."""
         shares = np.column_stack([model.predict_proba(settings)[:, 1] for model in self.models_])
         predicted: FloatArray = shares * self.range_ + self.low_
         return predicted
 
 
 def _standardised(regressor: Any) -> Any:
-    """With inputs and targets of mean 0 and variance 1."""
+    """Scale inputs and targets to mean 0 and variance 1."""
     return TransformedTargetRegressor(make_pipeline(StandardScaler(), regressor), transformer=StandardScaler())
 
 
-#: Rivals of the simulator's own ensemble by name, each made from a seed; scikit-learn's defaults throughout.
-RIVALS: dict[str, Callable[[int], Estimator]] = {
+#: The models that the simulator's own ensemble is compared with, each made from a seed, with scikit-learn's defaults.
+RIVALS: dict[str, Callable[[int], Any]] = {
     "MLP, paper's preset": lambda seed: PerceptronEnsemble(PAPER, seed),
     "gradient-boosted trees": lambda seed: _standardised(
         MultiOutputRegressor(HistGradientBoostingRegressor(random_state=seed))

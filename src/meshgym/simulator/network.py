@@ -1,8 +1,8 @@
-"""The network a simulator evaluates: an ensemble of small perceptrons in exact arithmetic, NumPy only.
+"""The network of a simulator: an ensemble of small perceptrons in exact arithmetic, with NumPy only.
 
-Weights and activations are whole multiples of ``2**-12``. Their products and sums then fit into a
-float64 without rounding, so the order in which a BLAS adds them cannot matter: a row has the same
-answer to the last bit in every batch, on every number of threads and every processor.
+Weights and activations are whole multiples of ``2**-12``. So a float64 holds their products and sums without rounding,
+and the order in which a BLAS adds them doesn't matter: a row has the same outputs to the last bit in every batch, with
+any number of threads, on every processor.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ FloatArray = NDArray[np.float64]
 
 #: Steps per unit, of weights and of activations.
 STEPS = 2.0**12
-#: Largest activation and weight, in steps: 2**24 * 2**15 * 2**13 inputs stay below 2**53.
+#: Largest activation and weight, in steps, and number of inputs: 2**24 * 2**15 * 2**13 stays below 2**53.
 MAX_ACTIVATION, MAX_WEIGHT, MAX_WIDTH = 2.0**24, 2**15 - 1, 2**13
-#: Rows evaluated together, so that the activations stay in the processor's cache.
+#: Rows evaluated together: their activations fit into the processor's cache.
 _CHUNK = 512
 
 
 def quantise(values: Any) -> NDArray[np.int16]:
-    """The nearest whole numbers of steps, at most ``MAX_WEIGHT`` (8 in units) either way."""
+    """Round to whole steps, clipped to ``-MAX_WEIGHT``..``MAX_WEIGHT`` (8 in units)."""
     return np.rint(np.clip(np.asarray(values, dtype=np.float64) * STEPS, -MAX_WEIGHT, MAX_WEIGHT)).astype(np.int16)
 
 
@@ -47,7 +47,7 @@ class Ensemble:
         object.__setattr__(self, "_layers", [(weight / STEPS, bias.astype(np.float64)) for weight, bias in layers])
 
     def __call__(self, inputs: FloatArray) -> FloatArray:
-        """Outputs of all members.
+        """Evaluate all members.
 
         Args:
             inputs: standardised features, shape (n, features).

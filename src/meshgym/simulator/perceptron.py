@@ -1,13 +1,12 @@
-"""Training of perceptron ensembles: all members at once, in torch, on one thread.
+"""Training of perceptron ensembles: all members at once, in PyTorch, on one thread.
 
-One thread makes the order of every sum the same, so one seed gives the same weights to the last bit.
+On one thread every sum has the same order, so a seed always gives the same weights to the last bit.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -34,15 +33,14 @@ class Recipe:
     """A perceptron ensemble and how it is trained: AdamW on mean squared error, one-cycle learning rate.
 
     Attributes:
-        widths: of the hidden layers.
-        members: networks whose mean is the prediction.
-        bins: intervals each feature is encoded in; 0 for the plain numbers alone.
-        learning_rate: at its highest.
+        widths: units of each hidden layer.
+        members: how many networks there are; their mean is the prediction.
+        bins: intervals in which each feature is encoded; 0 for only the plain numbers.
+        learning_rate: the highest of the cycle.
         weight_decay: of the weights, not of the biases.
-        batch: rows a step, at most an eighth of all.
-        epochs: passes over the rows; more where that makes fewer than ``least_steps``, fewer where it
-            makes more than ``most_steps``.
-        derived: whether the features derived from the settings are used.
+        batch: rows per step, at most an eighth of all.
+        epochs: passes over the rows; they are bounded by ``least_steps`` and ``most_steps``.
+        derived: whether to use the features that are derived from the settings.
     """
 
     widths: tuple[int, ...]
@@ -57,13 +55,13 @@ class Recipe:
     derived: bool = True
 
     def steps(self, rows: int) -> int:
-        """Steps of training on so many rows."""
+        """Return the number of training steps on so many rows."""
         return min(max(self.epochs * rows // self.batch, self.least_steps), self.most_steps)
 
 
-#: The paper's network (Sec. 4.2) on the nine plain settings; it names Adam and no more.
+#: The paper's network (Sec. 4.2) on the nine plain numbers; of the training it only names Adam.
 PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, batch=256, derived=False)
-#: Ours: for noisy or little data, for most, for much of it, and for measurements that jump between levels.
+#: Ours: for noisy or little data, for most data, for much data, and for responses that jump between levels.
 NOISY = Recipe(widths=(32, 32, 32), weight_decay=1.0)
 SMALL = Recipe(widths=(32, 32, 32), weight_decay=0.1)
 SMOOTH = Recipe(widths=(64, 64, 64), weight_decay=0.3, batch=256)
@@ -71,16 +69,16 @@ STEPPED = Recipe(widths=(64, 64), bins=16, weight_decay=1.0)
 
 
 class PerceptronEnsemble:
-    """An estimator as scikit-learn's: ``fit`` and ``predict`` in units, fitted attributes end in ``_``.
+    """An estimator like scikit-learn's: ``fit`` and ``predict`` in units; fitted attributes end in ``_``.
 
     Args:
         recipe: network and training.
-        seed: of weights and order of the rows.
-        progress: told the steps done and their total.
+        seed: seed of weights and order of the rows.
+        progress: called after each step.
 
     Attributes:
-        ensemble_: the trained networks. Beside each target they give its expected absolute deviation.
-        scaling_: between settings, networks and units, not calibrated.
+        ensemble_: the trained networks. They also return the expected absolute deviation of each target.
+        scaling_: translates between settings, networks and units; not calibrated yet.
     """
 
     def __init__(self, recipe: Recipe = SMOOTH, seed: int = 0, progress: Progress | None = None) -> None:
@@ -89,29 +87,33 @@ class PerceptronEnsemble:
         self.progress = progress
 
     def fit(self, settings: FloatArray, targets: FloatArray, member_rows: Sequence[Rows] | None = None) -> Self:
-        """Train.
+        """Train the networks.
 
         Args:
             settings: shape (n, 9).
             targets: in units, shape (n, targets).
-            member_rows: rows each member learns from, one array a member; all rows where None.
+            member_rows: one array of rows per member, from which it learns; None for all rows.
         """
         rows = member_rows or [np.arange(len(settings))] * self.recipe.members
         self.scaling_ = _scaling(settings, targets, self.recipe)
         inputs = self.scaling_.inputs(settings)
         scale = self.scaling_.output_scale
         standard = (targets - self.scaling_.output_mean) / np.where(scale > 0, scale, 1.0)
-        with _one_thread():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
             self.ensemble_ = _train(inputs, standard, rows, self.recipe, self.seed, self.progress)
+        finally:
+            torch.set_num_threads(threads)
         return self
 
     def predict(self, settings: FloatArray) -> FloatArray:
-        """Expected measurements, shape (n, targets), from settings, shape (n, 9)."""
+        """Return the expected targets, shape (n, targets), of settings, shape (n, 9)."""
         mean: FloatArray = self.predict_members(settings).mean(axis=0)
         return mean
 
     def predict_members(self, settings: FloatArray) -> FloatArray:
-        """Each member's prediction, shape (members, n, targets)."""
+        """Return each member's prediction, shape (members, n, targets)."""
         targets = len(self.scaling_.output_mean)
         outputs = self.ensemble_(self.scaling_.inputs(settings))[..., :targets]
         return outputs * self.scaling_.output_scale + self.scaling_.output_mean
@@ -122,9 +124,9 @@ def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scali
     knots = place_knots(features, recipe.bins) if recipe.bins else np.empty((0, 3))
     features = np.hstack([features, encode(features, knots)])
     scale = _spread(features)
-    scale[scale == 0] = 1.0  # a constant is 0 once its mean is taken off
+    scale[scale == 0] = 1.0  # a constant minus its mean is 0 anyway
     if not recipe.derived:
-        scale[settings.shape[1] :] = np.inf  # a feature divided by infinity is no input
+        scale[settings.shape[1] :] = np.inf  # divided by infinity, a feature is always 0
     return Scaling(
         low=settings.min(axis=0),
         high=settings.max(axis=0),
@@ -139,19 +141,9 @@ def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scali
 
 
 def _spread(columns: FloatArray) -> FloatArray:
-    """Standard deviations; exactly 0 for a column that never changes."""
+    """Return standard deviations; exactly 0 for a constant column."""
     spread: FloatArray = columns.std(axis=0)
     return np.where(np.ptp(columns, axis=0) > 0, spread, 0.0)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _train(
@@ -183,7 +175,7 @@ def _train(
         for weight, bias in hidden:
             h = torch.relu(torch.baddbmm(bias, h, weight))
         error = torch.baddbmm(mean[1], h, mean[0]) - y[rows]
-        # The deviations look at what the means have learned, and do not change it.
+        # The deviations use the features that the means have learned, and don't change them.
         size = torch.baddbmm(deviation[1], h.detach(), deviation[0]) - error.detach().abs()
         loss = (error.square().mean(dim=(1, 2)) + size.square().mean(dim=(1, 2))).sum()
         optimizer.zero_grad()
@@ -194,17 +186,18 @@ def _train(
             progress(step, steps)
     last = tuple(torch.cat(both, dim=2) for both in zip(mean, deviation, strict=True))
     weights, biases = zip(*hidden, last, strict=True)
-    return Ensemble(tuple(map(_quantised, weights)), tuple(map(_quantised, biases)))
+    quantised = ([quantise(part.detach().numpy()) for part in parts] for parts in (weights, biases))
+    return Ensemble(*map(tuple, quantised))
 
 
 def _layer(members: int, inputs: int, outputs: int, generator: torch.Generator, gain: float = 1.0) -> Any:
-    """Weights (members, inputs, outputs) as He et al. draw them, and biases (members, 1, outputs) of zero."""
+    """Return weights drawn as by He et al., (members, inputs, outputs), and zero biases, (members, 1, outputs)."""
     weight = torch.randn(members, inputs, outputs, generator=generator) * (gain * (2 / inputs) ** 0.5)
     return weight.requires_grad_(), torch.zeros(members, 1, outputs, requires_grad=True)
 
 
 def _batches(member_rows: Sequence[Rows], batch: int, steps: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Rows of each step, shape (members, batch): every member goes through its rows in an order of its own."""
+    """Yield the rows of each step, shape (members, batch); each member has its own order."""
     shortest = min(map(len, member_rows))
     rows = torch.stack([torch.from_numpy(own[:shortest]) for own in member_rows])
     batch = max(min(batch, shortest // 8), 1)
@@ -215,7 +208,3 @@ def _batches(member_rows: Sequence[Rows], batch: int, steps: int, generator: tor
                 return
             steps -= 1
             yield rows.gather(1, order[:, start : start + batch])
-
-
-def _quantised(values: torch.Tensor) -> NDArray[np.int16]:
-    return quantise(values.detach().numpy())

@@ -1,8 +1,8 @@
-"""Figures of how well a simulator predicts."""
+"""Figures that show how well a simulator predicts."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,18 @@ try:
 except ImportError as error:
     raise MissingDependencyError("matplotlib", "drawing figures", "simulator") from error
 
-_UNITS = {"qps": "answers a second", "p503": "share of 503s"}
+_UNITS = {"qps": "requests per second", "p503": "share of 503s"}
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG."""
-    figure.savefig(path, dpi=150, bbox_inches="tight")
-    return path
+def to_png(figure: Figure) -> bytes:
+    """Render a figure."""
+    rendered = io.BytesIO()
+    figure.savefig(rendered, format="png", dpi=150, bbox_inches="tight")
+    return rendered.getvalue()
 
 
 def predicted_against_measured(test: pd.DataFrame, title: str) -> Figure:
-    """Each held-out run as a point; on the diagonal where it was predicted exactly."""
+    """Draw each held-out run as a point; a perfect prediction lies on the diagonal."""
     figure = Figure(figsize=(9, 4))
     for axes, (name, unit) in zip(figure.subplots(1, len(_UNITS)), _UNITS.items(), strict=True):
         axes.scatter(test[f"{name}_predicted"], test[f"{name}_measured"], s=4, alpha=0.3, linewidths=0)
@@ -37,12 +38,11 @@ def predicted_against_measured(test: pd.DataFrame, title: str) -> Figure:
 
 
 def residuals_by_setting(test: pd.DataFrame, title: str) -> Figure:
-    """Quartiles of what was measured less what was predicted, over each setting that varies."""
+    """Draw quartiles of the residuals (measured minus predicted) over each field that varies."""
     varying = [name for name in SETTING_NAMES if test[name].nunique() > 1]
     figure = Figure(figsize=(3 * len(varying), 5))
-    for row, (name, unit) in zip(
-        figure.subplots(len(_UNITS), len(varying), squeeze=False), _UNITS.items(), strict=True
-    ):
+    rows = figure.subplots(len(_UNITS), len(varying), squeeze=False)
+    for row, (name, unit) in zip(rows, _UNITS.items(), strict=True):
         residual = test[f"{name}_measured"] - test[f"{name}_predicted"]
         for axes, setting in zip(row, varying, strict=True):
             levels = test[setting] if test[setting].nunique() <= 20 else _tenths(test[setting])
@@ -51,13 +51,13 @@ def residuals_by_setting(test: pd.DataFrame, title: str) -> Figure:
             axes.plot(middle.index, middle, marker=".")
             axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
             axes.set(xlabel=setting, ylabel=f"residual ({unit})" if setting == varying[0] else "")
-    figure.suptitle(f"{title}: measured less predicted, median and quartiles")
+    figure.suptitle(f"{title}: measured minus predicted, median and quartiles")
     figure.tight_layout()
     return figure
 
 
 def _tenths(values: pd.Series[float]) -> pd.Series[float]:
-    """Each value replaced by the middle of its tenth of the range."""
+    """Replace each value by the middle of its tenth of the range."""
     edges = np.linspace(values.min(), values.max(), 11)
     middles = (edges[:-1] + edges[1:]) / 2
     return pd.Series(middles[np.clip(np.digitize(values, edges) - 1, 0, 9)], index=values.index)

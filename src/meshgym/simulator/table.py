@@ -63,7 +63,6 @@ class ResponseTable(IndexedMesh):
         return response_table, (self.simulator, self._scenario)  # filled again where it is needed
 
     def measure(self, row: Index, threads: Index, calls: Index) -> Response:
-        """See :meth:`meshgym.mesh.base.IndexedMesh.measure`."""
         flat = self.index(row, threads, calls)
         if isinstance(flat, int):
             if not self.filled[flat]:  # predicting all actions under these rules hardly takes longer than this one

@@ -1,4 +1,4 @@
-"""The paper's Table 4: how well each model predicts held-out measurements of each trace set."""
+"""The paper's Table 4: how well each model predicts the held-out runs of each trace set."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from meshgym.errors import FolderError, UnknownNameError
+from meshgym.errors import UnknownNameError
+from meshgym.files import write_bytes, write_text
 from meshgym.simulator.models import RIVALS
 from meshgym.simulator.order import correct_by_order
-from meshgym.simulator.training import Measurements, noise_floor, select, split
+from meshgym.simulator.training import TraceArrays, noise_floor, select, split
+from meshgym.traces.quality import OUTPUTS
 from meshgym.types import SETTING_NAMES, Progress
 
 #: The simulator's own model.
 OURS = "MLP ensemble (meshgym)"
-#: No models of the setting, but what they are to be seen beside: our own if the order of the runs were known to it,
-#: and what no model can get below.
+#: Not models of the setting, but what to compare them with: our own model if it knew the order of the runs, and the
+#: lowest error that a model can have.
 ORDERED, FLOOR = "... knowing the runs before", "noise floor"
 MODELS: tuple[str, ...] = (OURS, *RIVALS)
 #: Mean squared errors in the paper's Table 4.
@@ -32,23 +34,21 @@ PAPER_MSE: dict[str, dict[str, float]] = {
     "logistic": {"S1": 0.93, "S2": 0.81, "S3": 0.99, "S4": 1.00, "S5": 1.00},
     "ridge": {"S1": 0.85, "S2": 0.84, "S3": 0.98, "S4": 1.01, "S5": 0.96},
 }
-#: How the test part is drawn: by setting, or by blocks of successive rows, which shows how much of the
-#: score is owed to what neighbouring runs of an unshuffled collection share.
+#: How the test part is drawn: by setting, or by blocks of successive rows. The second shows how much of the score comes
+#: from what neighbouring runs of an unshuffled collection share.
 SPLITS: dict[str, int | None] = {"settings": None, "blocks": 50}
-_OUTPUTS = ("qps", "p503")
 
 
 @dataclass(frozen=True)
 class Table4:
-    """What was measured.
+    """The scores of all fits.
 
     Attributes:
-        scores: a row for each set, split, model and seed, with ``mse`` (mean over both standardised
-            outputs), ``mse_qps``, ``mse_p503``, ``rmse_qps`` (1/s), ``rmse_p503`` (share) and ``seconds``
-            of training. The noise floor is a model with no seconds, and :data:`ORDERED` comes with
-            :data:`OURS` and has its seconds.
-        tests: for each set the test part of the first split and seed: settings, and each output
-            as measured and as predicted by the simulator's own model.
+        scores: one row per set, split, model and seed, with ``mse`` (mean over both standardised outputs),
+            ``mse_qps``, ``mse_p503``, ``rmse_qps`` (1/s), ``rmse_p503`` (share) and ``seconds`` of training. The
+            noise floor is a model without seconds. :data:`ORDERED` comes with :data:`OURS` and has its seconds.
+        tests: by set, the test part of the first split and seed: settings, and each output as measured and as
+            predicted by the simulator's own model.
     """
 
     scores: pd.DataFrame
@@ -69,10 +69,10 @@ def run(
     Args:
         traces: checked trace sets by scenario name.
         models: names in :data:`MODELS`.
-        seeds: of split and training.
+        seeds: seeds of split and training.
         splits: names in :data:`SPLITS`.
-        jobs: processes side by side.
-        progress: told the fits done and their total.
+        jobs: number of processes.
+        progress: called after each fit.
 
     Raises:
         UnknownNameError: no such model or split.
@@ -83,8 +83,7 @@ def run(
                 raise UnknownNameError(what, name, known)
     tasks = [(set_, way, model, seed) for set_ in traces for way in splits for model in models for seed in seeds]
     fits = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_fit)(Measurements.of(traces[set_], SPLITS[way]), model, seed)
-        for set_, way, model, seed in tasks
+        joblib.delayed(_fit)(TraceArrays.of(traces[set_], SPLITS[way]), model, seed) for set_, way, model, seed in tasks
     )
     rows: list[dict[str, Any]] = []
     tests: dict[str, pd.DataFrame] = {}
@@ -95,7 +94,7 @@ def run(
         if progress is not None:
             progress(number, len(tasks))
     rows += [
-        {"set": set_, "split": way, "model": FLOOR, "seed": seed} | _floor(Measurements.of(frame))
+        {"set": set_, "split": way, "model": FLOOR, "seed": seed} | _floor(TraceArrays.of(frame))
         for set_, frame in traces.items()
         for way in splits
         for seed in seeds[:1]
@@ -103,8 +102,8 @@ def run(
     return Table4(pd.DataFrame(rows), tests)
 
 
-def _fit(measured: Measurements, model: str, seed: int) -> tuple[dict[str, dict[str, float]], pd.DataFrame]:
-    """Scores by model, of one or, with our own, two; and the test part with the predictions of the first."""
+def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[str, float]], pd.DataFrame]:
+    """Return scores by model (two if the model is our own), and the test part with the model's predictions."""
     rows, test = split(measured.groups, seed)
     train = measured.part(rows)
     start = time.perf_counter()
@@ -115,7 +114,7 @@ def _fit(measured: Measurements, model: str, seed: int) -> tuple[dict[str, dict[
     seconds = time.perf_counter() - start
     predictions = {model: fitted.predict(measured.settings[test])[:, :2]}
     if model == OURS:
-        honest = np.empty((len(measured.settings), 2))  # each row by networks that have not learned from it
+        honest = np.empty((len(measured.settings), 2))  # each row by networks that haven't learned from it
         honest[rows], honest[test] = unseen[:, :2], predictions[OURS]
         predictions[ORDERED] = correct_by_order(measured, honest, rows, seed)[test]
     predictions = {name: np.clip(values, 0, [np.inf, 1]) for name, values in predictions.items()}  # as simulators do
@@ -124,12 +123,12 @@ def _fit(measured: Measurements, model: str, seed: int) -> tuple[dict[str, dict[
         name: _scores(np.square(values - truth).mean(axis=0), variance) | {"seconds": seconds}
         for name, values in predictions.items()
     }
-    columns = {f"{name}_measured": truth[:, i] for i, name in enumerate(_OUTPUTS)}
-    columns |= {f"{name}_predicted": predictions[model][:, i] for i, name in enumerate(_OUTPUTS)}
+    columns = {f"{name}_measured": truth[:, i] for i, name in enumerate(OUTPUTS)}
+    columns |= {f"{name}_predicted": predictions[model][:, i] for i, name in enumerate(OUTPUTS)}
     return scores, pd.DataFrame(measured.settings[test], columns=list(SETTING_NAMES)).assign(**columns)
 
 
-def _floor(measured: Measurements) -> dict[str, float]:
+def _floor(measured: TraceArrays) -> dict[str, float]:
     variance = measured.targets[:, :2].var(axis=0)
     return _scores(noise_floor(measured)[:2] * variance, variance)
 
@@ -137,16 +136,17 @@ def _floor(measured: Measurements) -> dict[str, float]:
 def _scores(mean_square: Any, variance: Any) -> dict[str, float]:
     standard = mean_square / np.where(variance > 0, variance, 1.0)
     scores = {"mse": float(standard.mean())}
-    for name, own, square in zip(_OUTPUTS, standard, mean_square, strict=True):
+    for name, own, square in zip(OUTPUTS, standard, mean_square, strict=True):
         scores |= {f"mse_{name}": float(own), f"rmse_{name}": float(np.sqrt(square))}
     return scores
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the seeds, half width of its 95 % interval (Student's t), and the paper's value.
+    """Average over the seeds.
 
     Returns:
-        A row for each split, set and model, with ``mse``, ``interval``, ``paper``, and the means of the rest.
+        One row per split, set and model: the mean ``mse``, the half width of its 95 % ``interval`` (Student's t), the
+        ``paper``'s value, and the means of the other scores.
     """
     groups = scores.groupby(["split", "set", "model"], sort=False)
     table = groups[[name for name in scores if name not in ("split", "set", "model", "seed")]].mean()
@@ -159,10 +159,9 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_markdown(scores: pd.DataFrame) -> str:
-    """The table as Markdown, one for each split: mean squared error ± interval, the paper's in brackets."""
-    tables = summary(scores)
+    """Return one Markdown table per split: mean squared error ± interval, the paper's in brackets."""
     parts = []
-    for way, table in tables.groupby("split", sort=False):
+    for way, table in summary(scores).groupby("split", sort=False):
         sets = list(table["set"].unique())
         lines = [f"Mean squared error, test part drawn by: {way!s}.", ""]
         lines += ["| model | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
@@ -182,23 +181,20 @@ def _cell(row: pd.Series[Any]) -> str:
 
 
 def save(table: Table4, folder: str | Path) -> list[Path]:
-    """Write ``table4.csv`` (every fit), ``table4.md``, and two figures a set.
+    """Write ``table4.csv`` (every fit), ``table4.md``, and two figures per set.
 
     Raises:
-        FolderError: the folder cannot be written.
-        MissingDependencyError: the package ``matplotlib`` is not installed.
+        FolderError: the folder can't be written.
+        MissingDependencyError: the package ``matplotlib`` isn't installed.
     """
-    from meshgym.simulator.plots import predicted_against_measured, residuals_by_setting, save_figure
+    from meshgym.simulator.plots import predicted_against_measured, residuals_by_setting, to_png
 
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "table4.csv", folder / "table4.md"]
-        table.scores.to_csv(written[0], index=False)
-        written[1].write_text(to_markdown(table.scores), "utf-8")
-        for name, test in table.tests.items():
-            for kind, draw in {"predicted": predicted_against_measured, "residuals": residuals_by_setting}.items():
-                written.append(save_figure(draw(test, name), folder / f"table4_{name}_{kind}.png"))
-    except OSError as error:
-        raise FolderError(f"cannot write Table 4 to {folder}: {error}") from error
+    written = [
+        write_text(folder / "table4.csv", table.scores.to_csv(index=False)),
+        write_text(folder / "table4.md", to_markdown(table.scores)),
+    ]
+    for name, test in table.tests.items():
+        for kind, draw in {"predicted": predicted_against_measured, "residuals": residuals_by_setting}.items():
+            written.append(write_bytes(folder / f"table4_{name}_{kind}.png", to_png(draw(test, name))))
     return written

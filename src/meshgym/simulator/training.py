@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from meshgym.errors import TraceError
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import NINETY, Identity, Simulator
 from meshgym.simulator.perceptron import NOISY, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
+from meshgym.traces.quality import OUTPUTS, group_by_setting, pure_error
 from meshgym.traces.store import check_traces, trace_hash
 from meshgym.types import SETTING_NAMES, Progress
 
@@ -29,13 +29,13 @@ RECIPES: dict[str, Recipe] = {"noisy": NOISY, "small": SMALL, "smooth": SMOOTH, 
 
 
 @dataclass(frozen=True)
-class Measurements:
+class TraceArrays:
     """A trace set as arrays.
 
     Attributes:
         settings: shape (n, 9), columns as ``SETTING_NAMES``.
-        targets: qps, p503 and, where 200s are not simply what is no 503, p200; shape (n, 2 or 3).
-        groups: number of the group each row belongs to, shape (n,); groups are never split.
+        targets: qps, p503 and, unless p200 is always 1 - p503, p200; shape (n, 2 or 3).
+        groups: number of the group that each row belongs to, shape (n,); groups are never split.
     """
 
     settings: FloatArray
@@ -43,44 +43,39 @@ class Measurements:
     groups: Rows
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, blocks: int | None = None) -> Measurements:
-        """From a trace set.
+    def of(cls, frame: pd.DataFrame, blocks: int | None = None) -> TraceArrays:
+        """Make arrays of a trace set.
 
         Args:
             frame: a checked trace set.
-            blocks: cut the set into so many blocks of successive rows and make these the groups;
-                None: the repeats of a setting are a group.
+            blocks: cut the set into so many blocks of successive rows, which are the groups; None: all runs of a
+                setting are a group.
         """
-        names = ["qps", "p503"]
+        names = [*OUTPUTS]
         if not np.allclose(frame["p200"] + frame["p503"], 1, atol=1e-6):
             names.append("p200")
         settings = frame[list(SETTING_NAMES)].to_numpy(np.float64)
-        groups = _same_setting(settings) if blocks is None else np.arange(len(frame)) * blocks // len(frame)
+        groups = group_by_setting(settings) if blocks is None else np.arange(len(frame)) * blocks // len(frame)
         return cls(settings, frame[names].to_numpy(np.float64), groups)
 
-    def part(self, rows: Any) -> Measurements:
-        """Some of the rows."""
-        return Measurements(self.settings[rows], self.targets[rows], self.groups[rows])
-
-
-def _same_setting(settings: FloatArray) -> Rows:
-    inverse: Rows = np.unique(settings, axis=0, return_inverse=True)[1].reshape(-1)
-    return inverse
+    def part(self, rows: Any) -> TraceArrays:
+        """Return some of the rows."""
+        return TraceArrays(self.settings[rows], self.targets[rows], self.groups[rows])
 
 
 def split(groups: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Rows of the training and of the test part; all rows of a group stay together.
+    """Return the rows of the training and of the test part; all rows of a group stay together.
 
     Args:
         groups: shape (n,).
-        seed: of the draw.
+        seed: seed of the draw.
     """
     test = folds(groups, round(1 / TEST_SHARE), seed) == 0
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
 def folds(groups: Rows, count: int, seed: int) -> Rows:
-    """A fold 0..count-1 for each row, shape (n,): drawn, of about equal size, groups kept together."""
+    """Draw folds of about equal size that keep groups together; return each row's, 0..count-1, shape (n,)."""
     names, inverse = np.unique(groups, return_inverse=True)
     fold_of_group = np.random.default_rng(seed).permutation(len(names)) % count
     chosen: Rows = fold_of_group[inverse]
@@ -90,25 +85,24 @@ def folds(groups: Rows, count: int, seed: int) -> Rows:
 def fit_simulator(
     frame: pd.DataFrame, scenario: Scenario, seed: int = 0, progress: Progress | None = None
 ) -> Simulator:
-    """Train a simulator on four fifths of a trace set and measure it on the rest.
+    """Train a simulator on four fifths of a trace set and score it on the rest.
 
-    Each recipe trains an ensemble whose members leave out one fold each. What the members say about
-    the fold they have not seen chooses the recipe and calibrates the spread; the test part is looked
-    at once, at the end.
+    Each recipe trains an ensemble whose members leave out one fold each. The members' predictions of the fold that
+    they haven't seen decide which recipe is taken, and calibrate its spread. The test part is used once, at the end.
 
     Args:
         frame: a trace set, at least 50 rows.
         scenario: what it was collected for.
-        seed: of split and training; one seed gives the same weights to the last bit.
-        progress: told the steps done and their total.
+        seed: seed of split and training; the same seed gives the same weights to the last bit.
+        progress: called as training goes on.
 
     Raises:
-        TraceError: too few rows, or a column or value the schema does not allow.
+        TraceError: too few rows, or a column or value that the schema doesn't allow.
     """
     frame = check_traces(frame, f"the traces of {scenario.name}")
     if len(frame) < LEAST_ROWS:
         raise TraceError(f"the traces of {scenario.name} have {len(frame)} rows; a simulator needs {LEAST_ROWS}")
-    whole = Measurements.of(frame)
+    whole = TraceArrays.of(frame)
     train, test = (whole.part(rows) for rows in split(whole.groups, seed))
     name, model, unseen = select(train, seed, progress)
     identity = Identity(
@@ -124,12 +118,12 @@ def fit_simulator(
 
 
 def select(
-    train: Measurements, seed: int, progress: Progress | None = None
+    train: TraceArrays, seed: int, progress: Progress | None = None
 ) -> tuple[str, PerceptronEnsemble, FloatArray]:
-    """The recipe that predicts unseen folds best.
+    """Choose the recipe that predicts unseen folds best.
 
     Returns:
-        Its name, the fitted ensemble, and for each row the prediction of a member that has not seen it.
+        Its name, the fitted ensemble, and for each row the prediction of a member that hasn't seen it, shape (n, 2..3).
     """
     candidates = []
     for number, (name, recipe) in enumerate(RECIPES.items()):
@@ -142,13 +136,13 @@ def select(
     return min(candidates, key=lambda candidate: candidate[0])[1:]
 
 
-def calibrated(simulator: Simulator, train: Measurements, unseen: FloatArray) -> Simulator:
-    """The simulator with a spread under which 90 % of unseen measurements lie in their 90 % interval."""
+def calibrated(simulator: Simulator, train: TraceArrays, unseen: FloatArray) -> Simulator:
+    """Return the simulator with a spread whose 90 % intervals hold 90 % of the unseen runs."""
     error = train.targets - unseen
-    answer = simulator.predict(train.settings)
-    stds = np.column_stack([answer.qps_std, answer.p503_std]).astype(np.float64)
+    predicted = simulator.predict(train.settings)
+    stds = np.column_stack([predicted.qps_std, predicted.p503_std]).astype(np.float64)
     ratio = np.abs(error[:, :2]) / np.maximum(stds, 1e-12)
-    spread = simulator.scaling.spread.copy()  # that of p200 is not asked for
+    spread = simulator.scaling.spread.copy()  # nobody uses that of p200
     spread[:2] = np.quantile(ratio, 0.9, axis=0) / NINETY
     moving = (error[:, :2].std(axis=0) > 0).all()
     correlation = np.corrcoef(error[:, 0], error[:, 1])[0, 1] if moving else 0.0
@@ -156,52 +150,46 @@ def calibrated(simulator: Simulator, train: Measurements, unseen: FloatArray) ->
     return Simulator(simulator.ensemble, scaling, simulator.identity)
 
 
-def score(simulator: Simulator, test: Measurements) -> dict[str, float]:
-    """How well a simulator predicts measurements it has not seen.
+def score(simulator: Simulator, test: TraceArrays) -> dict[str, float]:
+    """Measure how well a simulator predicts runs that it hasn't seen.
 
     Returns:
-        ``mse`` on standardised qps and p503 (mean over both, as the paper's Table 4) and for each of them
+        ``mse`` on standardised qps and p503 (mean over both, as in the paper's Table 4), and for each of them
         ``mse_*``, ``rmse_*`` in units, and ``coverage_90_*``, the share within the 90 % interval.
     """
-    answer = simulator.predict(test.settings)
+    predicted = simulator.predict(test.settings)
     scores = {"mse": 0.0}
-    for number, name in enumerate(("qps", "p503")):
-        error = test.targets[:, number] - getattr(answer, name)
+    for number, name in enumerate(OUTPUTS):
+        error = test.targets[:, number] - getattr(predicted, name)
         scale = simulator.scaling.output_scale[number]
         mse = float(np.square(error / scale if scale > 0 else error).mean())
         scores["mse"] += mse / 2
         scores[f"mse_{name}"] = mse
         scores[f"rmse_{name}"] = float(np.sqrt(np.square(error).mean()))
-        scores[f"coverage_90_{name}"] = float((np.abs(error) <= NINETY * getattr(answer, f"{name}_std")).mean())
+        scores[f"coverage_90_{name}"] = float((np.abs(error) <= NINETY * getattr(predicted, f"{name}_std")).mean())
     return scores
 
 
-def noise_floor(measured: Measurements) -> FloatArray:
-    """What no model can get below: the standardised variance between runs of one setting.
+def noise_floor(measured: TraceArrays) -> FloatArray:
+    """Return the lowest error that a model can have: the standardised variance between runs of one setting.
 
     Returns:
-        Shape (targets,); NaN where no setting was run twice.
+        Shape (targets,); NaN if no setting was run twice.
     """
-    names, group, runs = np.unique(_same_setting(measured.settings), return_inverse=True, return_counts=True)
-    free = len(group) - len(names)
-    if free == 0:
-        return np.full(measured.targets.shape[1], np.nan)
-    sums = np.zeros((len(names), measured.targets.shape[1]))
-    np.add.at(sums, group, measured.targets)
-    within = np.square(measured.targets - (sums / runs[:, None])[group]).sum(axis=0) / free
+    within = pure_error(measured.targets, group_by_setting(measured.settings))
     variance = measured.targets.var(axis=0)
-    floor: FloatArray = np.divide(within, variance, out=np.zeros_like(within), where=variance > 0)
+    floor: FloatArray = np.divide(within, variance, out=0 * within, where=variance > 0)
     return floor
 
 
-def _mse(predicted: FloatArray, measured: Measurements) -> float:
+def _mse(predicted: FloatArray, measured: TraceArrays) -> float:
     scale = measured.targets.std(axis=0)
     error = (predicted - measured.targets) / np.where(scale > 0, scale, 1.0)
     return float(np.square(error[:, :2]).mean())
 
 
-def _part_of(progress: Progress | None, number: int, total: int) -> Callable[[int, int], None] | None:
-    """Progress of one of ``total`` equal parts, told in thousandths of the whole."""
+def _part_of(progress: Progress | None, number: int, total: int) -> Progress | None:
+    """Return the progress of one of ``total`` equal parts, in thousandths of the whole."""
     if progress is None:
         return None
     return lambda done, steps: progress(round(1000 * (number + done / steps) / total), 1000)

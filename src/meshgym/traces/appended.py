@@ -1,4 +1,4 @@
-"""A CSV file that only grows, by whole lines, whatever is killed and when."""
+"""A CSV file that only grows, by whole lines, even if its writer is killed."""
 
 from __future__ import annotations
 

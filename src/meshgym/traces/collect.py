@@ -1,8 +1,8 @@
 """Collect traces from a mesh into a folder, and continue a collection that was stopped.
 
 The folder holds ``collection.json`` (scenario, seed, hash of the plan, service, versions), ``rows.csv`` (one line per
-run, appended in one write) and ``failed.csv`` (runs that were given up, with the reason). Whatever is killed, and
-when: complete lines are kept; an incomplete line is dropped and its run is repeated.
+run, appended in one write) and ``failed.csv`` (runs that were given up, with the reason). A process may be
+killed at any time: complete lines are kept; an incomplete line is dropped and its run is repeated.
 """
 
 from __future__ import annotations

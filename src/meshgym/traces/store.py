@@ -1,4 +1,4 @@
-"""Trace sets as files: Parquet with its provenance beside it, or any CSV file with the same columns.
+"""Trace sets as files: Parquet with its provenance next to it, or any CSV file with the same columns.
 
 The provenance is a JSON file of the same name. It says how the runs were measured and holds the hash of their
 contents: an edited set is refused, and simulators name the hash as their parent.
@@ -42,7 +42,7 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
 
     Raises:
         TraceError: the file is missing or unreadable, has a column or value that the schema doesn't allow (the message
-            names row and column), or doesn't match the provenance beside it.
+            names row and column), or doesn't match the provenance next to it.
     """
     path = _locate(traces)
     frame = check_traces(_read(path), str(traces))
@@ -56,7 +56,7 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
 
 
 def write_traces(frame: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any]) -> Path:
-    """Write a trace set as Parquet, and its provenance as JSON beside it.
+    """Write a trace set as Parquet, and its provenance as JSON next to it.
 
     Args:
         frame: one row per run.

@@ -236,7 +236,7 @@ def test_foreign_and_truncated_files_are_refused(tmp_path, small):
     whole = DQN(ONE, small, 0).save(tmp_path / "whole.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     for path in (foreign, tmp_path / "half.npz"):
-        with pytest.raises(AgentError, match="no agent file"):
+        with pytest.raises(AgentError, match="isn't an agent file"):
             DQN.load(path)
 
 
