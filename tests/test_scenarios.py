@@ -1,4 +1,4 @@
-"""S1..S5 are the paper's Tables 4 and 6; a file of one's own is checked like them."""
+"""S1..S5 are the paper's Tables 4 and 6; a file of your own is checked like them."""
 
 import json
 

@@ -19,7 +19,7 @@ from meshgym.types import SETTING_NAMES, Response
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """A scenario of one's own: no range or action is one of S1..S5."""
+    """Your own scenario: no range or action is one of S1..S5."""
     own = load_scenario("S2")
     rules = own.rules | {"max_connections": Range(2, 8, 3), "base_ejection_time_s": Range(0.5, 1.5, 0.5)}
     return replace(own, name="own", rules=rules, actions={"threads": (2, 9), "calls": (60, 100, 1000)})

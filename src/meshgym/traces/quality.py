@@ -25,7 +25,7 @@ _FOLDS, _SHUFFLES = 5, 5
 
 
 def group_by_setting(settings: FloatArray) -> Groups:
-    """Number the distinct settings.
+    """Assign a number to each distinct setting.
 
     Args:
         settings: shape (n, 9), columns ``SETTING_NAMES``.

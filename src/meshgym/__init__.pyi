@@ -1,0 +1,11 @@
+from .envs.aec import aec_env as aec_env
+from .envs.live import LiveIstioEnv as LiveIstioEnv
+from .envs.parallel import parallel_env as parallel_env
+from .mesh.cluster.mesh import IstioMesh as IstioMesh
+from .mesh.embedded.mesh import EmbeddedMesh as EmbeddedMesh
+from .scenarios import load_scenario as load_scenario
+from .simulator import load_simulator as load_simulator
+from .traces.store import load_traces as load_traces
+from .types import Load as Load
+from .types import Response as Response
+from .types import TrafficRules as TrafficRules
