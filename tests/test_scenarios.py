@@ -1,4 +1,4 @@
-"""S1..S5 are the paper's Tables 4 and 6; a file of your own is checked like them."""
+"""S1..S5 are the paper's Tables 4 and 6; your own file is checked like them."""
 
 import json
 
@@ -79,7 +79,7 @@ def text():
     """
 
 
-def test_a_scenario_of_ones_own(text, tmp_path):
+def test_your_own_scenario(text, tmp_path):
     path = tmp_path / "shop.toml"
     path.write_text(text)
     scenario = load_scenario(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import product, starmap
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,13 @@ def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = 
 
 
 def _settings(scenario: Scenario) -> list[Setting]:
-    return [Setting(_rules(scenario, corner), _load(scenario, end)) for corner in ("low", "high") for end in (0, -1)]
+    """Return the smallest and the largest load under the lowest rules, then under the highest."""
+    rules = [
+        TrafficRules(**{name: getattr(span, corner) for name, span in scenario.rules.items()})
+        for corner in ("low", "high")
+    ]
+    loads = [Load(**{name: scenario.actions[name][end] for name in LOAD_NAMES}) for end in (0, -1)]
+    return list(starmap(Setting, product(rules, loads)))
 
 
 def _measure(mesh: Mesh, scenario: Scenario) -> list[tuple[float, ...]]:
@@ -146,7 +153,7 @@ def _check_response(response: Response, load: Load) -> None:
     for name, value in details.items():
         _require(name in COLUMNS, f"{name!r} in details must be one of {', '.join(COLUMNS)}")
         column = COLUMNS[name]
-        _require(column.low <= value <= column.high, f"{name} must lie in {column.low}..{column.high}, it is {value}")
+        _require(column.low <= value <= column.high, f"{name} must be {column.allowed(column.low)}, it is {value}")
     if "ok" in details:
         calls = sum(details.get(name, 0) for name in COUNTS)
         _require(calls == load.calls, f"{', '.join(COUNTS)} must add up to {load.calls} calls: {details}")
@@ -157,18 +164,11 @@ def _check_response(response: Response, load: Load) -> None:
 def _check_closed(mesh: Mesh, scenario: Scenario) -> None:
     mesh.close()  # a second time
     try:
-        mesh.measure(_rules(scenario, "low"), _load(scenario, 0))
+        setting = _settings(scenario)[0]
+        mesh.measure(setting.rules, setting.load)
     except MeshError:
         return
     raise AssertionError("measure() after close() must raise MeshError")
-
-
-def _rules(scenario: Scenario, corner: str) -> TrafficRules:
-    return TrafficRules(**{name: getattr(span, corner) for name, span in scenario.rules.items()})
-
-
-def _load(scenario: Scenario, end: int) -> Load:
-    return Load(**{name: scenario.actions[name][end] for name in LOAD_NAMES})
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -66,10 +66,10 @@ def test_a_walk_goes_on_from_one_block_to_the_next(shop: Scenario) -> None:
 def test_contexts_from_traces_are_as_frequent_as_there(shop: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = shop.rule_grid()
     traces = pd.DataFrame(grid[[5, 70, 70, 70]], columns=list(RULE_NAMES))
-    asked = []
-    monkeypatch.setattr("meshgym.traces.store.load_traces", lambda name: (asked.append(name), traces)[1])
+    loaded = []
+    monkeypatch.setattr("meshgym.traces.store.load_traces", lambda name: (loaded.append(name), traces)[1])
     rows, counts = np.unique(_drawn(shop, "traces", 2) // 2, return_counts=True)
-    assert asked == ["shop"]
+    assert loaded == ["shop"]
     assert rows.tolist() == [5, 70]
     assert counts[1] / counts[0] == pytest.approx(3, rel=0.1)
 

@@ -65,12 +65,14 @@ def test_single_vector_and_parallel_agree_under_the_same_joint_action(
         action = list(joint.values()) if len(joint) > 1 else next(iter(joint.values()))
         observation, reward, _, _, info = single.step(action)
         observations, rewards, _, _, infos = vector.step(np.array([action] * 3))
-        seen, shared, _, _, told = parallel.step(joint)
+        seen, shared, _, _, by_agent = parallel.step(joint)
         assert data_equivalence(observations[0], observation, exact=True)
         assert rewards[0] == reward
         assert all(data_equivalence(infos[name][0].tolist(), np.asarray(info[name]).tolist()) for name in info)
         for agent in joint:
-            assert data_equivalence((seen[agent], shared[agent], told[agent]), (observation, reward, info), exact=True)
+            assert data_equivalence(
+                (seen[agent], shared[agent], by_agent[agent]), (observation, reward, info), exact=True
+            )
         assert actions.decode(action).items() <= info.items()
 
 

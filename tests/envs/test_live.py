@@ -34,7 +34,7 @@ def test_every_combination_passes_gymnasiums_checker(shop: Scenario, name: str, 
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_live_and_simulated_environments_differ_only_in_what_answers(
+def test_live_and_simulated_environments_differ_only_in_the_mesh(
     shop: Scenario, simulator: Simulator, control: str
 ) -> None:
     mesh = SimulatedMesh(simulator)
@@ -59,7 +59,7 @@ def test_live_and_simulated_environments_differ_only_in_what_answers(
 
 
 def test_a_step_worked_out_by_hand(shop: Scenario) -> None:
-    """Four callers on one connection with one waiting: two of four overflow; 100 answers a second get out."""
+    """Four callers on one connection with one waiting: two of four overflow; 100 requests per second return 200."""
     mesh = FakeMesh(qps_per_connection=100)
     env = LiveIstioEnv(shop, control="both", mesh=mesh, contexts=[RULES])
     observation, _ = env.reset(seed=0)
@@ -102,11 +102,11 @@ class _Stubborn(FakeMesh):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = 0
+        self.runs = 0
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
-        self.asked += 1
-        if self.asked % 2:
+        self.runs += 1
+        if self.runs % 2:
             raise MeshError("not this time")
         return super().measure(rules, load)
 
@@ -179,7 +179,7 @@ def test_an_envoy_that_dies_is_an_error_and_a_reset_makes_another(shop: Scenario
 
 
 def _step_often(env: LiveIstioEnv) -> None:
-    for _ in range(50):  # the first answers may still be read from a dying Envoy
+    for _ in range(50):  # the first responses may still be read from a dying Envoy
         env.step([0, 0])
 
 

@@ -1,4 +1,4 @@
-"""The simulator's file, what it refuses, and that an answer does not depend on its batch."""
+"""The simulator's file, what it refuses, and that a prediction doesn't depend on its batch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 
 @given(rows=st.lists(st.integers(0, 999), min_size=1, max_size=700))
-def test_an_answer_is_the_same_in_every_batch(drawn: tuple[Simulator, Any, Response], rows: list[int]) -> None:
+def test_a_prediction_is_the_same_in_every_batch(drawn: tuple[Simulator, Any, Response], rows: list[int]) -> None:
     simulator, settings, expected = drawn
     assert_equal(simulator.predict(settings[rows]), part(expected, rows))
 
@@ -50,16 +50,16 @@ def drawn(make_settings: Callable[[int], Any], make_simulator: MakeSimulator) ->
 
 
 @pytest.mark.parametrize("targets", [2, 3])
-def test_predictions_are_measurements(make_simulator: MakeSimulator, settings: Any, targets: int) -> None:
-    answer = make_simulator(targets=targets).predict(settings)
-    assert len(answer.qps) == len(settings)
-    assert answer.details is None
-    assert {getattr(answer, name).shape for name in PREDICTED} == {(len(settings),)}
-    assert answer.qps.min() >= 0
-    assert answer.p503.min() >= 0
-    assert answer.p503.max() <= 1
-    assert answer.qps_std.min() > 0
-    total = answer.p200.astype(float) + answer.p503
+def test_predictions_are_valid_responses(make_simulator: MakeSimulator, settings: Any, targets: int) -> None:
+    response = make_simulator(targets=targets).predict(settings)
+    assert len(response.qps) == len(settings)
+    assert response.details is None
+    assert {getattr(response, name).shape for name in PREDICTED} == {(len(settings),)}
+    assert response.qps.min() >= 0
+    assert response.p503.min() >= 0
+    assert response.p503.max() <= 1
+    assert response.qps_std.min() > 0
+    total = response.p200.astype(float) + response.p503
     if targets == 2:
         np.testing.assert_allclose(total, 1, atol=1e-7)
     else:

@@ -1,4 +1,4 @@
-"""A simulated mesh answers as its simulator, or scatters as the simulator says runs do."""
+"""A simulated mesh responds as its simulator predicts, or scatters as it predicts runs to scatter."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_samples_scatter_as_predicted(make_simulator: Callable[..., Simulator], 
 
 
 @pytest.mark.parametrize("targets", [2, 3])
-def test_samples_are_measurements(make_simulator: Callable[..., Simulator], settings: Any, targets: int) -> None:
+def test_samples_are_valid_responses(make_simulator: Callable[..., Simulator], settings: Any, targets: int) -> None:
     simulator = make_simulator(targets=targets)
     drawn = SimulatedMesh(simulator, sample=True, seed=0).measure_many(settings)
     assert drawn.qps.min() >= 0

@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 @pytest.fixture
 def linear(settings: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Settings and measurements that depend on threads and calls only, nearly linearly."""
+    """Settings and outcomes that depend only on threads and calls, nearly linearly."""
     threads, calls = settings[:, 7], settings[:, 8]
     return settings, np.column_stack([50 * threads + 0.1 * calls, 0.05 * threads + 0.0005 * calls])
 

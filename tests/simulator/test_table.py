@@ -26,15 +26,15 @@ def scenario() -> Scenario:
 
 
 def test_the_table_equals_the_model(simulator: Simulator, scenario: Scenario) -> None:
-    answers = ResponseTable(simulator, scenario)
-    assert answers.rules.shape == (5 * 3 * 5 * 3, 7)
+    table = ResponseTable(simulator, scenario)
+    assert table.rules.shape == (5 * 3 * 5 * 3, 7)
     generator = np.random.default_rng(0)
-    chosen = [generator.integers(0, size, 500) for size in (len(answers.rules), 2, 3)]
+    chosen = [generator.integers(0, size, 500) for size in (len(table.rules), 2, 3)]
     for _ in range(2):  # what was filled by the first look stays as it is
-        found = answers.lookup(*chosen)
+        found = table.lookup(*chosen)
         settings = np.column_stack(
             [
-                answers.rules[chosen[0]],
+                table.rules[chosen[0]],
                 np.array(scenario.actions["threads"])[chosen[1]],
                 np.array(scenario.actions["calls"])[chosen[2]],
             ]
@@ -42,7 +42,7 @@ def test_the_table_equals_the_model(simulator: Simulator, scenario: Scenario) ->
         expected = simulator.predict(settings)
         for column, name in enumerate(Response._fields[:-1]):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
-            np.testing.assert_array_equal(answers.entries[answers.index(*chosen), column], getattr(expected, name))
+            np.testing.assert_array_equal(table.entries[table.index(*chosen), column], getattr(expected, name))
 
 
 def test_rules_are_in_c_order(simulator: Simulator, scenario: Scenario) -> None:
@@ -52,20 +52,22 @@ def test_rules_are_in_c_order(simulator: Simulator, scenario: Scenario) -> None:
     assert len(np.unique(rules, axis=0)) == len(rules)
 
 
-def test_each_entry_is_answered_once(simulator: Simulator, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+def test_each_entry_is_predicted_once(
+    simulator: Simulator, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
     predict = simulator.predict
 
     def counting(settings: Any) -> Any:
-        asked.append(len(settings))
+        sizes.append(len(settings))
         return predict(settings)
 
     monkeypatch.setattr(simulator, "predict", counting)
-    answers = ResponseTable(simulator, scenario)
+    table = ResponseTable(simulator, scenario)
     rows = np.array([3, 3, 4])
-    answers.lookup(rows, rows * 0, rows * 0)
-    answers.lookup(rows, rows * 0, rows * 0)
-    assert asked == [2]
+    table.lookup(rows, rows * 0, rows * 0)
+    table.lookup(rows, rows * 0, rows * 0)
+    assert sizes == [2]
 
 
 def test_a_grid_that_fits_nowhere_is_refused(simulator: Simulator, scenario: Scenario) -> None:

@@ -84,9 +84,9 @@ def test_without_repeats_there_is_no_floor() -> None:
 
 
 def test_progress_counts_the_fits() -> None:
-    told: list[tuple[int, int]] = []
-    run({"S1": synthetic_traces("S1", 60)}, models=("mean", "ridge"), jobs=1, progress=lambda *step: told.append(step))
-    assert told == [(number, 6) for number in range(1, 7)]
+    calls: list[tuple[int, int]] = []
+    run({"S1": synthetic_traces("S1", 60)}, models=("mean", "ridge"), jobs=1, progress=lambda *step: calls.append(step))
+    assert calls == [(number, 6) for number in range(1, 7)]
 
 
 def test_unknown_names_are_refused() -> None:

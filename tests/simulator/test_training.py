@@ -1,4 +1,4 @@
-"""Training on synthetic traces: what is learned, what is said about it, and that it can be repeated."""
+"""Training on synthetic traces: what is learned, its metrics, and that it can be repeated."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def test_it_learns_all_but_the_noise(simulator: Simulator) -> None:
 
 def test_the_spread_is_calibrated(simulator: Simulator) -> None:
     fresh = synthetic_traces(4000, seed=9)
-    answer = simulator.predict(TraceArrays.of(fresh).settings)
+    predicted = simulator.predict(TraceArrays.of(fresh).settings)
     for name in ("qps", "p503"):
-        inside = np.abs(fresh[name] - getattr(answer, name)) <= 1.645 * getattr(answer, f"{name}_std")
+        inside = np.abs(fresh[name] - getattr(predicted, name)) <= 1.645 * getattr(predicted, f"{name}_std")
         assert 0.84 < inside.mean() < 0.95
         assert 0.8 < simulator.identity.metrics[f"coverage_90_{name}"] < 0.98
 
@@ -85,27 +85,27 @@ def test_another_seed_gives_other_weights(quick: None) -> None:
     assert not np.array_equal(first, second)
 
 
-def test_other_answers_are_a_target_of_their_own(quick: None) -> None:
+def test_other_statuses_have_their_own_target(quick: None) -> None:
     fitted = fit_simulator(synthetic_traces(400, other=0.1), load_scenario("S2"), seed=0)
     inner = synthetic_traces(50, seed=4)
-    answer = fitted.predict(TraceArrays.of(inner).settings)
-    np.testing.assert_allclose(np.mean(1 - answer.p200 - answer.p503), 0.1, atol=0.02)
+    predicted = fitted.predict(TraceArrays.of(inner).settings)
+    np.testing.assert_allclose(np.mean(1 - predicted.p200 - predicted.p503), 0.1, atol=0.02)
 
 
-def test_measurements_that_never_change(quick: None) -> None:
+def test_outcomes_that_never_change(quick: None) -> None:
     frame = synthetic_traces(100).assign(p503=0.0, p200=1.0)
     fitted = fit_simulator(frame, load_scenario("S2"), seed=0)
-    answer = fitted.predict(TraceArrays.of(frame).settings)
-    assert not answer.p503.any()
-    assert not answer.p503_std.any()
-    assert answer.qps_std.min() > 0
+    predicted = fitted.predict(TraceArrays.of(frame).settings)
+    assert not predicted.p503.any()
+    assert not predicted.p503_std.any()
+    assert predicted.qps_std.min() > 0
 
 
 def test_progress_ends_at_the_total(quick: None) -> None:
-    told: list[tuple[int, int]] = []
-    fit_simulator(synthetic_traces(60), load_scenario("S2"), 0, progress=lambda *step: told.append(step))
-    assert told == sorted(told)
-    assert told[-1][0] == told[-1][1]
+    calls: list[tuple[int, int]] = []
+    fit_simulator(synthetic_traces(60), load_scenario("S2"), 0, progress=lambda *step: calls.append(step))
+    assert calls == sorted(calls)
+    assert calls[-1][0] == calls[-1][1]
 
 
 def test_too_few_rows_are_refused() -> None:

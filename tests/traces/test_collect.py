@@ -48,14 +48,14 @@ def test_lanes_share_the_work(tmp_path):
     assert set(frame["lane"]) == {0, 1, 2}
 
 
-def test_a_plan_of_ones_own_is_run_as_it_stands(tmp_path):
+def test_your_own_plan_is_run_unchanged(tmp_path):
     plan = Plan(np.array([[2, 2, 2, 180, 100, 1, 1, 3, 400]] * 2, dtype=float), np.array([0, 1]))
     frame = load_traces(collect(S1, tmp_path, plan=plan, make_mesh=FakeMesh))
     assert (frame[list(SETTING_NAMES)].to_numpy() == plan.settings).all()
     assert list(frame["repeat"]) == [0, 1]
 
 
-def test_going_on_adds_only_what_is_missing(tmp_path):
+def test_continuing_adds_only_what_is_missing(tmp_path):
     whole = rows_of(collect(S1, tmp_path / "whole", rows=25, make_mesh=FakeMesh).parent)
     folder = tmp_path / "cut"
     path = collect(S1, folder, rows=25, make_mesh=FakeMesh)

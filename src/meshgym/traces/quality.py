@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-Groups = NDArray[np.int64]
+Groups = NDArray[np.integer[Any]]
 
 #: The outcomes that a simulator learns.
 OUTPUTS: tuple[str, ...] = ("qps", "p503")
@@ -24,7 +24,7 @@ ENDS = (0.1, 0.9)
 _FOLDS, _SHUFFLES = 5, 5
 
 
-def group_by_setting(settings: FloatArray) -> Groups:
+def group_by_setting(settings: FloatArray) -> NDArray[np.int64]:
     """Assign a number to each distinct setting.
 
     Args:
@@ -33,7 +33,7 @@ def group_by_setting(settings: FloatArray) -> Groups:
     Returns:
         The number of each row's setting, shape (n,), whole numbers from 0.
     """
-    groups: Groups = np.unique(settings, axis=0, return_inverse=True)[1].ravel()
+    groups: NDArray[np.int64] = np.unique(settings, axis=0, return_inverse=True)[1].ravel()
     return groups
 
 
