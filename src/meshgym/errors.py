@@ -11,7 +11,7 @@
     |   |-- MeshStartError                  a process of the mesh did not start
     |   |-- RulesRefusedError               the proxy refused the traffic rules
     |   |-- LoadError                       the load could not be sent or did not finish
-    |   `-- ClusterError                    a cluster's API server or sidecar that did not answer as it should
+    |   `-- ClusterError                    a cluster's API server or sidecar that didn't respond as it should
     |       |-- AccessDeniedError           a missing right
     |       `-- ConflictError               an object that changed since it was last read
     |-- RestoreError                        a DestinationRule that is not restored
@@ -99,7 +99,7 @@ class LoadError(MeshError):
 
 
 class ClusterError(MeshError):
-    """A cluster's API server or a sidecar did not answer as it should."""
+    """A cluster's API server or a sidecar didn't respond as it should."""
 
 
 class AccessDeniedError(ClusterError):
