@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -21,20 +22,20 @@ _SERVICES = [["shop"], ["shop", "shop"], list(SCENARIO_NAMES)]
 
 def of_ids(kind: str, render_modes: tuple[str | None, ...] = RENDER_MODES) -> list[Any]:
     """Parameters ``(id, arguments)`` of all ids of a kind; the one without a scenario is for the shop."""
-    return [
-        _parameter(f"{kind}{middle}-v0", arguments)
+    return _parameters(
+        (f"{kind}{middle}-v0", arguments)
         for middle in ("", *(f"-{name}" for name in SCENARIO_NAMES))
         for arguments in _combinations(own=not middle, control=CONTROLS, render_mode=render_modes)
-    ]
+    )
 
 
 def of_services(**more: Any) -> list[Any]:
     """Parameters ``(services, arguments)`` of a multi-agent environment; ``more`` has the values of an argument."""
-    return [
-        _parameter(services, arguments)
+    return _parameters(
+        (services, arguments)
         for services in _SERVICES
         for arguments in _combinations("shop" in services, beta=[0, 0.5], render_mode=RENDER_MODES, **more)
-    ]
+    )
 
 
 def complete(arguments: Arguments, shop: Scenario) -> Arguments:
@@ -48,6 +49,11 @@ def _combinations(own: bool, **more: Any) -> list[Arguments]:
     return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
 
 
-def _parameter(first: Any, arguments: Arguments) -> Any:
-    name = first if isinstance(first, str) else "+".join(first)
-    return pytest.param(first, arguments, id="-".join(map(str, (name, *arguments.values()))))
+def _parameters(pairs: Iterable[tuple[Any, Arguments]]) -> list[Any]:
+    """Name the parameters. Only one in seven is quick: 7 goes into no number of values, so each value occurs."""
+    found = []
+    for number, (first, arguments) in enumerate(pairs):
+        name = first if isinstance(first, str) else "+".join(first)
+        marks = pytest.mark.slow if number % 7 else ()
+        found.append(pytest.param(first, arguments, id="-".join(map(str, (name, *arguments.values()))), marks=marks))
+    return found

@@ -198,6 +198,7 @@ def test_quiet_shows_no_progress(shop_folder, collected, capsys):
 
 @pytest.mark.envoy
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, shop_text, how):
     (tmp_path / "shop.toml").write_text(shop_text)
     command = ["collect", "--scenario", str(tmp_path / "shop.toml"), "--rows", "150", "--out", str(tmp_path)]

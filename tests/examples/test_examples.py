@@ -17,6 +17,8 @@ from meshgym.simulator import Simulator
 from meshgym.testing import FakeMesh
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Setting
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

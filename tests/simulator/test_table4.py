@@ -15,6 +15,8 @@ from meshgym.scenarios import load_scenario
 from meshgym.simulator.table4 import FLOOR, ORDERED, OURS, Table4, run, save, summary, to_markdown
 from meshgym.traces.store import check_traces
 
+pytestmark = pytest.mark.slow
+
 
 def synthetic_traces(name: str, rows: int) -> pd.DataFrame:
     """Linear in threads, with noise; each setting is run twice."""

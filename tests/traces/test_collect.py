@@ -134,6 +134,7 @@ def test_lanes_are_bounded(tmp_path, lanes):
 
 
 @pytest.mark.envoy
+@pytest.mark.slow
 def test_kill_9_of_anything_at_any_moment_loses_nothing(tmp_path, shop_text):
     """The collector, an Envoy or a lane is killed again and again; the end is that of an undisturbed collection."""
     rows, rng = 300, random.Random(0)

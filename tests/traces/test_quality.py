@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from meshgym.cli.main import main
-from meshgym.traces.quality import assess, noise_share
+from meshgym.traces.quality import assess, group_by_setting, noise_share, pure_error
 from meshgym.types import SETTING_NAMES
 
 
@@ -54,6 +54,7 @@ def test_order_shows_in_the_autocorrelation(made_up):
     assert assess(made_up.sort_values("threads")).autocorrelation["p503"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_drift_shows_where_the_settings_are_taken_off(made_up):
     pace = made_up.assign(p503=made_up["p503"] * 0.9 + np.linspace(0, 0.1, len(made_up)))
     assert assess(pace).residual_autocorrelation["p503"] > 0.8
@@ -63,6 +64,18 @@ def test_a_drift_shows_where_the_settings_are_taken_off(made_up):
 
 def test_without_repeats_the_noise_is_not_known():
     assert np.isnan(noise_share(np.arange(4.0), np.arange(4)))
+    assert np.isnan(pure_error(np.ones((4, 2)), np.arange(4))).all()
+
+
+def test_pure_error_is_the_variance_within_settings():
+    values, group = np.array([1.0, 3.0, 10.0, 16.0, 7.0]), np.array([0, 0, 1, 1, 2])
+    assert pure_error(values, group) == (2 + 18) / 2
+    assert pure_error(np.column_stack([values, 2 * values]), group).tolist() == [10, 40]
+
+
+def test_settings_are_numbered():
+    settings = np.array([[2.0] * 9, [1.0] * 9, [2.0] * 9])
+    assert group_by_setting(settings).tolist() == [1, 0, 1]
 
 
 def test_the_command_prints_it(made_up, tmp_path, capsys):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshgym.errors import FolderError, TraceError
+from meshgym.fields import LOADS, OUTCOMES, RULES
 from meshgym.scenarios import load_scenario
 from meshgym.traces.schema import COLUMNS, REQUIRED
 from meshgym.traces.store import check_traces, load_traces, read_provenance, trace_hash, write_traces
@@ -30,6 +31,11 @@ def frame() -> pd.DataFrame:
 @pytest.fixture
 def path(frame: pd.DataFrame, tmp_path: Path) -> Path:
     return write_traces(frame, tmp_path / "new folder" / "own.parquet", {"how": "by hand"})
+
+
+def test_columns_come_from_the_tables_of_fields() -> None:
+    assert list(COLUMNS)[: len(REQUIRED)] == [*RULES, *LOADS, *OUTCOMES] == list(REQUIRED)
+    assert all(COLUMNS[name] is field for table in (RULES, LOADS, OUTCOMES) for name, field in table.items())
 
 
 def test_what_is_written_comes_back(frame: pd.DataFrame, path: Path) -> None:

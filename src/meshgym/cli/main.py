@@ -80,7 +80,7 @@ def collect(
 
 
 def pack(folder: Path, file: Path) -> None:
-    """Turn a collection into one Parquet file, with its provenance beside it.
+    """Turn a collection into one Parquet file, with its provenance as JSON.
 
     Args:
         folder: folder of a collection.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -34,20 +34,37 @@ class Outcome:
 
 
 class Pool(ABC):
-    """Lanes that take one setting each; a context manager."""
+    """Lanes that measure one setting each; a context manager.
+
+    Args:
+        count: number of lanes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._runs: dict[int, int] = {}  # by busy lane
 
     @property
-    @abstractmethod
     def free(self) -> int:
         """How many lanes wait for a setting."""
+        return self._count - len(self._runs)
 
-    @abstractmethod
     def submit(self, run: int, setting: Setting) -> None:
         """Give a setting to a free lane; :attr:`free` must be above 0."""
+        lane = next(lane for lane in range(self._count) if lane not in self._runs)
+        self._runs[lane] = run
+        self._begin(lane, setting)
 
-    @abstractmethod
     def completed(self) -> Iterator[Outcome]:
         """Wait for at least one busy lane, then yield the outcomes there are."""
+        for lane, result in self._ended():
+            yield Outcome(self._runs.pop(lane), lane, result)
+
+    @abstractmethod
+    def _begin(self, lane: int, setting: Setting) -> None: ...
+
+    @abstractmethod
+    def _ended(self) -> Iterable[tuple[int, Response | MeshError]]: ...
 
     def close(self) -> None:
         """End what the pool started."""
@@ -60,10 +77,11 @@ class Pool(ABC):
 
 
 @dataclass
-class _Lane:
+class _Process:
+    """A lane's process, and when its run must have ended."""
+
     process: BaseProcess
     channel: Connection
-    run: int | None = None
     deadline: float = 0.0
 
 
@@ -82,81 +100,74 @@ class Lanes(Pool):
     """
 
     def __init__(self, make_mesh: MeshFactory, count: int, run_s: float = 120.0) -> None:
+        super().__init__(count)
         self._make_mesh, self._run_s = make_mesh, run_s
-        self._processes = multiprocessing.get_context("spawn")
-        self._lanes: list[_Lane] = []
+        self._processes: list[_Process] = []
         try:
             for _ in range(count):
-                self._lanes.append(self._start())
-            for lane in self._lanes:
+                self._processes.append(self._start())
+            for lane in range(count):
                 self._await_ready(lane)
         except BaseException:
             self.close()
             raise
 
-    def _start(self) -> _Lane:
-        ours, theirs = self._processes.Pipe()
-        process = self._processes.Process(target=_serve, args=(theirs, self._make_mesh), daemon=True)
+    def _start(self) -> _Process:
+        spawning = multiprocessing.get_context("spawn")
+        ours, theirs = spawning.Pipe()
+        process = spawning.Process(target=_serve, args=(theirs, self._make_mesh), daemon=True)
         process.start()
         theirs.close()
-        return _Lane(process, ours)
+        return _Process(process, ours)
 
-    @staticmethod
-    def _await_ready(lane: _Lane) -> None:
+    def _await_ready(self, lane: int) -> None:
+        channel = self._processes[lane].channel
         problem: MeshGymError | None = MeshError(f"a lane's mesh was not ready after {_START_S:g} s")
-        if lane.channel.poll(_START_S):
+        if channel.poll(_START_S):
             try:
-                problem = lane.channel.recv()
+                problem = channel.recv()
             except EOFError:
                 problem = MeshError("a lane's process ended while its mesh was starting")
         if problem is not None:
             raise problem
 
-    @property
-    def free(self) -> int:
-        return sum(lane.run is None for lane in self._lanes)
+    def _begin(self, lane: int, setting: Setting) -> None:
+        self._processes[lane].deadline = time.monotonic() + self._run_s
+        with suppress(BrokenPipeError):  # _ended() finds a dead lane
+            self._processes[lane].channel.send(setting)
 
-    def submit(self, run: int, setting: Setting) -> None:
-        lane = next(lane for lane in self._lanes if lane.run is None)
-        lane.run, lane.deadline = run, time.monotonic() + self._run_s
-        with suppress(BrokenPipeError):  # completed() finds a dead lane
-            lane.channel.send(setting)
-
-    def completed(self) -> Iterator[Outcome]:
-        busy = {number: lane for number, lane in enumerate(self._lanes) if lane.run is not None}
-        left = min(lane.deadline for lane in busy.values()) - time.monotonic()
-        ready = wait([lane.channel for lane in busy.values()], max(left, 0))
-        for number, lane in busy.items():
-            run, overdue = lane.run, time.monotonic() > lane.deadline
-            assert run is not None
-            if lane.channel in ready:
-                lane.run = None
+    def _ended(self) -> Iterator[tuple[int, Response | MeshError]]:
+        busy = {lane: self._processes[lane] for lane in self._runs}
+        left = min(process.deadline for process in busy.values()) - time.monotonic()
+        ready = wait([process.channel for process in busy.values()], max(left, 0))
+        for lane, process in busy.items():
+            if process.channel in ready:
                 try:
-                    yield Outcome(run, number, lane.channel.recv())
+                    yield lane, process.channel.recv()
                 except (EOFError, OSError):
-                    yield self._replace(number, run, "the lane's process ended")
-            elif overdue:
-                yield self._replace(number, run, f"no response from the lane after {self._run_s:g} s")
+                    yield lane, self._replace(lane, "the lane's process ended")
+            elif time.monotonic() > process.deadline:
+                yield lane, self._replace(lane, f"no response from the lane after {self._run_s:g} s")
 
-    def _replace(self, number: int, run: int, reason: str) -> Outcome:
-        self._end(self._lanes[number])
-        self._lanes[number] = self._start()
-        self._await_ready(self._lanes[number])
-        return Outcome(run, number, MeshError(reason))
+    def _replace(self, lane: int, reason: str) -> MeshError:
+        self._end(lane)
+        self._processes[lane] = self._start()
+        self._await_ready(lane)
+        return MeshError(reason)
 
-    @staticmethod
-    def _end(lane: _Lane) -> None:
-        lane.channel.close()
-        lane.process.join(timeout=0.01 if lane.run is not None else 5)
-        if lane.process.is_alive():
-            lane.process.kill()
-        lane.process.join()
+    def _end(self, lane: int) -> None:
+        process = self._processes[lane].process
+        self._processes[lane].channel.close()
+        process.join(timeout=0.01 if lane in self._runs else 5)
+        if process.is_alive():
+            process.kill()
+        process.join()
 
     def close(self) -> None:
         """End all lanes and their meshes."""
-        for lane in self._lanes:
+        for lane in range(len(self._processes)):
             self._end(lane)
-        self._lanes.clear()
+        self._processes.clear()
 
 
 def _serve(channel: Connection, make_mesh: MeshFactory) -> None:
@@ -198,30 +209,22 @@ class SharedLanes(Pool):
     def __init__(self, make_mesh: Callable[[], EmbeddedMesh]) -> None:
         self._make_mesh = make_mesh
         self._mesh = make_mesh()
-        self._runs: dict[int, int] = {}  # by lane
+        super().__init__(self._mesh.lanes)
 
-    @property
-    def free(self) -> int:
-        return self._mesh.lanes - len(self._runs)
-
-    def submit(self, run: int, setting: Setting) -> None:
-        lane = next(lane for lane in range(self._mesh.lanes) if lane not in self._runs)
-        self._runs[lane] = run
-        with suppress(MeshError):  # completed() finds a broken mesh
+    def _begin(self, lane: int, setting: Setting) -> None:
+        with suppress(MeshError):  # _ended() finds a broken mesh
             self._mesh.begin(lane, traffic_policy(setting.rules), setting.load)
 
-    def completed(self) -> Iterator[Outcome]:
-        ended: list[tuple[int, Response | MeshError]] = []
+    def _ended(self) -> list[tuple[int, Response | MeshError]]:
         try:
             with no_collection():
-                while not ended:
-                    ended = self._mesh.completed()
+                while not (ended := self._mesh.completed()):
+                    pass
+            return ended
         except MeshError as error:
             self._mesh.close()
             self._mesh = self._make_mesh()
-            ended = [(lane, error) for lane in self._runs]
-        for lane, result in ended:
-            yield Outcome(self._runs.pop(lane), lane, result)
+            return [(lane, error) for lane in self._runs]
 
     def close(self) -> None:
         """End the mesh."""
@@ -235,21 +238,14 @@ class OneLane(Pool):
     """
 
     def __init__(self, mesh: Mesh) -> None:
+        super().__init__(1)
         self._mesh = mesh
-        self._waiting: list[tuple[int, Setting]] = []
 
-    @property
-    def free(self) -> int:
-        return 1 - len(self._waiting)
+    def _begin(self, lane: int, setting: Setting) -> None:
+        self._setting = setting
 
-    def submit(self, run: int, setting: Setting) -> None:
-        self._waiting.append((run, setting))
-
-    def completed(self) -> Iterator[Outcome]:
-        run, setting = self._waiting.pop()
-        result: Response | MeshError
+    def _ended(self) -> list[tuple[int, Response | MeshError]]:
         try:
-            result = self._mesh.measure(setting.rules, setting.load)
+            return [(0, self._mesh.measure(self._setting.rules, self._setting.load))]
         except MeshError as error:
-            result = error
-        yield Outcome(run, 0, result)
+            return [(0, error)]

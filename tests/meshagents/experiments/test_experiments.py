@@ -59,6 +59,7 @@ def test_results_of_another_job_do_not_count(experiment, tmp_path, damage):
     pd.testing.assert_frame_equal(run_jobs([job], tmp_path, 1).drop(columns="cpu_s"), whole.drop(columns="cpu_s"))
 
 
+@pytest.mark.slow
 def test_processes_do_not_change_the_result(experiment, tmp_path, frame):
     jobs = experiment.jobs()[:1] + experiment.jobs()[-1:]
     done = run_jobs(jobs, tmp_path, n_jobs=2).drop(columns="cpu_s")
@@ -142,6 +143,7 @@ def test_fewer_epochs_are_better():
     assert found["share"].holds == "undecided"
 
 
+@pytest.mark.slow
 def test_ablations_are_compared_with_the_whole(services, tmp_path):
     frame = run_jobs(comparisons.ablation_jobs(services, TINY, 2), tmp_path, n_jobs=1)
     found = comparisons.score_ablations(frame)

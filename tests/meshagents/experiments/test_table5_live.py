@@ -137,6 +137,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_path, monkeypatch, capsys):
     (tmp_path / "command.py").write_text(COMMAND)
     monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())

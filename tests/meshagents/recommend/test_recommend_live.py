@@ -16,7 +16,7 @@ from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
 from meshgym.types import TrafficRules
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.slow]
 
 #: Slow enough for its answers to depend little on what else the machine does.
 COUNTER = """

@@ -119,6 +119,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_after_kills_it_ends_as_if_it_had_not_been_disturbed(shop, shop_text, tmp_path):
     (tmp_path / "shop.toml").write_text(shop_text)
     script, folder = tmp_path / "killed.py", tmp_path / "killed"
