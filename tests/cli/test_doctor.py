@@ -137,6 +137,7 @@ def test_a_limit_of_nothing_is_no_missing_limit(world, tmp_path, shop_text, caps
     assert not world.sent
 
 
+@pytest.mark.slow
 def test_a_collection_stops_where_somebody_else_changes_the_rule(world, tmp_path, shop_text):
     with collecting(world, tmp_path, shop_text) as process:
         theirs = world.api.put("default", "httpbin", {"host": "httpbin", "trafficPolicy": {}})
@@ -155,6 +156,7 @@ def test_a_dry_run_of_a_command(world, tmp_path, shop_text, capsys):
     assert not world.fortio.asked
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_stopped_puts_the_rule_back(world, tmp_path, shop_text):
     with collecting(world, tmp_path, shop_text) as process:
         assert not world.restored

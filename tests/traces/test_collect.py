@@ -1,4 +1,4 @@
-"""A collection survives whatever ends it, and says what it could not measure."""
+"""A collection survives any end, and records what it could not measure."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Learners as arrays: everything needed to go on training, without pickle."""
+"""Learners as arrays: everything needed to continue training, without pickle."""
 
 from __future__ import annotations
 

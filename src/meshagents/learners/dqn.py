@@ -217,7 +217,7 @@ class DQN(Agent):
         return twin
 
     def save(self, path: str | Path) -> Path:
-        """Write one ``.npz`` file with everything needed to go on training: weights, replay, generators."""
+        """Write one ``.npz`` file with everything needed to continue training: weights, replay, generators."""
         return write_arrays(path, self.to_arrays())
 
     @classmethod

@@ -112,7 +112,7 @@ class Trained:
 
 
 def save_trained(path: str | Path, trained: Trained) -> Path:
-    """Write one ``.npz`` file with everything needed to go on: agent, scenarios, simulators, history.
+    """Write one ``.npz`` file with everything needed to continue: agent, scenarios, simulators, history.
 
     Raises:
         InvalidValueError: the reward is a function.

@@ -86,7 +86,7 @@ class Core:
         """Begin an episode at the next context.
 
         Args:
-            generators: one per copy, to begin a new sequence of contexts; None to go on with the current one.
+            generators: one per copy, to begin a new sequence of contexts; None to continue the current one.
 
         Returns:
             The observation, shape (width,) or (copies, width).

@@ -45,6 +45,7 @@ def test_its_python(here, world, capsys):
     assert world.restored
 
 
+@pytest.mark.slow
 def test_an_agent_is_validated_in_the_cluster(world, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert meshagents(["train", "S1", "--configuration", "Thread", "--epochs", "1", "--out", "agent.npz"]) == 0
