@@ -14,18 +14,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # side by side, more threads would only
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-DEAR = {
-    *("test_training", "test_table4", "test_order", "test_quality", "test_report"),
-    *("test_backends", "test_experiments", "test_table5_live", "test_recommend_live"),
-}
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start slow tests first, and keep tests on one worker if their file's fixtures are dear."""
-    for item in items:
-        if item.path.stem in DEAR:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Start slow tests first, so that no worker waits for them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

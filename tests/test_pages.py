@@ -1,0 +1,11 @@
+"""Run what the pages of the docs show, as it stands there; the tutorials are executed when the site is built."""
+
+import pytest
+from pages import PAGES, ROOT, play
+
+
+@pytest.mark.envoy
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_a_page_does_what_it_says(page, tmp_path):
+    play(page, tmp_path)
