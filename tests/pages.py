@@ -1,8 +1,8 @@
 """The blocks of README and docs as sessions that run.
 
 A page is read from top to bottom, and its fenced blocks are one session in an empty folder: Python and shell are run,
-and what stands below ``<!-- file: NAME -->`` is written to that file. Blocks of ``text`` are what was printed. A comment
-in the line above sets a block apart:
+and what stands below ``<!-- file: NAME -->`` is written to that file. Blocks of ``text`` are what was printed. A
+comment in the line above sets a block apart:
 
     <!-- not run: WHY -->       somebody else runs it, or it takes too long
     <!-- run with: --epochs 1 -->    arguments that are put behind its one command, to make it short

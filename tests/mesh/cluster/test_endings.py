@@ -19,6 +19,8 @@ from meshgym.types import Load, TrafficRules
 RULES = TrafficRules(2, 1, 4, 180, 50, 0.25, 6)
 LOAD = Load(5, 40)
 
+pytestmark = pytest.mark.slow  # programs that are ended, one after the other
+
 
 def journals(folder):
     return list((folder / "state" / "meshgym").glob("*.json"))

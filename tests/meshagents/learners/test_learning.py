@@ -20,7 +20,7 @@ from meshagents import (
     train,
 )
 
-pytestmark = pytest.mark.learning
+pytestmark = [pytest.mark.learning, pytest.mark.slow]
 
 ONE = np.array([[0, 1, 0], [3, 1, 2], [0, 1, 5]])
 #: The best pair of each context is neither the best threads for average calls nor the other way round.
