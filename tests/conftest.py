@@ -15,8 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # side by side, more threads would only
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start slow tests first, so that no worker waits for them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Start slow tests first, those of README and docs before all, so that no worker waits for them at the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, len(item.path.parts)))
 
 
 SHOP = """
