@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,12 +183,18 @@ def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(world, tmp_path):
     assert not journals(tmp_path)
 
 
-def test_through_a_port_forward(world):
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_through_a_port_forward(world, hangs_up):
+    world.api.hangs_up = hangs_up
     with IstioMesh(**world.arguments(sidecar="default/fortio-deploy-abc")) as mesh:
         mesh.measure(RULES, LOAD)
     assert ("UPGRADE", "/api/v1/namespaces/default/pods/fortio-deploy-abc/portforward", None) in world.api.asked
     assert not world.fortio.fault("GET", "/")
     assert world.restored
+    for thread in threading.enumerate():
+        if "port forward" in thread.name:
+            thread.join(5)
+    gc.collect()  # a socket that was left open is a warning now
 
 
 def test_rules_the_sidecar_does_not_take(world):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -152,6 +153,8 @@ class Cluster:
         connect = client.CoreV1Api(self._api).connect_get_namespaced_pod_portforward
         with self._trying(f"forward port {port} of pod {namespace}/{pod} beside"):
             forward = portforward(connect, pod, namespace, ports=str(port))
+        if tunnel := forward.websocket.sock:
+            weakref.finalize(forward.websocket, tunnel.close)  # the client forgets it if the server hangs up first
         connection = http.client.HTTPConnection("localhost", port)
         connection.sock = forward.socket(port)
         connection.sock.settimeout(_TIMEOUT_S[1])

@@ -18,6 +18,7 @@ from mesh.cluster.standins.server import Standin
 
 TOKEN = "a-bearer-token-that-nobody-may-see"
 _RULES = "/apis/networking.istio.io/v1/namespaces/"
+_HANG_UP = b"\x88\x00"
 _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -29,6 +30,7 @@ class ApiServer(Standin):
         denied: pairs of verb and resource that this user may not.
         reviewed: those that were asked for.
         admin: URL of what listens on port 15000 of the pods; None where nothing does.
+        hangs_up: a port-forward is closed from here, as soon as the pod has responded.
     """
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
@@ -36,6 +38,7 @@ class ApiServer(Standin):
         self.denied: set[tuple[str, str]] = set()
         self.reviewed: set[tuple[str, str]] = set()
         self.admin: str | None = None
+        self.hangs_up = False
         self._changed = changed
         self._version = 100
         super().__init__()
@@ -167,12 +170,11 @@ class ApiServer(Standin):
             return
         with contextlib.suppress(ConnectionError):
             request = _read_frame(handler.rfile)[1:]  # a GET without a body is one frame
-            answer = http.client.HTTPConnection(urlsplit(self.admin).netloc)
-            answer.request("GET", request.split()[1].decode())
-            data = answer.getresponse().read()
-            answer.close()
+            with contextlib.closing(http.client.HTTPConnection(urlsplit(self.admin).netloc)) as answer:
+                answer.request("GET", request.split()[1].decode())
+                data = answer.getresponse().read()
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-            handler.wfile.write(_frame(b"\0" + head + data))
+            handler.wfile.write(_frame(b"\0" + head + data) + (_HANG_UP if self.hangs_up else b""))
             handler.rfile.read(1)  # until the other side hangs up
 
 
