@@ -11,7 +11,7 @@ import pandas as pd
 from meshagents.statistics import mean_interval, spread
 from meshagents.validation.validate import Validated, summary
 from meshgym.simulator.artefact import NINETY
-from meshgym.traces.quality import OUTPUTS, explain, pure_error
+from meshgym.traces.quality import OUTPUTS, explain, group_by_setting, pure_error
 from meshgym.types import SETTING_NAMES
 
 #: The gap is put down to inputs only from this many different settings on.
@@ -96,7 +96,7 @@ def gaps(validated: Validated) -> pd.DataFrame:
 
 def repeat_noise(runs: pd.DataFrame, output: str) -> float:
     """Return the standard deviation of runs around the mean of their setting; NaN without repeats."""
-    group = np.asarray(runs.groupby(_SETTINGS).ngroup(), np.int64)
+    group = group_by_setting(runs[_SETTINGS].to_numpy(np.float64))
     return math.sqrt(pure_error(runs[output].to_numpy(np.float64), group))
 
 

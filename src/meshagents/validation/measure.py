@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from meshagents.validation.decisions import Decisions
-from meshgym.errors import InvalidValueError, TraceError
-from meshgym.files import lock
+from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 from meshgym.traces.plan import Plan
@@ -92,11 +91,10 @@ def measure(
         FolderError, TraceError: the folder can't be written or read, or another process measures for it.
         MeshGymError: the mesh doesn't come up, or fails run after run; what was measured is kept.
     """
-    from meshgym.traces.collect import collect  # needs packages that the rest does without
+    from meshgym.traces.collect import collect, only_collector  # need packages that the rest does without
 
     plan = interleave(decisions, measuring.repeats, measuring.seed)
-    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
-    with lock(folder / "lock", busy):
+    with only_collector(folder):
         missing = _missing(plan, read_runs(folder, scenario, mesh))
         there = len(plan) - len(missing)
         progress(there, len(plan))

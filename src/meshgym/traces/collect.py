@@ -11,7 +11,7 @@ import json
 import platform
 from collections import Counter, deque
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -33,6 +33,12 @@ from meshgym.types import SETTING_NAMES, Progress, Response, Setting
 _ATTEMPTS = 3
 #: If so many runs in a row are given up, the mesh is broken, not the runs.
 _GIVE_UP = 5
+
+
+def only_collector(folder: Path) -> AbstractContextManager[None]:
+    """Keep other collectors out of a folder; raise ``TraceError`` if there is one."""
+    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
+    return lock(folder / "lock", busy)
 
 
 class Collection:
@@ -65,9 +71,8 @@ class Collection:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        busy = TraceError(f"another collector is writing to {self.folder}; wait for it or choose another folder")
         with ExitStack() as opening:  # closes what was opened if a later step fails
-            opening.enter_context(lock(self.folder / "lock", busy))
+            opening.enter_context(only_collector(self.folder))
             self._check_identity()
             self._rows = opening.enter_context(AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
             self._failed = opening.enter_context(AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
