@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+#: Pages call our commands by name.
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name not in ("tables", "tutorials"))
 #: Blocks of the README that set up a machine; the continuous integration runs the second as it stands.
 SET_UP = ("<!-- quickstart -->", "<!-- tests -->")
@@ -48,8 +50,7 @@ def steps(path):
 
 def play(path, folder):
     """Run a page; blocks of Python that follow one another are one script."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     programs = {"python": [sys.executable, "-W", "error", "-c"], "bash": ["bash", "-euxc"]}
     for language, same in itertools.groupby(steps(path), key=lambda step: step[0]):
         script = "".join(text for _, text in same)
-        subprocess.run([*programs[language], script], cwd=folder, env=environment, check=True, timeout=280)
+        subprocess.run([*programs[language], script], cwd=folder, env=ENVIRONMENT, check=True, timeout=280)

@@ -6,7 +6,7 @@ import sys
 import tomllib
 
 import pytest
-from pages import PAGES, ROOT, steps
+from pages import ENVIRONMENT, PAGES, ROOT, steps
 
 import meshagents
 import meshgym
@@ -19,7 +19,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 @pytest.mark.timeout(300)
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > len(PAGES)
