@@ -3,7 +3,7 @@
 From a shell:
 
     meshgym collect --scenario examples/shop.toml --out shop
-    meshgym fit --scenario examples/shop.toml --traces shop/rows.csv --out shop/simulator.npz
+    meshgym fit --scenario examples/shop.toml --traces shop/collection.db --out shop/simulator.npz
     python -c "import gymnasium; gymnasium.make('meshgym:MeshResilience-v0',
                scenario='examples/shop.toml', simulator='shop/simulator.npz')"
 """

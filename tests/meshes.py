@@ -14,6 +14,8 @@ class FakeMesh(meshgym.testing.FakeMesh):
     def measure(self, rules, load):
         response = super().measure(rules, load)
         details = dict.fromkeys(set(COLUMNS) - {*REQUIRED, *BOOKKEEPING}, 0)
+        details |= {"ok": response.p200 * load.calls, "overflow": response.p503 * load.calls}
+        details["duration_s"] = load.calls / response.qps
         return response._replace(details={**details, **response.details})
 
 

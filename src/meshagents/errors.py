@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from meshgym.errors import MeshGymError
+from meshgym.errors import FileError
 
 
-class AgentError(MeshGymError):
+class AgentError(FileError):
     """An agent's file that is missing, damaged or made for something else, or an environment that no agent can use."""

@@ -4,8 +4,9 @@
     |-- InvalidValueError (ValueError)      a value outside what is allowed
     |   `-- UnknownNameError                a name that is not in a finite list
     |-- MissingDependencyError (ImportError) an optional package is not installed
-    |-- TraceError                          a trace set or collection that cannot be trusted
-    |-- SimulatorError                      a simulator that is missing, damaged or made for something else
+    |-- FileError                           a file that is missing, damaged or of another kind
+    |   |-- TraceError                      a trace set or collection
+    |   `-- SimulatorError                  a simulator, or one made for something else
     |-- FolderError (OSError)               a folder that cannot be written
     |-- MeshError                           a mesh that did not do what was asked
     |   |-- MeshStartError                  a process of the mesh did not start
@@ -24,6 +25,7 @@ Each message names the value, what is allowed and what to do.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -40,7 +42,15 @@ class InvalidValueError(MeshGymError, ValueError):
 
     def __str__(self) -> str:
         end = f" {self.remedy}" if self.remedy else ""
-        return f"{self.what} is {self.value!r}; allowed: {self.allowed}.{end}"
+        return f"{self.what} is {_short(self.value)}; allowed: {self.allowed}.{end}"
+
+
+def _short(value: object) -> str:
+    """Return a value as Python writes it; what is long, wide or deep is cut."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 200
+    short.maxlist = short.maxtuple = short.maxdict = 20
+    return short.repr(value)
 
 
 class UnknownNameError(InvalidValueError):
@@ -70,11 +80,15 @@ class MissingDependencyError(MeshGymError, ImportError):
         )
 
 
-class TraceError(MeshGymError):
+class FileError(MeshGymError):
+    """A file that is missing, damaged or of another kind; the message names it."""
+
+
+class TraceError(FileError):
     """A trace set or collection that is incomplete, edited, foreign or in use."""
 
 
-class SimulatorError(MeshGymError):
+class SimulatorError(FileError):
     """A simulator that is missing, damaged or made for something else."""
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.errors import FileError, InvalidValueError, UnknownNameError
+from meshgym.files import read_text, reading
 from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
 
 SCENARIO_NAMES: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5")
@@ -247,7 +248,7 @@ def parse_scenario(name: str, text: str) -> Scenario:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidValueError(f"scenario {name}", str(error), "a TOML file", "See S1.toml for the form.") from None
     if "name" in document:
         raise InvalidValueError("key of a scenario file", "name", "no name; the file's own name is the scenario's")
@@ -272,6 +273,8 @@ def load_scenario(scenario: str | Path | Scenario) -> Scenario:
     if str(scenario) in SCENARIO_NAMES:
         return _bundled(str(scenario))
     path = Path(scenario)
-    if path.suffix == ".toml" and path.is_file():
-        return parse_scenario(path.stem, path.read_text("utf-8"))
+    if path.suffix == ".toml" and path.exists():
+        with reading(path, "a scenario", FileError, "See S1.toml for the form."):
+            text = read_text(path)
+        return parse_scenario(path.stem, text)
     raise UnknownNameError("scenario", str(scenario), [*SCENARIO_NAMES, "a path to a .toml file"])

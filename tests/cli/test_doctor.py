@@ -9,9 +9,9 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from collected import rows_of
 
 from meshgym.cli.main import main
-from meshgym.traces.store import load_traces
 
 
 def doctor(world, *more):
@@ -122,7 +122,7 @@ def collecting(world, tmp_path, shop_text):
 
 def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
     assert main(collect(world, tmp_path, shop_text, "--max-calls", "100000")) == 0
-    assert len(load_traces(tmp_path / "rows" / "rows.csv")) == 4
+    assert len(rows_of(tmp_path / "rows")) == 4
     assert (
         main(collect(world, tmp_path, shop_text, "--rows", "40", "--max-calls", "200", "--out", f"{tmp_path}/2")) == 1
     )
@@ -146,7 +146,7 @@ def test_a_collection_stops_where_somebody_else_changes_the_rule(world, tmp_path
     assert said.count("meshgym: error: somebody else changed DestinationRule default/httpbin") == 1
     assert "Traceback" not in said
     assert world.rule == theirs
-    assert (tmp_path / "rows" / "rows.csv").read_text().count("\n") >= 2
+    assert rows_of(tmp_path / "rows")
 
 
 def test_a_dry_run_of_a_command(world, tmp_path, shop_text, capsys):
@@ -165,4 +165,4 @@ def test_a_collection_that_is_stopped_puts_the_rule_back(world, tmp_path, shop_t
     assert process.returncode == 130
     assert "the same command goes on from it" in said
     assert world.restored
-    assert (tmp_path / "rows" / "rows.csv").read_text().count("\n") >= 2
+    assert rows_of(tmp_path / "rows")

@@ -10,9 +10,9 @@ from functools import partial
 from importlib.metadata import version
 
 import pytest
+from collected import rows_of
 
 from meshgym.cli.main import main
-from meshgym.traces.store import load_traces
 
 
 def run(*arguments, **more):
@@ -209,8 +209,7 @@ def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, shop_text, ho
         # A shell's background jobs ignore SIGINT and pass that on; these tests may be one.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    rows = tmp_path / "rows.csv"
-    while not rows.exists() or rows.read_text().count("\n") < 5:
+    while len(rows_of(tmp_path)) < 5:
         time.sleep(0.05)
         assert process.poll() is None
     os.kill(process.pid, how)
@@ -218,10 +217,10 @@ def test_a_stopped_collection_keeps_its_rows_and_goes_on(tmp_path, shop_text, ho
     assert process.returncode == 130
     assert "the same command goes on from it" in said
     assert "Traceback" not in said
-    kept = rows.read_text().splitlines()[:5]
+    kept = rows_of(tmp_path)
     assert run(*command).returncode == 0
-    assert rows.read_text().splitlines()[:5] == kept
-    assert sorted(load_traces(rows)["run"]) == list(range(150))
+    assert rows_of(tmp_path)[: len(kept)] == kept
+    assert sorted(row["run"] for row in rows_of(tmp_path)) == list(range(150))
 
 
 @pytest.mark.envoy

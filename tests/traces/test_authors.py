@@ -67,8 +67,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "S3.csv").write_text("1 2 3\n")
     with pytest.raises(TraceError, match=r"not one of the authors' files S1.csv, S2.csv, S5.csv"):
         load_authors_traces(tmp_path / "S3.csv")
-    with pytest.raises(TraceError, match="can't be read"):
+    with pytest.raises(TraceError, match="there is no trace file"):
         load_authors_traces(tmp_path / "S1.csv")
     (tmp_path / "S1.csv.gz").write_bytes(b"no gzip")
-    with pytest.raises(TraceError, match="can't be read"):
+    with pytest.raises(TraceError, match="isn't a trace file"):
         load_authors_traces(tmp_path / "S1.csv.gz")

@@ -1,9 +1,11 @@
 """A collection survives any end, and records what it could not measure."""
 
-import csv
+import contextlib
+import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,21 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from collected import rows_of
 from meshes import BrokenMesh, DyingMesh, FakeMesh, FlakyMesh
 
 from meshgym.errors import FolderError, InvalidValueError, MeshError, MissingDependencyError, TraceError
 from meshgym.scenarios import load_scenario
-from meshgym.traces.collect import Collection, collect
+from meshgym.traces.collect import collect, open_collection
+from meshgym.traces.collection import FILENAME, read_collection, read_given_up
 from meshgym.traces.plan import Plan, make_plan
+from meshgym.traces.schema import DETAILS
 from meshgym.traces.store import load_traces
 from meshgym.types import SETTING_NAMES
 
 S1 = load_scenario("S1")
 
 
-def rows_of(folder, name="rows.csv"):
-    with (folder / name).open(newline="") as lines:
-        return list(csv.DictReader(lines))
+def cut(folder, where):
+    """Remove runs from a collection, as if it had been stopped before them."""
+    with contextlib.closing(sqlite3.connect(folder / FILENAME)) as database, database:
+        database.execute(f"DELETE FROM runs WHERE {where}")
 
 
 def measured(rows):
@@ -58,9 +64,8 @@ def test_your_own_plan_is_run_unchanged(tmp_path):
 def test_continuing_adds_only_what_is_missing(tmp_path):
     whole = rows_of(collect(S1, tmp_path / "whole", rows=25, make_mesh=FakeMesh).parent)
     folder = tmp_path / "cut"
-    path = collect(S1, folder, rows=25, make_mesh=FakeMesh)
-    text = path.read_bytes()
-    path.write_bytes(text[: len(text) // 2])  # in the middle of a line
+    collect(S1, folder, rows=25, make_mesh=FakeMesh)
+    cut(folder, "place > 12")
     seen = []
     collect(S1, folder, rows=25, make_mesh=FakeMesh, progress=lambda done, total: seen.append((done, total)))
     assert measured(rows_of(folder)) == measured(whole)
@@ -71,17 +76,17 @@ def test_continuing_adds_only_what_is_missing(tmp_path):
 
 def test_a_failing_run_is_tried_again_then_given_up_with_its_reason(tmp_path):
     collect(S1, tmp_path, rows=10, make_mesh=FlakyMesh)
-    failed = rows_of(tmp_path, "failed.csv")
+    failed = read_given_up(tmp_path / FILENAME)
     ones = [run for run, row in enumerate(make_plan(S1, 10, 0).settings) if row[7] == 1]
-    assert sorted(int(row["run"]) for row in failed) == ones
-    assert {row["reason"] for row in failed} == {"one thread is too few for this mesh"}
+    assert list(failed) == ones
+    assert set(failed.values()) == {"one thread is too few for this mesh"}
     assert len(rows_of(tmp_path)) == 10 - len(ones)
 
 
 def test_a_lane_that_dies_is_replaced(tmp_path):
     collect(S1, tmp_path, rows=10, make_mesh=DyingMesh)
     fives = [run for run, row in enumerate(make_plan(S1, 10, 0).settings) if row[7] == 5]
-    assert sorted(int(row["run"]) for row in rows_of(tmp_path, "failed.csv")) == fives
+    assert list(read_given_up(tmp_path / FILENAME)) == fives
     assert len(rows_of(tmp_path)) == 10 - len(fives)
 
 
@@ -89,11 +94,11 @@ def test_a_mesh_that_always_fails_ends_the_collection_and_keeps_the_rows(tmp_pat
     narrow = make_plan(S1, 200, 0)
     assert sum(narrow.settings[:, 7] == 1) > 5
     collect(S1, tmp_path, rows=200, make_mesh=FakeMesh)
-    kept = [row for row in (tmp_path / "rows.csv").read_text().splitlines(True) if row.split(",")[7] != "1"]
-    (tmp_path / "rows.csv").write_text("".join(kept))
+    cut(tmp_path, "run IN (SELECT run FROM plan WHERE threads = 1)")
+    kept = rows_of(tmp_path)
     with pytest.raises(MeshError, match=r"5 runs in a row failed.*one thread"):
         collect(S1, tmp_path, rows=200, make_mesh=FlakyMesh)
-    assert (tmp_path / "rows.csv").read_text() == "".join(kept)
+    assert rows_of(tmp_path) == kept
 
 
 def test_what_keeps_a_mesh_from_starting_is_told(tmp_path):
@@ -109,16 +114,74 @@ def test_a_folder_of_another_plan_is_refused(tmp_path):
         collect(load_scenario("S2"), tmp_path, rows=3, make_mesh=FakeMesh)
 
 
-def test_a_folder_with_another_table_is_refused(tmp_path):
-    collect(S1, tmp_path, rows=3, make_mesh=FakeMesh)
-    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(TraceError, match="other columns"):
-        collect(S1, tmp_path, rows=3, make_mesh=FakeMesh)
-
-
 def test_two_collectors_on_one_folder_are_refused(tmp_path):
-    with Collection(tmp_path, S1, make_plan(S1, 3, 0), 0), pytest.raises(TraceError, match="another collector"):
+    with open_collection(tmp_path, S1, make_plan(S1, 3, 0), 0), pytest.raises(TraceError, match="another collector"):
         collect(S1, tmp_path, rows=3, make_mesh=FakeMesh)
+
+
+def test_a_collection_of_version_0_1_is_taken_over(tmp_path):
+    """Its last line may be cut; a run that isn't the plan's is refused."""
+    path = collect(S1, tmp_path / "new", rows=25, make_mesh=FakeMesh)
+    about, old = read_collection(path)[0], tmp_path / "old"
+    lines = load_traces(path).to_csv(index=False).splitlines(keepends=True)
+    old.mkdir()
+    (old / "collection.json").write_text(json.dumps(about))
+    (old / "rows.csv").write_text("".join(lines[:11]) + lines[11][:20])
+    seen = []
+    collect(S1, old, rows=25, make_mesh=FakeMesh, progress=lambda done, total: seen.append(done))
+    assert seen[0] == 10
+    assert measured(rows_of(old)) == measured(rows_of(path.parent))
+
+    (old / FILENAME).unlink()
+    swapped = lines[1].rsplit(",", 1)[0] + "," + lines[2].rsplit(",", 1)[1]
+    (old / "rows.csv").write_text(lines[0] + swapped)
+    with pytest.raises(TraceError, match="has another setting than the plan"):
+        collect(S1, old, rows=25, make_mesh=FakeMesh)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_goes_away_is_noticed_at_the_next_run(tmp_path, how):
+    collect(S1, tmp_path, rows=10, make_mesh=FakeMesh)
+    cut(tmp_path, "place > 3")
+    path = tmp_path / FILENAME
+
+    def change(done, total):
+        if done == 5:
+            content = path.read_bytes()
+            path.unlink()
+            if how == "replaced":
+                path.write_bytes(content)
+
+    with pytest.raises(TraceError, match="was removed or replaced"):
+        collect(S1, tmp_path, rows=10, make_mesh=FakeMesh, progress=change)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE runs SET qps = qps + 1 WHERE place = 2",
+        "UPDATE plan SET threads = threads + 1 WHERE run = 2",
+        "UPDATE about SET provenance = replace(provenance, 'S1', 'S2')",
+        "INSERT INTO runs SELECT 99, 77, lane, attempt, qps, p200, p503, %s, sha256 FROM runs WHERE place = 1",
+        "CREATE TABLE more (a)",
+    ],
+)
+def test_an_edited_collection_is_refused(tmp_path, statement):
+    path = collect(S1, tmp_path, rows=10, make_mesh=FakeMesh)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement.replace("%s", ", ".join(DETAILS)))
+    for read in (load_traces, read_collection):
+        with pytest.raises(TraceError, match=r"collection\.db"):
+            read(path)
+    with pytest.raises(TraceError, match=r"collection\.db"):
+        collect(S1, tmp_path, rows=10, make_mesh=FakeMesh)
+
+
+def test_a_collection_can_be_read_while_it_goes_on(tmp_path):
+    with open_collection(tmp_path, S1, make_plan(S1, 3, 0), 0) as collection:
+        for run in range(3):
+            collection.add(run, 0, 1, {"qps": 1.0, "p200": 1.0, "p503": 0.0})
+            assert len(rows_of(tmp_path)) == run + 1
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
@@ -155,18 +218,17 @@ def test_kill_9_of_anything_at_any_moment_loses_nothing(tmp_path, shop_text):
                 time.sleep(0.5)  # let the collector see it and go on, then end it too
                 process.kill()
             process.wait()
-        lines = (folder / "rows.csv").read_bytes().splitlines() if (folder / "rows.csv").exists() else []
-        if len(lines) == rows + 1:
+        if len(rows_of(folder)) == rows:
             break
     assert kills >= 2
     subprocess.run([*command, "--out", str(folder)], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    disturbed = load_traces(folder / "rows.csv")
+    disturbed = load_traces(folder / FILENAME)
     assert sorted(disturbed["run"]) == list(range(rows))  # none lost, none twice, none half
-    assert not rows_of(folder, "failed.csv")
+    assert not read_given_up(folder / FILENAME)
 
     calm = tmp_path / "calm"
     subprocess.run([*command, "--out", str(calm)], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    undisturbed = load_traces(calm / "rows.csv").sort_values("run")
+    undisturbed = load_traces(calm / FILENAME).sort_values("run")
     ordered = disturbed.sort_values("run")
     for name in (*SETTING_NAMES, "repeat"):
         assert ordered[name].tolist() == undisturbed[name].tolist()

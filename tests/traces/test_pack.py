@@ -1,6 +1,8 @@
 """A packed collection has the same rows, and a provenance that says how they were taken."""
 
+import contextlib
 import shutil
+import sqlite3
 
 import pandas as pd
 import pytest
@@ -9,13 +11,15 @@ from meshes import FakeMesh
 from meshgym.errors import TraceError
 from meshgym.scenarios import load_scenario
 from meshgym.traces.collect import collect
+from meshgym.traces.collection import FILENAME
 from meshgym.traces.pack import pack, unpack
 from meshgym.traces.store import load_traces, read_provenance
 
 
-def test_rows_and_provenance(tmp_path):
+@pytest.mark.parametrize("name", ["packed.parquet", "packed.csv"])
+def test_rows_and_provenance(tmp_path, name):
     rows = collect(load_scenario("S1"), tmp_path / "S1", rows=60, seed=7, make_mesh=FakeMesh)
-    path = pack(tmp_path / "S1", tmp_path / "packed.parquet")
+    path = pack(tmp_path / "S1", tmp_path / name)
     pd.testing.assert_frame_equal(load_traces(path), load_traces(rows))
     provenance = read_provenance(path)
     known = {"scenario": "S1", "seed": 7, "rows": 60, "planned_rows": 60}
@@ -35,11 +39,12 @@ def test_an_unpacked_collection_is_continued(tmp_path):
     whole = collect(scenario, tmp_path / "whole", rows=60, make_mesh=FakeMesh)
     part = tmp_path / "part"
     shutil.copytree(whole.parent, part)
-    (part / "rows.csv").write_text("".join(whole.read_text().splitlines(keepends=True)[:31]))
+    with contextlib.closing(sqlite3.connect(part / FILENAME)) as database, database:
+        database.execute("DELETE FROM runs WHERE place > 30")
 
     folder = unpack(pack(part, tmp_path / "part.parquet"), tmp_path / "again")
 
-    assert len(load_traces(folder / "rows.csv")) == 30
+    assert len(load_traces(folder / FILENAME)) == 30
     pd.testing.assert_frame_equal(
         load_traces(collect(scenario, folder, rows=60, make_mesh=FakeMesh)), load_traces(whole)
     )
@@ -49,5 +54,6 @@ def test_an_unpacked_collection_is_continued(tmp_path):
 
 def test_a_set_without_provenance_is_not_unpacked(tmp_path):
     rows = collect(load_scenario("S1"), tmp_path / "S1", rows=20, make_mesh=FakeMesh)
+    load_traces(rows).to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(TraceError, match="no provenance"):
-        unpack(rows, tmp_path / "again")
+        unpack(tmp_path / "rows.csv", tmp_path / "again")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from meshgym.errors import FolderError, TraceError
 from meshgym.fields import LOADS, OUTCOMES, RULES
 from meshgym.scenarios import load_scenario
 from meshgym.traces.schema import COLUMNS, REQUIRED
-from meshgym.traces.store import check_traces, load_traces, read_provenance, trace_hash, write_traces
+from meshgym.traces.store import check_scenario, check_traces, load_traces, read_provenance, trace_hash, write_traces
 
 
 @pytest.fixture
@@ -85,13 +88,13 @@ def test_contents_that_do_not_match_the_provenance_are_refused(path: Path, chang
 
 def test_a_truncated_file_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(TraceError, match="can't be read"):
+    with pytest.raises(TraceError, match="or is damaged"):
         load_traces(path)
 
 
 def test_a_provenance_that_is_not_json_is_refused(path: Path) -> None:
     path.with_suffix(".json").write_text("{")
-    with pytest.raises(TraceError, match="isn't JSON"):
+    with pytest.raises(TraceError, match="isn't a provenance"):
         load_traces(path)
 
 
@@ -120,7 +123,7 @@ def test_a_wrong_value_is_named(frame: pd.DataFrame, tmp_path: Path, column: str
 
 def test_shares_beyond_one_are_named(frame: pd.DataFrame) -> None:
     frame.loc[2, ["p200", "p503"]] = [0.7, 0.6]
-    with pytest.raises(TraceError, match=r"row 3: p200 and p503 are \[0.7, 0.6\]"):
+    with pytest.raises(TraceError, match=r"row 3: p200 and p503 are at most 1 together; found p200 0.7, p503 0.6"):
         check_traces(frame, "own.csv")
 
 
@@ -136,16 +139,78 @@ def test_wrong_columns_are_named(frame: pd.DataFrame) -> None:
 def test_what_is_no_trace_file_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="there is no trace file"):
         load_traces(tmp_path / "none.csv")
-    with pytest.raises(TraceError, match=r"ending in \.parquet"):
+    with pytest.raises(TraceError, match=r"ending in \.db, \.parquet"):
         load_traces(tmp_path / "none.txt")
     (tmp_path / "empty.csv").touch()
-    with pytest.raises(TraceError, match="can't be read"):
+    with pytest.raises(TraceError, match="or is damaged"):
         load_traces(tmp_path / "empty.csv")
-    with pytest.raises(TraceError, match=r"written as \.parquet"):
-        write_traces(frame, tmp_path / "own.csv", {})
+    with pytest.raises(TraceError, match=r"written as \.parquet or \.csv, not as own\.txt"):
+        write_traces(frame, tmp_path / "own.txt", {})
 
 
 def test_a_folder_that_cannot_be_written(frame: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FolderError, match="cannot write"):
         write_traces(frame, tmp_path / "file" / "own.parquet", {})
+
+
+@pytest.fixture
+def counted(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same runs, with counts, times and numbers that fit."""
+    ok = np.floor(frame["p200"] * frame["calls"])
+    calls = frame["calls"]
+    more = {"overflow": calls - ok, "no_healthy_host": 0, "upstream_error": 0, "other_error": 0}
+    shares = {"p200": ok / calls, "p503": 1 - ok / calls, "duration_s": calls / frame["qps"], "run": range(20)}
+    return frame.assign(ok=ok, **more, **shares)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda runs: runs.rename(columns={"p200": "p503", "p503": "p200"}), "p200 is ok / calls"),
+        (lambda runs: runs.rename(columns={"calls": "max_connections", "max_connections": "calls"}), "counted once"),
+        (lambda runs: runs.rename(columns={"ok": "overflow", "overflow": "ok"}), "p200 is ok / calls"),
+        (lambda runs: pd.concat([runs, runs]), "each run stands once"),
+        (lambda runs: runs.iloc[[*range(20), 3]], "each run stands once"),
+        (lambda runs: runs.assign(run=7), "each run stands once"),
+        (lambda runs: pd.concat([runs, runs]).drop(columns="run"), "no run stands twice"),
+        (lambda runs: runs.assign(qps=runs["qps"].where(runs.index != 4, 8)), "row 5: qps is calls / duration_s"),
+        (lambda runs: runs.assign(threads=4096), "a thread makes at least two calls"),
+        (lambda runs: runs.assign(threads=10**18), "column threads"),
+        (lambda runs: runs.assign(threads=1e308), "column threads"),
+        (lambda runs: runs.assign(max_connections=True), "column max_connections"),
+        (lambda runs: runs.assign(calls=pd.Timestamp("2020-01-01")), "column calls"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_cannot_be_true_is_named(
+    counted: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame], says: str, suffix: str, tmp_path: Path
+) -> None:
+    write_traces(counted, tmp_path / "right.parquet", {})
+    path = tmp_path / f"wrong.{suffix}"
+    changed = change(counted)
+    changed.to_csv(path, index=False) if suffix == "csv" else changed.to_parquet(path, index=False)
+    with pytest.raises(TraceError, match=re.escape(says)):
+        load_traces(path)
+
+
+def test_a_last_line_without_an_end_is_refused(counted: pd.DataFrame, tmp_path: Path) -> None:
+    whole = counted.to_csv(index=False)
+    (tmp_path / "cut.csv").write_text(whole[:-1])
+    with pytest.raises(TraceError, match="its last line has no end"):
+        load_traces(tmp_path / "cut.csv")
+
+
+def test_what_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"0" * 10**6))
+    monkeypatch.setattr("meshgym.traces.store.DATA_BYTES", 10**5)
+    with pytest.raises(TraceError, match="unpacked, it has more than 100,000 bytes"):
+        load_traces(tmp_path / "bomb.csv.gz")
+
+
+def test_traces_of_another_scenario_are_refused(frame: pd.DataFrame) -> None:
+    check_scenario(frame, load_scenario("S3"))
+    with pytest.raises(TraceError, match=r"row \d+ of the traces has .*: they are of another scenario"):
+        check_scenario(frame, load_scenario("S1"))
+    with pytest.raises(TraceError, match="the traces are of scenario S2, not of S1"):
+        check_scenario(load_traces("S2"), load_scenario("S1"))

@@ -26,6 +26,7 @@ from meshagents.validation.decisions import AGENT
 from meshagents.validation.gap import tables
 from meshagents.validation.measure import Bar, Validation
 from meshagents.validation.validate import Validator
+from meshgym.files import write_together
 from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
@@ -94,9 +95,12 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
     decisions = shown["validation"]
     chosen = decisions[decisions["policy"] == AGENT]
     strongest = chosen.iloc[int(chosen["reward_live"].argmax())]
-    plots.save(plots.learning_curve(trained.history.ratio), folder / "learning_curve.png")
-    plots.save(plots.predicted_against_measured(decisions), folder / "predicted_against_measured.png")
-    plots.save(_surface(simulator, scenario, strongest), folder / "reward_surface.png")
+    figures = {
+        "learning_curve": plots.learning_curve(trained.history.ratio),
+        "predicted_against_measured": plots.predicted_against_measured(decisions),
+        "reward_surface": _surface(simulator, scenario, strongest),
+    }
+    write_together({folder / f"{name}.png": plots.to_png(figure) for name, figure in figures.items()})
     write_report(folder)
     return Findings(shown["ratios"], evaluations[0], in_words(strongest))
 

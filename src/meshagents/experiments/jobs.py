@@ -22,8 +22,8 @@ from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained
 from meshagents.validation.decisions import decide, draw_contexts
-from meshgym.errors import MissingDependencyError, UnknownNameError
-from meshgym.files import make_folder, write_text
+from meshgym.errors import FileError, MissingDependencyError, UnknownNameError
+from meshgym.files import make_folder, read_json, reading, write_text
 from meshgym.types import Progress
 
 BACKENDS = ("loky", "ray", "dask")
@@ -213,10 +213,9 @@ def _backend(name: str) -> Iterator[None]:
 def _kept(job: Job, folder: Path) -> list[dict[str, Any]] | None:
     """Return the records of a job that was done before, or None."""
     try:
-        content = json.loads((folder / job.filename).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict) or content.get("job") != job.identity():
-        return None
-    records: list[dict[str, Any]] = content["records"]
-    return records
+        with reading(folder / job.filename, "a result", FileError, ""):
+            content = read_json(folder / job.filename)
+            records: list[dict[str, Any]] = content["records"]
+            return records if content["job"] == job.identity() else None
+    except FileError:
+        return None  # missing or damaged: done again

@@ -16,7 +16,8 @@ from meshagents.agent import Transition
 from meshagents.errors import AgentError
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.spaces import Spaces
-from meshgym.files import UNREADABLE, Arrays, read_arrays
+from meshgym import files
+from meshgym.files import Arrays
 
 if TYPE_CHECKING:
     from meshagents.learners.dqn import DQN, QFunction
@@ -33,13 +34,8 @@ def reading(path: str | Path) -> Iterator[Arrays]:
     Raises:
         AgentError: the file is missing, or what was read in the block isn't what it should be.
     """
-    try:
-        yield read_arrays(path)
-    except FileNotFoundError:
-        raise AgentError(f"there is no agent file {path}. Train one with: meshagents train") from None
-    except UNREADABLE as error:
-        remedy = f"Train it again with: meshagents train SCENARIO --out {path}"
-        raise AgentError(f"{path} isn't an agent file, or is damaged ({error}). {remedy}") from error
+    with files.reading(path, "an agent file", AgentError, f"Train one with: meshagents train SCENARIO --out {path}"):
+        yield files.read_arrays(path)
 
 
 def to_arrays(agent: DQN) -> Arrays:
@@ -72,7 +68,7 @@ def from_arrays(kind: type[_Learner], arrays: Arrays) -> _Learner:
     Raises:
         AgentError: the arrays hold another kind of learner.
     """
-    about = json.loads(str(arrays["learner"]))
+    about = files.parse_json(str(arrays["learner"]))
     if about["kind"] != kind.__name__:
         raise AgentError(f"the file holds the agent {about['kind']}; load it with {about['kind']}.load()")
     spaces = Spaces(**{name: arrays[f"spaces.{name}"] for name in _SPACES}, observed=about["observed"])

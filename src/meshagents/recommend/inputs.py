@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.errors import FileError, InvalidValueError, UnknownNameError
+from meshgym.files import read_text, reading
 from meshgym.mesh.destination_rule import DestinationRule, check_names
 from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
@@ -24,16 +25,15 @@ def read_rules(text: str, scenario: Scenario) -> TrafficRules | DestinationRule:
     """Read a DestinationRule's file, or ``max_connections=2,...`` with every rule that the scenario varies.
 
     Raises:
-        InvalidValueError: no such file, a DestinationRule that Istio refuses, a missing rule, or a value no rule can
+        FileError: a file that can't be read.
+        InvalidValueError: a DestinationRule that Istio refuses, a missing rule, or a value no rule can
             have.
         UnknownNameError: another name or field.
     """
     if "=" not in text or Path(text).is_file():
-        try:
-            return DestinationRule.from_yaml(Path(text).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            allowed = "a DestinationRule's file, or NAME=VALUE pairs"
-            raise InvalidValueError("rules", text, allowed, f"({error})") from None
+        with reading(text, "a DestinationRule", FileError, "Give a DestinationRule's file, or NAME=VALUE pairs."):
+            manifest = read_text(text)
+        return DestinationRule.from_yaml(manifest)
     fixed = {name: span.low for name, span in scenario.rules.items() if span.low == span.high}
     return TrafficRules(**_read_pairs("rules", text, RULE_NAMES, fixed))  # type: ignore[arg-type]
 

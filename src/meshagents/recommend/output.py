@@ -12,7 +12,7 @@ import pandas as pd
 
 from meshagents.recommend.search import ALIKE, Expected, Recommendation
 from meshagents.statistics import Interval, markdown, mean_interval
-from meshgym.files import write_json, write_text
+from meshgym.files import to_json, write_together
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.simulator import Identity
@@ -67,11 +67,13 @@ class Report:
         Raises:
             FolderError: the files can't be written.
         """
-        return [
-            write_text(folder / "destination-rule.yaml", self.destination_rule.to_yaml()),
-            write_text(folder / "recommendation.md", to_markdown(self)),
-            write_json(folder / "recommendation.json", to_dict(self)),
-        ]
+        return write_together(
+            {
+                folder / "destination-rule.yaml": self.destination_rule.to_yaml().encode(),
+                folder / "recommendation.md": to_markdown(self).encode(),
+                folder / "recommendation.json": to_json(to_dict(self)),
+            }
+        )
 
 
 def fortio(load: Load, url: str) -> str:

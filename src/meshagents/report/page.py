@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 from meshagents.report.provenance import Description, describe_training
 from meshagents.report.sections import SECTIONS, origins
 from meshagents.training.trained import load_trained
-from meshgym.errors import FolderError, InvalidValueError, MissingDependencyError
-from meshgym.files import write_text
+from meshgym.errors import FileError, InvalidValueError, MissingDependencyError
+from meshgym.files import read_json, reading, write_text
 
 
 def write_report(path: Path) -> Path:
@@ -25,19 +25,15 @@ def write_report(path: Path) -> Path:
     Raises:
         AgentError: the agent's file is damaged, or of another version.
         InvalidValueError: there is nothing to report.
-        FolderError: a file can't be read or written.
+        FileError: a file can't be read, or isn't of the same result as the others.
+        FolderError: the page can't be written.
         MissingDependencyError: jinja2 isn't installed.
     """
     page = path / "report.html" if path.is_dir() else path.with_suffix(".html")
     commands = "meshagents train, validate, table5 or quickstart"
-    try:
+    with reading(path, "a result", FileError, f"Write it again with the command it came from: {commands}."):
         results = _read(path)
         html = _render(results, page.parent) if results else ""
-    except (OSError, KeyError, ValueError, AttributeError) as error:  # AttributeError: a table without a column
-        reason = f"{type(error).__name__}: {error}"
-        raise FolderError(
-            f"cannot make a report of {path} ({reason}). Write it again with the command it came from: {commands}"
-        ) from error
     if not html:
         raise InvalidValueError("path", str(path), f"what {commands} wrote: a folder, or an agent's file")
     return write_text(page, html)
@@ -51,7 +47,7 @@ def _read(path: Path) -> list[Description]:
     agents = [file for file in sorted(path.glob("*.npz")) if _is_agent(file)]
     results = [describe_training(load_trained(file)) for file in agents]
     for file in sorted(path.glob("*.json")):
-        about = json.loads(file.read_text("utf-8"))
+        about = read_json(file, Any)
         kind = about.get("kind") if isinstance(about, dict) else None
         if kind == "run" and file.with_suffix(".npz") not in agents:
             raise ValueError(f"{file.name} is of an agent that version 0.1 trained")

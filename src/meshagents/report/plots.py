@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,14 @@ from numpy.typing import NDArray
 from meshagents.experiments.jobs import label
 from meshagents.training.loop import rolling_mean
 from meshagents.validation.decisions import BASELINE
-from meshgym.files import write_bytes
 
 FloatArray = NDArray[np.float64]
 _UNITS = {"qps": "requests per second", "p503": "share of 503s"}
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG."""
-    return write_bytes(path, _render(figure, format="png", dpi=150))
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    return _render(figure, format="png", dpi=150)
 
 
 def data_uri(figure: Figure) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from meshagents.training.trained import Trained, evaluate_trained, package_versions
-from meshgym.files import write_json
+from meshgym.files import read_bytes, to_json, write_together
 from meshgym.simulator import Simulator
+from meshgym.traces.collection import FILENAME, begun, read_collection
 
 #: Holds the measurements below a result's folder.
 MEASURED = "measured"
@@ -23,28 +26,45 @@ MEASURED = "measured"
 Description = Mapping[str, Any]
 
 
-def write_description(path: Path, kind: str, simulators: Sequence[Simulator], about: Description) -> None:
-    """Write a result's description of itself as JSON.
+def write_result(
+    path: Path, kind: str, simulators: Sequence[Simulator], about: Description, files: Mapping[str, bytes]
+) -> None:
+    """Write a result's files together, and last its description of itself, with their hashes.
 
     Args:
-        path: ends in ``.json``.
+        path: the description; ends in ``.json``.
         kind: ``"validation"`` or ``"table5"``.
         simulators: what the result comes from.
         about: what else there is to say.
+        files: contents by name.
 
     Raises:
-        FolderError: it can't be written.
+        FolderError: a file can't be written; what was there before is still there.
     """
-    collections = path.parent.glob(f"{MEASURED}/*/*/collection.json")
-    measured_with = {tuple(sorted(json.loads(file.read_text("utf-8"))["versions"].items())) for file in collections}
+    collections = filter(begun, path.parent.glob(f"{MEASURED}/*/*/{FILENAME}"))
+    measured_with = {tuple(sorted(read_collection(file)[0]["versions"].items())) for file in collections}
     provenance = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "versions": {"python": platform.python_version(), **package_versions()},
         "simulators": [_parent(simulator) for simulator in simulators],
         "measured_with": [dict(pairs) for pairs in sorted(measured_with)],
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    write_json(path, {"kind": kind, **about, "provenance": provenance})
+    description = to_json({"kind": kind, **about, "provenance": provenance})
+    write_together({path.with_name(name): content for name, content in files.items()} | {path: description})
+
+
+def read_table(about: Description, folder: Path, name: str) -> pd.DataFrame:
+    """Return the table ``name`` of a result that :func:`write_result` wrote.
+
+    Raises:
+        ValueError: the table isn't the one that was written with the description.
+    """
+    content = read_bytes(folder / f"{name}.csv")
+    if hashlib.sha256(content).hexdigest() != about["provenance"]["files"][f"{name}.csv"]:
+        raise ValueError(f"{name}.csv is of another result, or was edited")
+    return pd.read_csv(io.BytesIO(content))
 
 
 def describe(trained: Trained) -> Description:

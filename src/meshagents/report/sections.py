@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from meshagents.report import plots
-from meshagents.report.provenance import Description
+from meshagents.report.provenance import Description, read_table
 from meshagents.report.text import interval, number, ratios_table, reward_in_words, rows, table5_tables
 from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE
 
@@ -55,7 +55,7 @@ def _training(about: Description, folder: Path) -> Iterator[Section]:
 def _validation(about: Description, folder: Path) -> Iterator[Section]:
     """Show what was measured, and how far it lies from what was simulated."""
     files = ("ratios", "counts", "gaps", "gap_inputs", "validation")
-    ratios, counts, gaps, inputs, decisions = (pd.read_csv(folder / f"{name}.csv") for name in files)
+    ratios, counts, gaps, inputs, decisions = (read_table(about, folder, name) for name in files)
     options = about["options"]
     text = [
         f"Each policy chose a load under the same {options['contexts']} sets of rules. Each different choice was sent "
@@ -114,7 +114,7 @@ def _gap(sentences: list[str], gaps: pd.DataFrame, inputs: pd.DataFrame, decisio
 
 def _table5(about: Description, folder: Path) -> Iterator[Section]:
     """Show the table, the paper's claims and Figure 7."""
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("table5", "aggregate", "claims", "figure7")}
+    tables = {name: read_table(about, folder, name) for name in ("table5", "aggregate", "claims", "figure7")}
     text = (
         "Call and Thread choose one field of the load, the others both: Thread&Call at once, Thread-Call and "
         "Call-Thread one after the other. *n means that n services learn together. The paper's ratios are of its own "

@@ -10,17 +10,16 @@ import pandas as pd
 
 from meshagents.experiments.table5 import Table5
 from meshagents.report import plots
-from meshagents.report.provenance import Description, write_description
+from meshagents.report.provenance import Description, write_result
 from meshagents.report.text import claims_table, gaps_in_words, table5_text
 from meshagents.statistics import markdown
 from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validated
-from meshgym.files import write_text
+from meshgym.files import write_together
 
 
-def _write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    for name, table in tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False))
+def _as_files(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+    return {f"{name}.csv": table.to_csv(index=False).encode() for name, table in tables.items()}
 
 
 def write_validation(
@@ -45,10 +44,10 @@ def write_validation(
     Raises:
         FolderError: a file can't be written.
     """
-    _write_tables(folder, tables)
     sentences = gaps_in_words(tables["gaps"], tables["gap_inputs"])
     more = {"options": asdict(measuring), "gaps": sentences}
-    write_description(folder / "validation.json", "validation", [one.simulator for one in found], {**about, **more})
+    simulators = [one.simulator for one in found]
+    write_result(folder / "validation.json", "validation", simulators, {**about, **more}, _as_files(tables))
     return sentences
 
 
@@ -67,12 +66,11 @@ def write_table5(folder: Path, experiment: Table5, tables: Mapping[str, pd.DataF
         FolderError: a file can't be written.
     """
     text = table5_text(tables)
-    _write_tables(folder, tables)
-    write_text(folder / "table5.md", text + "\n")
-    plots.save(plots.figure7(tables["figure7"]), folder / "figure7.png")
+    figure = plots.to_png(plots.figure7(tables["figure7"]))
+    files = _as_files(tables) | {"table5.md": f"{text}\n".encode(), "figure7.png": figure}
     options = {"seeds": experiment.seeds, **experiment.hyperparameters.to_dict()}
     simulators = [task.load_simulator() for task in experiment.tasks]
-    write_description(folder / "table5.json", "table5", simulators, {"options": options})
+    write_result(folder / "table5.json", "table5", simulators, {"options": options}, files)
     return text
 
 
@@ -84,6 +82,6 @@ def write_ablations(folder: Path, table: pd.DataFrame) -> str:
         table: what :func:`meshagents.experiments.comparisons.score_ablations` returned.
     """
     text = markdown(claims_table(table))
-    _write_tables(folder, {"ablations": table})
-    write_text(folder / "ablations.md", text + "\n")
+    files = _as_files({"ablations": table}) | {"ablations.md": f"{text}\n".encode()}
+    write_together({folder / name: content for name, content in files.items()})
     return text

@@ -20,7 +20,7 @@ from meshagents.training.evaluation import Evaluation, evaluate
 from meshagents.training.loop import History
 from meshagents.training.tasks import Task
 from meshgym.errors import InvalidValueError
-from meshgym.files import Arrays, digest, write_arrays
+from meshgym.files import Arrays, check_finite, digest, parse_json, write_arrays
 from meshgym.rewards import REWARDS, Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -129,7 +129,7 @@ def load_trained(path: str | Path) -> Trained:
     """
     with checkpoint.reading(path) as arrays:
         _check(path, arrays)
-        about = json.loads(str(arrays["trained"]))
+        about = parse_json(str(arrays["trained"]))
         configuration = load_configuration(about["configuration"])
         tasks = tuple(
             Task(
@@ -138,7 +138,9 @@ def load_trained(path: str | Path) -> Trained:
             )
             for i, task in enumerate(about["tasks"])
         )
-        agent = configuration.kind(len(tasks)).from_arrays(checkpoint.part(arrays, "agent."))
+        learned = checkpoint.part(arrays, "agent.")
+        check_finite(learned)
+        agent = configuration.kind(len(tasks)).from_arrays(learned)
         columns = checkpoint.part(arrays, "history.")
         history = History(list(columns["reward"]), list(columns["random"]), columns["loss"].tolist())
         return Trained(agent, configuration, tasks, about["reward"], about["contexts"], history, about["versions"])
@@ -149,7 +151,7 @@ def _check(path: str | Path, arrays: Arrays) -> None:
     remedy = f"Train it again with: meshagents train SCENARIO --configuration NAME --out {path}"
     if "learner" in arrays:
         raise AgentError(f"{path} holds an agent without scenario and simulator. {remedy}")
-    layout = json.loads(str(arrays["trained"]))["layout"] if "trained" in arrays else 1
+    layout = parse_json(str(arrays["trained"]))["layout"] if "trained" in arrays else 1
     if layout != LAYOUT and ("trained" in arrays or "about" in arrays):
         raise AgentError(f"{path} has layout {layout}, this meshagents reads layout {LAYOUT}. {remedy}")
     if str(arrays["sha256"]) != digest({name: array for name, array in arrays.items() if name != "sha256"}):

@@ -6,16 +6,17 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from meshagents.validation.decisions import Decisions
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, TraceError
+from meshgym.files import lock
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
+from meshgym.traces.collection import FILENAME, begun, read_collection
 from meshgym.traces.plan import Plan
 from meshgym.traces.store import check_traces
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Progress
@@ -91,10 +92,11 @@ def measure(
         FolderError, TraceError: the folder can't be written or read, or another process measures for it.
         MeshGymError: the mesh doesn't come up, or fails run after run; what was measured is kept.
     """
-    from meshgym.traces.collect import collect, only_collector  # need packages that the rest does without
+    from meshgym.traces.collect import collect  # needs packages that the rest does without
 
     plan = interleave(decisions, measuring.repeats, measuring.seed)
-    with only_collector(folder):
+    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
+    with lock(folder / "lock", busy):
         missing = _missing(plan, read_runs(folder, scenario, mesh))
         there = len(plan) - len(missing)
         progress(there, len(plan))
@@ -138,12 +140,10 @@ def read_runs(folder: Path, scenario: Scenario, mesh: Mesh | None = None) -> pd.
     service = mesh.about() if mesh else asdict(scenario.service) if scenario.service else None
     wanted = scenario.name, json.loads(json.dumps(service))
     found = [pd.DataFrame(columns=[*SETTING_NAMES, *RESPONSE_NAMES, "repeat"], dtype=float)]
-    for provenance in sorted(folder.glob("*/collection.json")):
-        about, path = json.loads(provenance.read_text()), provenance.with_name("rows.csv")
-        if (about["scenario"], about["service"]) == wanted and path.exists():
-            lines = path.read_bytes()
-            rows = pd.read_csv(BytesIO(lines[: lines.rfind(b"\n") + 1]))  # without a line cut short by a kill
-            found += [] if rows.empty else [check_traces(rows, str(path))]
+    for path in filter(begun, sorted(folder.glob(f"*/{FILENAME}"))):
+        about, rows = read_collection(path)
+        if (about["scenario"], about["service"]) == wanted and rows:
+            found.append(check_traces(pd.DataFrame(rows), str(path)))
     return pd.concat(found[1:] or found, ignore_index=True)
 
 

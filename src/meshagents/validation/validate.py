@@ -108,7 +108,7 @@ class Validator:
         if measured < 2:
             raise MeshError(
                 f"{measured} of {contexts} contexts could be measured for all policies, at least 2 are needed; "
-                f"failed.csv below {folder} has the reasons; run the same command to try again"
+                f"the collections below {folder} hold the reasons; run the same command to try again"
             )
         return Validated(scenario.name, simulator, runs, replayed, contexts - measured)
 

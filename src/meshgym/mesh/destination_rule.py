@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
+from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.fields import RULES, Field
 from meshgym.types import TrafficRules
 
@@ -127,8 +127,9 @@ class DestinationRule:
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": {"host": self.host, "trafficPolicy": traffic_policy(self.rules)},
         }
-        text: str = _yaml().safe_dump(document, sort_keys=False)
-        return text
+        from meshgym.mesh.manifest import to_text  # needs pyyaml
+
+        return to_text(document)
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
@@ -165,20 +166,10 @@ def check_names(name: str, namespace: str, host: str) -> None:
     _HOST("spec.host", host)
 
 
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependencyError("pyyaml", "a DestinationRule as YAML", "agents") from error
-    return yaml
-
-
 def _load(text: str) -> dict[str, Any]:
-    yaml = _yaml()
-    try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        raise InvalidValueError(_KIND, " ".join(str(error).split()), "YAML") from None
+    from meshgym.mesh.manifest import read_documents  # needs pyyaml
+
+    documents = read_documents(text)
     if len(documents) != 1:
         raise InvalidValueError("number of documents in a manifest", len(documents), "exactly 1")
     return _mapping(documents[0], _KIND)

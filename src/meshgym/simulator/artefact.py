@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import SimulatorError
-from meshgym.files import UNREADABLE, Arrays, digest, read_arrays, write_arrays
+from meshgym.files import Arrays, check_finite, digest, parse_json, read_arrays, reading, write_arrays
 from meshgym.scenarios import Scenario
 from meshgym.simulator.features import FEATURE_NAMES, derive, encode
 from meshgym.simulator.network import Ensemble
@@ -162,13 +162,8 @@ class Simulator:
         Raises:
             SimulatorError: the file is missing, damaged, edited, or of another kind or version.
         """
-        try:
-            arrays = read_arrays(path)
-        except FileNotFoundError:
-            raise SimulatorError(f"there is no simulator file {path}. {_REMEDY}") from None
-        except UNREADABLE as error:
-            raise SimulatorError(f"{path} isn't a simulator file, or is damaged ({error}). {_REMEDY}") from error
-        return cls.from_arrays(arrays, str(path))
+        with reading(path, "a simulator file", SimulatorError, _REMEDY):
+            return cls.from_arrays(read_arrays(path), str(path))
 
     def to_arrays(self) -> Arrays:
         """Return everything the simulator is made of as arrays without objects, and a checksum over them."""
@@ -188,21 +183,25 @@ class Simulator:
             source: where they come from, for messages.
 
         Raises:
-            SimulatorError: the arrays are not a simulator, damaged, edited, or of another version.
+            SimulatorError: the arrays are not a simulator, edited, or of another version.
+            Exception: they are damaged; use it inside :func:`meshgym.files.reading`.
         """
         if not {"identity", "sha256"} <= set(arrays):
             raise SimulatorError(f"{source} is an .npz file, but not a simulator. {_REMEDY}")
         parts = {name: array for name, array in arrays.items() if name != "sha256"}
         if str(arrays["sha256"]) != digest(parts):
             raise SimulatorError(f"{source} was edited or damaged: its checksum doesn't fit. {_REMEDY}")
-        identity = json.loads(str(parts["identity"]))
+        identity = parse_json(str(parts["identity"]))
         if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
             found = identity.get("schema")
             raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {_REMEDY}")
+        check_finite(parts)
         layers = range(sum(name.startswith("weight_") for name in parts))
         ensemble = Ensemble(
             weights=tuple(parts[f"weight_{number}"] for number in layers),
             biases=tuple(parts[f"bias_{number}"] for number in layers),
         )
         scaling = Scaling(**{column.name: parts[f"scaling_{column.name}"] for column in fields(Scaling)})
-        return cls(ensemble, scaling, Identity(**identity))
+        simulator = cls(ensemble, scaling, Identity(**identity))
+        simulator.predict(scaling.low[None])  # shapes that don't fit together show here, not in a training
+        return simulator

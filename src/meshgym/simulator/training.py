@@ -14,7 +14,7 @@ from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import NINETY, Identity, Simulator
 from meshgym.simulator.perceptron import NOISY, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
 from meshgym.traces.quality import OUTPUTS, group_by_setting, pure_error
-from meshgym.traces.store import check_traces, trace_hash
+from meshgym.traces.store import check_scenario, check_traces, trace_hash
 from meshgym.types import SETTING_NAMES, Progress
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def fit_simulator(
         progress: called as training goes on.
 
     Raises:
-        TraceError: too few rows, or a column or value that the schema doesn't allow.
+        TraceError: too few rows, a column or value that the schema doesn't allow, or traces of another scenario.
     """
+    check_scenario(frame, scenario)
     frame = check_traces(frame, f"the traces of {scenario.name}")
     if len(frame) < LEAST_ROWS:
         raise TraceError(f"the traces of {scenario.name} have {len(frame)} rows; a simulator needs {LEAST_ROWS}")

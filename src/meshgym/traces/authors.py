@@ -6,7 +6,6 @@ github.com/bfmengnu/Model-based-Reinforcement-Learning-for-Service-Mesh-Fault-Re
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from meshgym.errors import TraceError
-from meshgym.traces.store import check_traces
+from meshgym.files import reading
+from meshgym.traces.store import check_traces, unpacked
 
 #: sha256 of the files as disclosed, at commit 6e00256.
 CHECKSUMS: dict[str, str] = {
@@ -53,11 +53,8 @@ def load_authors_traces(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     name = path.name.split(".")[0]
-    try:
-        content = path.read_bytes()
-        text = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError) as error:
-        raise TraceError(f"{path} can't be read ({error})") from error
+    with reading(path, "a trace file", TraceError, "Download it again."):
+        text = unpacked(path)
     if hashlib.sha256(text).hexdigest() != CHECKSUMS.get(name):
         raise TraceError(
             f"{path} is not one of the authors' files {', '.join(f'{known}.csv' for known in CHECKSUMS)} "

@@ -1,8 +1,7 @@
 """Collect traces from a mesh into a folder, and continue a collection that was stopped.
 
-The folder holds ``collection.json`` (scenario, seed, hash of the plan, service, versions), ``rows.csv`` (one line per
-run, appended in one write) and ``failed.csv`` (runs that were given up, with the reason). A process may be
-killed at any time: complete lines are kept; an incomplete line is dropped and its run is repeated.
+The folder holds ``collection.db``; see :mod:`meshgym.traces.collection`. A process may be killed at any time: what it
+had measured is kept, and its unfinished runs are repeated.
 """
 
 from __future__ import annotations
@@ -11,23 +10,23 @@ import json
 import platform
 from collections import Counter, deque
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+import numpy as np
 
 from meshgym.errors import InvalidValueError, MeshError, TraceError
-from meshgym.files import lock, write_json
+from meshgym.files import make_folder, read_bytes, read_json, reading
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
 from meshgym.mesh.embedded.process import envoy_version
 from meshgym.scenarios import Scenario
-from meshgym.traces.appended import AppendedCsv
-from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Outcome, Pool, SharedLanes
+from meshgym.traces.collection import FILENAME, Collection, begun, create
+from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Pool, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
-from meshgym.traces.schema import BOOKKEEPING, COLUMNS
 from meshgym.types import SETTING_NAMES, Progress, Response, Setting
 
 _ATTEMPTS = 3
@@ -35,83 +34,71 @@ _ATTEMPTS = 3
 _GIVE_UP = 5
 
 
-def only_collector(folder: Path) -> AbstractContextManager[None]:
-    """Keep other collectors out of a folder; raise ``TraceError`` if there is one."""
-    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
-    return lock(folder / "lock", busy)
-
-
-class Collection:
-    """A folder that is being filled with the runs of a plan; a context manager that locks it.
+def open_collection(
+    folder: Path, scenario: Scenario, plan: Plan, seed: int, service: Mapping[str, Any] | None = None
+) -> Collection:
+    """Open the collection in a folder, or begin one; a collection of version 0.1 is taken over.
 
     Args:
         folder: made if it doesn't exist.
         scenario: what is collected.
         plan: what is run.
         seed: seed of the plan.
-        about: the service that is measured; None for the one that the embedded mesh makes of the scenario.
+        service: what is measured; None for the service that the embedded mesh makes of the scenario.
 
-    Raises (on entering):
+    Raises:
         FolderError: the folder can't be written.
         TraceError: the folder holds another plan, is in use, or was damaged.
     """
-
-    def __init__(
-        self, folder: Path, scenario: Scenario, plan: Plan, seed: int, about: Mapping[str, Any] | None = None
-    ) -> None:
-        self.folder, self.scenario, self.plan = folder, scenario, plan
-        self.identity: dict[str, Any] = {
-            "scenario": scenario.name,
-            "rows": len(plan),
-            "seed": seed,
-            "plan_sha256": self.plan.sha256,
-            "service": about if about or not scenario.service else asdict(scenario.service),
-        }
-        self._embedded = about is None
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as opening:  # closes what was opened if a later step fails
-            opening.enter_context(only_collector(self.folder))
-            self._check_identity()
-            self._rows = opening.enter_context(AppendedCsv(self.folder / "rows.csv", list(COLUMNS)))
-            self._failed = opening.enter_context(AppendedCsv(self.folder / "failed.csv", ["run", "reason"]))
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def _check_identity(self) -> None:
-        path = self.folder / "collection.json"
-        if not path.exists():
+    identity: dict[str, Any] = {
+        "scenario": scenario.name,
+        "rows": len(plan),
+        "seed": seed,
+        "plan_sha256": plan.sha256,
+        "service": service if service or not scenario.service else asdict(scenario.service),
+    }
+    path = make_folder(folder) / FILENAME
+    if not begun(path):
+        if (folder / "collection.json").exists():
+            _take_over(folder, identity, plan)
+        else:
             versions = {"meshgym": version("meshgym"), "python": platform.python_version()}
-            if self._embedded:
+            if service is None:
                 versions["envoy"] = envoy_version()
-            write_json(path, {**self.identity, "versions": versions})
-            return
-        found = json.loads(path.read_text("utf-8"))
-        for name, value in self.identity.items():
-            if found.get(name) != value:
-                raise TraceError(
-                    f"{self.folder} holds a collection with {name} {found.get(name)!r}, not {value!r}; "
-                    "choose another folder, or repeat the same arguments to continue it"
-                )
+            create(path, {**identity, "versions": versions}, plan)
+    collection = Collection(path)
+    try:
+        _check_identity(folder, collection.about, identity)
+    except TraceError:
+        collection.close()
+        raise
+    return collection
 
-    def missing(self) -> list[int]:
-        """Return the runs that are neither measured nor given up."""
-        done = {int(row["run"]) for file in (self._rows, self._failed) for row in file.read()}
-        return [run for run in range(len(self.plan)) if run not in done]
 
-    def add(self, outcome: Outcome, response: Response, attempt: int) -> None:
-        """Append one measured run."""
-        setting = dict(zip(SETTING_NAMES, self.plan.settings[outcome.run], strict=True))
-        values = (self.plan.repeat[outcome.run], outcome.lane, attempt, outcome.run)
-        self._rows.append({**setting, **response.to_dict(), **dict(zip(BOOKKEEPING, values, strict=True))})
+def _check_identity(folder: Path, found: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    for name, value in json.loads(json.dumps(identity)).items():
+        if found.get(name) != value:
+            raise TraceError(
+                f"{folder} holds a collection with {name} {found.get(name)!r}, not {value!r}; "
+                "choose another folder, or repeat the same arguments to continue it"
+            )
 
-    def give_up(self, run: int, reason: str) -> None:
-        """Append one run that failed every time."""
-        self._failed.append({"run": run, "reason": reason})
+
+def _take_over(folder: Path, identity: Mapping[str, Any], plan: Plan) -> None:
+    """Make the database of a collection that version 0.1 began; its files are left as they are."""
+    from meshgym.traces.store import parse_csv
+
+    with reading(folder, "a collection", TraceError, "Collect into another folder."):
+        about = read_json(folder / "collection.json")
+        _check_identity(folder, about, identity)
+        lines = read_bytes(folder / "rows.csv")
+        whole = lines[: lines.rfind(b"\n") + 1]  # a kill may have cut the last line
+        rows = parse_csv(whole, str(folder / "rows.csv")).to_dict("records") if whole.count(b"\n") > 1 else []
+        for row in rows:
+            run = int(row["run"])
+            if not np.array_equal(plan.settings[run], [row[name] for name in SETTING_NAMES]):
+                raise TraceError(f"{folder / 'rows.csv'}: run {run} has another setting than the plan")
+    create(folder / FILENAME, about, plan, rows)
 
 
 def collect(
@@ -126,7 +113,7 @@ def collect(
     mesh: Mesh | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Path:
-    """Run a plan, or the rest of it, and return the path of ``rows.csv``.
+    """Run a plan, or the rest of it, and return the path of ``collection.db``.
 
     Args:
         scenario: what is collected.
@@ -141,7 +128,7 @@ def collect(
         progress: called after every run.
 
     Raises:
-        FolderError, TraceError: see :class:`Collection`.
+        FolderError, TraceError: see :func:`open_collection`.
         MeshGymError: the mesh did not start, or run after run failed; what was collected is kept.
     """
     most = MOST_LANES if mesh is None else 1
@@ -149,13 +136,13 @@ def collect(
         raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}", "" if most > 1 else "There is one mesh.")
     if plan is None:
         plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
-    with Collection(folder, scenario, plan, seed, mesh.about() if mesh else None) as collection:
+    with open_collection(folder, scenario, plan, seed, mesh.about() if mesh else None) as collection:
         missing = collection.missing()
         progress(len(plan) - len(missing), len(plan))
         if missing:
             with _pool(scenario, lanes, make_mesh, mesh) as pool:
                 _run(collection, pool, missing, progress)
-        return folder / "rows.csv"
+        return collection.path
 
 
 def _pool(scenario: Scenario, lanes: int, make_mesh: MeshFactory | None, mesh: Mesh | None) -> Pool:
@@ -179,7 +166,7 @@ def _run(collection: Collection, pool: Pool, missing: list[int], progress: Progr
             pool.submit(run, Setting.from_row(collection.plan.settings[run]))
         for outcome in pool.completed():
             if isinstance(outcome.result, Response):
-                collection.add(outcome, outcome.result, attempts[outcome.run])
+                collection.add(outcome.run, outcome.lane, attempts[outcome.run], outcome.result.to_dict())
                 given_up_in_a_row = 0
             elif attempts[outcome.run] < _ATTEMPTS:
                 queue.append(outcome.run)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
-from typing import Any
 
 from meshgym.errors import TraceError
-from meshgym.files import write_json, write_text
+from meshgym.scenarios import load_scenario
+from meshgym.traces.collection import FILENAME, begun, create, read_collection
+from meshgym.traces.plan import make_plan
 from meshgym.traces.quality import assess
-from meshgym.traces.schema import COLUMNS
 from meshgym.traces.store import load_traces, read_provenance, write_traces
 
 LICENCE = "CC-BY-4.0"
@@ -23,7 +22,7 @@ _CLUSTER = {
     "taken": "meshgym collect in a cluster: docs/how-to/cluster.md",
     "known_limits": "the service's own state isn't reset between runs; rates depend on the cluster",
 }
-#: What a provenance takes from ``collection.json``, and gives back to it.
+#: What a packed set takes from a collection, and gives back to it.
 _KEPT = ("scenario", "seed", "plan_sha256", "service", "versions")
 
 
@@ -32,17 +31,17 @@ def pack(folder: Path, path: Path) -> Path:
 
     Args:
         folder: of ``meshgym collect``.
-        path: ends in ``.parquet``; the provenance gets the same name with ``.json``.
+        path: ends in ``.parquet`` or ``.csv``; the provenance gets the same name with ``.json``.
 
     Raises:
         TraceError: the folder holds no collection, or rows that don't fit the schema.
         FolderError: the files can't be written.
     """
-    try:
-        about: dict[str, Any] = json.loads((folder / "collection.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise TraceError(f"{folder} holds no collection ({error}); make one with: meshgym collect") from error
-    frame = load_traces(folder / "rows.csv")
+    source = folder / FILENAME
+    if not begun(source):
+        raise TraceError(f"{folder} holds no collection; make one with: meshgym collect")
+    about, _ = read_collection(source)
+    frame = load_traces(source)
     quality = assess(frame)
     provenance = {
         **{name: about[name] for name in _KEPT},
@@ -58,7 +57,7 @@ def pack(folder: Path, path: Path) -> Path:
     return write_traces(frame, path, provenance)
 
 
-def unpack(traces: str | Path, folder: Path) -> Path:
+def unpack(traces: str | Path, folder: Path, scenario: str | Path | None = None) -> Path:
     """Turn a packed set into a collection that ``meshgym collect`` can continue.
 
     Runs that had been given up are tried again.
@@ -66,18 +65,21 @@ def unpack(traces: str | Path, folder: Path) -> Path:
     Args:
         traces: name of a bundled set, or a ``.parquet`` file made by :func:`pack`.
         folder: made if it doesn't exist; must not hold a collection.
+        scenario: file of the set's scenario; None for the bundled one of the name in the provenance.
 
     Raises:
-        TraceError: a set without its provenance, or a folder that holds a collection.
+        TraceError: a set without its provenance, or of another scenario, or a folder that holds a collection.
         FolderError: the folder can't be written.
     """
     frame, provenance = load_traces(traces), read_provenance(traces)
     if provenance is None or "plan_sha256" not in provenance:
         raise TraceError(f"{traces} has no provenance that names its plan; only sets made by meshgym pack have one")
-    rows = folder / "rows.csv"
-    if rows.exists():
+    path = folder / FILENAME
+    if begun(path):
         raise TraceError(f"{folder} already holds a collection; choose another folder")
-    write_text(rows, frame.reindex(columns=list(COLUMNS)).to_csv(index=False))
     about = {name: provenance[name] for name in _KEPT} | {"rows": provenance["planned_rows"]}
-    write_json(folder / "collection.json", about)
+    plan = make_plan(load_scenario(scenario or about["scenario"]), about["rows"], about["seed"])
+    if plan.sha256 != about["plan_sha256"]:
+        raise TraceError(f"{traces} has another plan than the scenario {scenario or about['scenario']} gives")
+    create(path, about, plan, frame.to_dict("records"))
     return folder

@@ -1,8 +1,16 @@
-"""The columns of a trace set. One row is one run: rules and load on the left, what happened on the right."""
+"""The columns of a trace set, and what must be true across them.
+
+One row is one run: rules and load on the left, what happened on the right.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from meshgym.fields import INT32_MAX, LOADS, OUTCOMES, RULES, Field, Kind
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES
@@ -42,3 +50,49 @@ BOOKKEEPING: dict[str, Field] = {
 COLUMNS: dict[str, Field] = {**RULES, **LOADS, **OUTCOMES, **DETAILS, **BOOKKEEPING}
 #: Columns that every trace set has.
 REQUIRED: tuple[str, ...] = SETTING_NAMES + RESPONSE_NAMES
+
+
+class Fact(NamedTuple):
+    """What is true of every run, or of all runs together.
+
+    Attributes:
+        says: the fact in words.
+        columns: what it is about; a set without one of them can't be checked.
+        holds: takes the columns, each of shape (n,), and returns where it is true, shape (n,).
+        unless: a column that says it better.
+    """
+
+    says: str
+    columns: tuple[str, ...]
+    holds: Callable[..., NDArray[np.bool_]]
+    unless: str = ""
+
+
+def _near(one: Any, other: Any, tolerance: float = 2e-6) -> NDArray[np.bool_]:
+    """Return where numbers are equal, but for the sixth decimal, which files round."""
+    return np.asarray(np.abs(one - other) <= tolerance)
+
+
+def _new(*columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where values haven't stood in an earlier row."""
+    first = np.unique(np.column_stack(columns), axis=0, return_index=True)[1]
+    return np.isin(np.arange(len(columns[0])), first)
+
+
+_503S = ("overflow", "no_healthy_host", "upstream_error")
+#: A damaged or mixed-up set shows here: swapped columns, lines that stand twice, numbers cut short.
+FACTS: tuple[Fact, ...] = (
+    Fact("p200 and p503 are at most 1 together", ("p200", "p503"), lambda a, b: a + b <= 1 + 2e-6),
+    Fact("every request is counted once", ("calls", *COUNTS), lambda calls, *counts: sum(counts) == calls),
+    Fact("p200 is ok / calls", ("p200", "ok", "calls"), lambda p200, ok, calls: _near(p200, ok / calls)),
+    Fact("p503 is the 503s / calls", ("p503", *_503S, "calls"), lambda p, *c: _near(p, sum(c[:-1]) / c[-1])),
+    Fact(
+        "qps is calls / duration_s",
+        ("qps", "calls", "duration_s"),
+        lambda qps, calls, seconds: _near(qps * seconds / calls, 1, 0.01),
+    ),
+    Fact("the median latency is at most the 99th percentile", ("latency_p50_ms", "latency_p99_ms"), np.less_equal),
+    Fact("a thread makes at least two calls", ("threads", "calls"), lambda threads, calls: calls >= 2 * threads),
+    Fact("each run stands once", ("run",), _new),
+    Fact("no run stands twice", REQUIRED, _new, unless="run"),
+)

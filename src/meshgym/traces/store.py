@@ -1,4 +1,4 @@
-"""Trace sets as files: Parquet with its provenance next to it, or any CSV file with the same columns.
+"""Trace sets as files: a collection, Parquet or CSV with its provenance next to it, or any table with these columns.
 
 The provenance is a JSON file of the same name. It says how the runs were measured and holds the hash of their
 contents: an edited set is refused, and simulators name the hash as their parent.
@@ -6,8 +6,10 @@ contents: an edited set is refused, and simulators name the hash as their parent
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import json
+import io
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -16,29 +18,30 @@ from typing import Any
 import numpy as np
 
 from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError
-from meshgym.files import write_bytes, write_json
-from meshgym.scenarios import SCENARIO_NAMES
-from meshgym.traces.schema import COLUMNS, REQUIRED
+from meshgym.files import DATA_BYTES, read_bytes, read_json, reading, to_json, write_together
+from meshgym.scenarios import SCENARIO_NAMES, Scenario
+from meshgym.traces.collection import read_collection
+from meshgym.traces.schema import COLUMNS, FACTS, REQUIRED
 
 try:
     import pandas as pd
 except ImportError as error:
     raise MissingDependencyError("pandas", "reading and writing trace sets", "traces") from error
 
-#: By how much rounding may lift p200 + p503 above 1.
-_ROUNDING = 1e-6
-_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+_SUFFIXES = (".db", ".parquet", ".csv", ".csv.gz")
+_REMEDY = "Restore it, or collect the traces again."
 
 
 def load_traces(traces: str | Path) -> pd.DataFrame:
     """Read a trace set and check it.
 
     Args:
-        traces: ``"S1"``..``"S5"`` for a bundled set, or the path of a Parquet or CSV file with columns of
-            :data:`meshgym.traces.schema.COLUMNS`, at least those in ``REQUIRED``.
+        traces: ``"S1"``..``"S5"`` for a bundled set, the path of a collection's file, or that of a Parquet or CSV file
+            with columns of :data:`meshgym.traces.schema.COLUMNS`, at least those in ``REQUIRED``.
 
     Returns:
-        One row per run, in the file's order; columns in the schema's order.
+        One row per run, in the file's order; columns in the schema's order. ``attrs["scenario"]`` is the name of the
+        scenario, None if the set doesn't say.
 
     Raises:
         TraceError: the file is missing or unreadable, has a column or value that the schema doesn't allow (the message
@@ -46,8 +49,9 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
     """
     path = _locate(traces)
     frame = check_traces(_read(path), str(traces))
-    provenance = read_provenance(path)
-    if provenance is not None and provenance.get("sha256") != trace_hash(frame):
+    provenance = read_provenance(path) or {}
+    frame.attrs["scenario"] = provenance.get("scenario")
+    if path.suffix != ".db" and provenance and provenance.get("sha256") != trace_hash(frame):
         raise TraceError(
             f"{path} doesn't match its provenance {_provenance_path(path).name}: it was edited or cut after it was "
             "written. Restore the original, or remove the provenance if you meant the change"
@@ -56,11 +60,11 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
 
 
 def write_traces(frame: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any]) -> Path:
-    """Write a trace set as Parquet, and its provenance as JSON next to it.
+    """Write a trace set as Parquet or CSV, and its provenance as JSON next to it.
 
     Args:
         frame: one row per run.
-        path: ends in ``.parquet``.
+        path: ends in ``.parquet`` or ``.csv``.
         provenance: how the set was measured; the number of rows, the columns with their units, and the hash are added.
 
     Raises:
@@ -68,13 +72,15 @@ def write_traces(frame: pd.DataFrame, path: str | Path, provenance: Mapping[str,
         FolderError: the files can't be written.
     """
     path = Path(path)
-    if path.suffix != ".parquet":
-        raise TraceError(f"a trace set is written as .parquet, not as {path.name}; choose such a name")
+    if path.suffix not in (".parquet", ".csv"):
+        raise TraceError(f"a trace set is written as .parquet or .csv, not as {path.name}; choose such a name")
     frame = check_traces(frame, str(path))
     columns = {name: {"unit": COLUMNS[name].unit, "meaning": COLUMNS[name].doc} for name in map(str, frame)}
-    write_bytes(path, frame.to_parquet(index=False, compression="zstd"))
+    csv = path.suffix == ".csv"
+    content = frame.to_csv(index=False).encode() if csv else frame.to_parquet(index=False, compression="zstd")
     added = {"rows": len(frame), "columns": columns, "sha256": trace_hash(frame)}
-    write_json(_provenance_path(path), {**provenance, **added})
+    files = {path: content, _provenance_path(path): to_json({**provenance, **added})}
+    write_together(files)
     return path
 
 
@@ -84,14 +90,15 @@ def read_provenance(traces: str | Path) -> dict[str, Any] | None:
     Raises:
         TraceError: the provenance isn't JSON.
     """
-    path = _provenance_path(_locate(traces))
-    if not path.is_file():
+    path = _locate(traces)
+    if path.suffix == ".db":
+        return read_collection(path)[0]
+    path = _provenance_path(path)
+    if not path.exists():
         return None
-    try:
-        provenance: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise TraceError(f"the provenance {path} isn't JSON ({error}); restore the original") from error
-    return provenance
+    with reading(path, "a provenance", TraceError, "Restore the original."):
+        provenance: dict[str, Any] = read_json(path)
+        return provenance
 
 
 def trace_hash(frame: pd.DataFrame) -> str:
@@ -125,17 +132,41 @@ def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         raise TraceError(f"{source} has no rows")
     known = [name for name in COLUMNS if name in REQUIRED or (name in frame and frame[name].notna().any())]
     checked = pd.DataFrame({name: _checked(frame[name], source) for name in known})
-    excess = np.flatnonzero(checked["p200"] + checked["p503"] > 1 + _ROUNDING)
-    if len(excess):
-        values = checked.loc[excess[0], ["p200", "p503"]].tolist()
-        raise TraceError(f"{source}, row {excess[0] + 1}: p200 and p503 are {values}; expected a sum of at most 1")
+    for fact in FACTS:
+        if set(fact.columns) <= set(checked) and fact.unless not in checked:
+            wrong = np.flatnonzero(~fact.holds(*(checked[name].to_numpy() for name in fact.columns)))
+            if len(wrong):
+                row = int(wrong[0])
+                found = ", ".join(f"{name} {checked[name].iloc[row]}" for name in fact.columns)
+                raise TraceError(f"{source}, row {row + 1}: {fact.says}; found {found}")
     return checked
+
+
+def check_scenario(frame: pd.DataFrame, scenario: Scenario) -> None:
+    """Check that a set can have been collected for a scenario.
+
+    Raises:
+        TraceError: it says that it is of another one, or has a setting outside the scenario's ranges.
+    """
+    known = frame.attrs.get("scenario")
+    if known not in (None, scenario.name):
+        raise TraceError(f"the traces are of scenario {known}, not of {scenario.name}; name the scenario they are of")
+    for name, span in scenario.ranges.items():
+        if name in frame and not frame[name].between(span.low, span.high).all():
+            row = int((~frame[name].between(span.low, span.high)).to_numpy().argmax())
+            raise TraceError(
+                f"row {row + 1} of the traces has {name} {frame[name].iloc[row]}, but scenario {scenario.name} has "
+                f"{span.low:g}..{span.high:g}: they are of another scenario"
+            )
 
 
 def _checked(values: pd.Series[Any], source: str) -> np.ndarray[Any, Any]:
     """Return a column's values; name the first one that isn't allowed, with its row counted from 1."""
     column = COLUMNS[str(values.name)]
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    if values.dtype.kind in "iuf":
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+    else:  # text, dates and booleans, some of which pandas would take for numbers
+        numbers = np.array([_number(value) for value in values.astype(object)])
     good = (numbers >= column.low) & (numbers <= column.high)
     if column.whole:
         good &= numbers == np.rint(numbers)
@@ -147,6 +178,13 @@ def _checked(values: pd.Series[Any], source: str) -> np.ndarray[Any, Any]:
             f"expected {column.allowed(column.low)}"
         )
     return numbers.astype(np.int64) if column.whole else numbers
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value) if type(value) in (int, float, str) else math.nan  # type: ignore[arg-type]
+    except ValueError:
+        return math.nan
 
 
 def _locate(traces: str | Path) -> Path:
@@ -170,11 +208,48 @@ def _read(path: Path) -> pd.DataFrame:
         raise TraceError(
             f"{path} isn't a trace set; expected a bundled name or a file ending in {', '.join(_SUFFIXES)}"
         )
-    try:
+    with reading(path, "a trace file", TraceError, _REMEDY):
+        if path.suffix == ".db":
+            return pd.DataFrame(read_collection(path)[1])
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, engine="pyarrow")  # reads floats back to the last bit
-    except FileNotFoundError:
-        raise TraceError(f"there is no trace file {path}") from None
-    except (OSError, EOFError, ValueError) as error:  # pyarrow's and pandas' errors are ValueErrors
-        raise TraceError(f"{path} can't be read ({error}); is it complete?") from error
+            return _parse_parquet(read_bytes(path))
+        content = unpacked(path)
+        if not content.endswith((b"\n", b"\r")):
+            raise ValueError("its last line has no end; if that line is whole, add a line end")
+        return _parse_csv(content)
+
+
+def unpacked(path: Path) -> bytes:
+    """Return the contents of a file, unpacked if its name ends in ``.gz``; see :func:`meshgym.files.read_bytes`."""
+    content = read_bytes(path)
+    if path.suffix == ".gz":
+        with gzip.open(io.BytesIO(content)) as packed:
+            content = packed.read(DATA_BYTES + 1)
+    if len(content) > DATA_BYTES:
+        raise ValueError(f"unpacked, it has more than {DATA_BYTES:,} bytes")
+    return content
+
+
+def parse_csv(content: bytes, source: str) -> pd.DataFrame:
+    """Return the set that the contents of a CSV file hold; arguments and errors as of :func:`check_traces`."""
+    with reading(source, "a trace file", TraceError, _REMEDY):
+        return check_traces(_parse_csv(content), source)
+
+
+def _parse_csv(content: bytes) -> pd.DataFrame:
+    names = content.partition(b"\n")[0].rstrip(b"\r").split(b",")
+    if len(set(names)) < len(names):
+        raise ValueError("a column stands twice")
+    return pd.read_csv(io.BytesIO(content), engine="pyarrow")  # reads floats back to the last bit
+
+
+def _parse_parquet(content: bytes) -> pd.DataFrame:
+    from pyarrow import BufferReader, parquet
+
+    file = parquet.ParquetFile(BufferReader(content), page_checksum_verification=True)
+    about = file.metadata
+    unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+    if max(unpacked, 8 * about.num_rows * about.num_columns) > DATA_BYTES:
+        raise ValueError(f"its {about.num_rows:,} rows would take more than {DATA_BYTES:,} bytes")
+    frame: pd.DataFrame = file.read().to_pandas()
+    return frame

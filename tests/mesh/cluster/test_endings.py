@@ -7,11 +7,13 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from mesh.cluster.standins.server import Fault
 
 from meshgym.errors import ClusterError, DestinationRuleChangedError, RestoreError
+from meshgym.mesh.cluster.journal import Journal
 from meshgym.mesh.cluster.loan import restore
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.types import Load, TrafficRules
@@ -40,7 +42,7 @@ def test_a_rule_that_somebody_else_changed_is_left_to_them(world, tmp_path, how)
         mesh.close()
     assert world.rule == theirs
     (journal,) = journals(tmp_path)
-    assert json.loads(journal.read_text())["found"] == world.found
+    assert json.loads(journal.read_text())["entry"]["found"] == world.found
     _end(mesh)
 
 
@@ -139,11 +141,12 @@ def test_the_journal_of_another_cluster_is_refused(world, tmp_path):
     _end(mesh)
     (journal,) = journals(tmp_path)
     whole = journal.read_text()
-    journal.write_text(whole.replace(world.api.url, "https://production.example"))
+    with Journal(journal) as held:
+        held.write(replace(held.read(), server="https://production.example"))
     with pytest.raises(RestoreError, match=r"is of the cluster https://production.example, but KUBECONFIG leads to"):
         restore(journal)
     journal.write_text(whole[: len(whole) // 2])
-    with pytest.raises(RestoreError, match="cannot be read as a journal"):
+    with pytest.raises(RestoreError, match="isn't a journal, or is damaged"):
         restore(journal)
     with pytest.raises(RestoreError, match="there is no journal"):
         restore(tmp_path / "none.json")

@@ -23,7 +23,7 @@ from meshagents.cli.main import main
         (["table5", "S1", "--configurations", "Call*5"], "row is 'Call*5'"),
         (["table5", "S1", "--scenarios", "S2"], "column is 'S2'"),
         (["validate", "none.npz"], "none.npz"),
-        (["report", "nothing"], "cannot make a report of nothing"),
+        (["report", "nothing"], "there is no result nothing"),
         (["report", "."], "path is '.'"),
     ],
 )

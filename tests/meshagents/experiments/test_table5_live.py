@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from collected import rows_of
 from meshes import FakeMesh
 
 import meshagents
@@ -23,6 +24,7 @@ from meshagents.statistics import Interval
 from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validator, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.traces.collection import FILENAME
 from meshgym.types import RULE_NAMES, SETTING_NAMES
 
 TINY = Hyperparameters(epochs=2, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
@@ -149,19 +151,18 @@ def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_p
     paths = [Path(__file__).parents[2], Path(meshagents.__file__).parents[1]]
     environment = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     process = subprocess.Popen([sys.executable, tmp_path / "command.py", *arguments, str(cut)], env=environment)
-    while not (rows := [*cut.glob("measured/shop/*/rows.csv")]) or rows[0].read_bytes().count(b"\n") < 4:
+    while len(rows := rows_of(cut / "measured" / "shop" / "001")) < 4:
         assert process.poll() is None
         time.sleep(0.02)
     process.kill()
     process.wait()
-    before = rows[0].read_text()
     monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: _as_slow())
     for folder in (cut, whole):
         assert main([*arguments, str(folder)]) == 0
-    assert rows[0].read_text().startswith(before[: before.rfind("\n") + 1])  # nothing lost
+    assert rows_of(cut / "measured" / "shop" / "001")[: len(rows)] == rows  # nothing lost
     for scenario in ("shop", "twin"):
         counts = [
-            sum(path.read_bytes().count(b"\n") - 1 for path in folder.glob(f"measured/{scenario}/*/rows.csv"))
+            sum(len(rows_of(path.parent)) for path in folder.glob(f"measured/{scenario}/*/{FILENAME}"))
             for folder in (cut, whole)
         ]
         assert counts[0] == counts[1]  # nothing twice

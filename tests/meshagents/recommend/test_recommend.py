@@ -13,7 +13,7 @@ from meshagents.recommend.output import Report, Run, fortio, to_markdown
 from meshagents.recommend.request import Request
 from meshagents.recommend.search import Expected, all_loads, best_rules, expect, recommend
 from meshagents.statistics import Interval
-from meshgym.errors import FolderError, InvalidValueError, LoadError, UnknownNameError
+from meshgym.errors import FileError, FolderError, InvalidValueError, LoadError, UnknownNameError
 from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.simulator import SimulatedMesh
 from meshgym.testing import FakeMesh
@@ -136,7 +136,7 @@ def test_rules_from_a_manifest(shop, tmp_path):
     assert read_rules(str(path), shop) == rule
     path.write_bytes(b"\xff")
     for missing in (path, tmp_path / "none.yaml"):
-        with pytest.raises(InvalidValueError, match="allowed: a DestinationRule's file"):
+        with pytest.raises(FileError, match="Give a DestinationRule's file"):
             read_rules(str(missing), shop)
 
 
@@ -262,7 +262,7 @@ def test_what_was_measured_before_an_error_is_kept(folder, capsys, monkeypatch):
     [
         (["S9"], "scenario is 'S9'"),
         (["S1=none.npz"], "there is no simulator file none.npz"),
-        (["S1", "--rules", "none.yaml"], "rules is 'none.yaml'"),
+        (["S1", "--rules", "none.yaml"], "there is no DestinationRule none.yaml"),
         (["S1", "--rules", "max_connections=3"], "Missing: http1_max_pending_requests"),
         (["S1", "--load", "threads=3"], "Missing: calls"),
         (["S1", "--name", "My rule"], "metadata.name is 'My rule'"),

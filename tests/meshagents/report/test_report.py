@@ -1,5 +1,6 @@
 """The page stands alone, says what it shows, and lets no text pass for markup."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -21,7 +22,7 @@ from meshagents.training.trained import evaluate_trained, load_trained, save_tra
 from meshagents.validation.gap import tables
 from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validator
-from meshgym.errors import FolderError, InvalidValueError
+from meshgym.errors import FileError, InvalidValueError
 
 TINY = Hyperparameters(epochs=3, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
 PAIR = load_configuration("Thread-Call")
@@ -80,9 +81,12 @@ def test_the_page_of_an_agent_needs_its_file_alone(folder, tmp_path):
 
 
 def test_text_is_no_markup(folder, tmp_path):
-    for table in folder.glob("*.csv"):
-        (tmp_path / table.name).write_text(table.read_text().replace("shop", "<script>alert(1)</script>"))
     about = (folder / "validation.json").read_text().replace("shop", "<script>alert(1)</script>")
+    for table in folder.glob("*.csv"):
+        content = table.read_bytes()
+        changed = content.replace(b"shop", b"<script>alert(1)</script>")
+        (tmp_path / table.name).write_bytes(changed)
+        about = about.replace(hashlib.sha256(content).hexdigest(), hashlib.sha256(changed).hexdigest())
     (tmp_path / "validation.json").write_text(about)
     html = write_report(tmp_path).read_text()
     assert "<script>" not in html
@@ -114,31 +118,32 @@ def test_nothing_to_report_is_said(tmp_path, content):
 @pytest.mark.parametrize("content", ["{", '{"kind": "run"}', '{"kind": "validation"}'])
 def test_damaged_folders_are_named(tmp_path, content):
     (tmp_path / "agent.json").write_text(content)
-    with pytest.raises(FolderError, match=str(tmp_path)):
+    with pytest.raises(FileError, match=str(tmp_path)):
         write_report(tmp_path)
 
 
 def test_missing_files_are_named(folder, tmp_path):
     (tmp_path / "validation.json").write_text((folder / "validation.json").read_text())
-    with pytest.raises(FolderError, match=r"ratios\.csv"):
+    with pytest.raises(FileError, match=r"ratios\.csv"):
         write_report(tmp_path)
 
 
 def test_an_agent_of_version_01_is_refused_until_it_is_trained_again(folder, tmp_path):
     (tmp_path / "agent.json").write_text('{"kind": "run", "services": []}')
-    with pytest.raises(FolderError, match=r"version 0\.1.*Write it again with .* meshagents train"):
+    with pytest.raises(FileError, match=r"version 0\.1.*Write it again with .* meshagents train"):
         write_report(tmp_path)
     (tmp_path / "agent.npz").write_bytes((folder / "agent.npz").read_bytes())
     assert "Training on the simulator" in write_report(tmp_path).read_text()
 
 
-def test_tables_of_another_version_are_refused(folder, tmp_path):
+def test_tables_of_another_result_are_refused(folder, tmp_path):
+    """A report over half-written results would show the figure of one beside the sentences of another."""
     for file in (*folder.glob("*.csv"), folder / "validation.json"):
         (tmp_path / file.name).write_text(file.read_text())
     write_report(tmp_path)
     gaps = pd.read_csv(tmp_path / "gaps.csv").rename(columns={"multiple": "factor"})
     gaps.to_csv(tmp_path / "gaps.csv", index=False)
-    with pytest.raises(FolderError, match=r"multiple.*Write it again"):
+    with pytest.raises(FileError, match=r"gaps\.csv is of another result, or was edited.*Write it again"):
         write_report(tmp_path)
 
 
@@ -154,10 +159,10 @@ def test_from_training_to_a_page_with_the_real_envoy(simulator, shop_text, tmp_p
     shown = capsys.readouterr().out
     assert "shop: mean reward" in shown
     assert "shop, p503: " in shown
-    collections = {path: path.read_bytes() for path in tmp_path.glob("validation/measured/shop/*/rows.csv")}
+    collections = {path: path.read_bytes() for path in tmp_path.glob("validation/measured/shop/*/collection.db")}
     assert len(collections) == 1
     assert main(command) == 0  # nothing is left to measure
-    assert {path: path.read_bytes() for path in tmp_path.glob("validation/measured/shop/*/rows.csv")} == collections
+    assert all(path.read_bytes() == content for path, content in collections.items())
     assert capsys.readouterr().out == shown
     assert main(["report", "validation"]) == 0
     assert "envoy 1." in (tmp_path / "validation" / "report.html").read_text()
