@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.scenarios import SCENARIO_NAMES, Range, Scenario, load_scenario, parse_scenario
 
 # (pending, connections, requests per connection, ejection s, ejection %, interval s, errors, threads, calls)
@@ -110,3 +110,28 @@ def test_broken_scenarios_are_refused_by_key(text, old, new, message):
     assert old in text
     with pytest.raises(InvalidValueError, match=message):
         parse_scenario("shop", text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", ["..", "+cmd|calc", "a b", "a\nb", "a/b", "-x", "", "x" * 65])
+def test_a_name_that_is_no_name_for_a_folder_is_refused(shop_text, name):
+    with pytest.raises(InvalidValueError, match="name of a scenario"):
+        parse_scenario(name, shop_text)
+
+
+@pytest.mark.parametrize(
+    "span", ["[1, 2147483647]", "[1, 3, inf]", "[1, 3, 1e-9]", "[nan, 3]", "[1, 1e308, 1e-300]", "[1, 3, nan]"]
+)
+def test_a_range_of_too_many_values_is_refused(shop_text, span):
+    text = shop_text.replace("max_connections = [1, 3]", f"max_connections = {span}")
+    with pytest.raises(InvalidValueError, match="range"):
+        parse_scenario("shop", text)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path, shop_text):
+    for content in (b"\xff\xfe" + shop_text.encode("utf-16-le"), b"\xef\xbb\xbf" + shop_text.encode()):
+        (tmp_path / "shop.toml").write_bytes(content)
+        with pytest.raises(FileError, match=r"shop\.toml isn't a scenario"):
+            load_scenario(tmp_path / "shop.toml")
+    (tmp_path / "shop.toml").write_text("a = " + "[" * 10_000)
+    with pytest.raises(InvalidValueError, match="scenario shop"):
+        load_scenario(tmp_path / "shop.toml")

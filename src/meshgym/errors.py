@@ -12,9 +12,11 @@
     |   |-- MeshStartError                  a process of the mesh did not start
     |   |-- RulesRefusedError               the proxy refused the traffic rules
     |   |-- LoadError                       the load could not be sent or did not finish
+    |   |   `-- DisturbedError              the machine or a proxy stood still meanwhile
     |   `-- ClusterError                    a cluster's API server or sidecar that didn't respond as it should
     |       |-- AccessDeniedError           a missing right
     |       `-- ConflictError               an object that changed since it was last read
+    |-- IncompleteError                     a collection without some of its runs
     |-- RestoreError                        a DestinationRule that is not restored
     |   `-- DestinationRuleChangedError     somebody else changed it in the meantime
     `-- DryRun                              what would have been sent if it were not a dry run
@@ -42,10 +44,10 @@ class InvalidValueError(MeshGymError, ValueError):
 
     def __str__(self) -> str:
         end = f" {self.remedy}" if self.remedy else ""
-        return f"{self.what} is {_short(self.value)}; allowed: {self.allowed}.{end}"
+        return f"{self.what} is {short(self.value)}; allowed: {self.allowed}.{end}"
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """Return a value as Python writes it; what is long, wide or deep is cut."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 200
@@ -112,6 +114,10 @@ class LoadError(MeshError):
     """The load couldn't be sent, or didn't finish in time."""
 
 
+class DisturbedError(LoadError):
+    """The machine or a proxy stood still in the middle of a run: what came back says nothing about the service."""
+
+
 class ClusterError(MeshError):
     """A cluster's API server or a sidecar didn't respond as it should."""
 
@@ -122,6 +128,10 @@ class AccessDeniedError(ClusterError):
 
 class ConflictError(ClusterError):
     """An object of the cluster changed since it was last read."""
+
+
+class IncompleteError(MeshGymError):
+    """A collection that is done, but without runs that failed each time; the rest can be used."""
 
 
 class RestoreError(MeshGymError):

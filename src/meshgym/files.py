@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from meshgym.errors import FileError, FolderError, MeshGymError, MissingDependencyError
 
 Arrays = dict[str, NDArray[Any]]
+_Type = TypeVar("_Type")
 
 #: Most bytes of a text that people write, such as a scenario or a DestinationRule; of a JSON file that we wrote; and of
 #: anything else. The largest files of the paper's scenarios have a hundredth of that.
@@ -50,7 +51,7 @@ def reading(path: str | Path, kind: str, error: type[MeshGymError], remedy: str)
         raise error(f"you may not read {path}; ask its owner to let you") from found
     except Exception as found:  # a damaged file makes its parsers raise anything
         reason = found.strerror if isinstance(found, OSError) and found.strerror else str(found) or type(found).__name__
-        raise error(f"{path} isn't {kind}, or is damaged ({reason}). {remedy}") from found
+        raise error(f"{path} isn't {kind}, or is damaged ({reason[:500]}). {remedy}") from found
 
 
 def read_bytes(path: str | Path, most: int = DATA_BYTES) -> bytes:
@@ -95,21 +96,29 @@ def decode(content: bytes) -> str:
     return text
 
 
-def read_json(path: str | Path, kind: Any = dict[str, Any]) -> Any:
+def read_json(path: str | Path) -> Any:
     """Return the contents of a JSON file; see :func:`parse_json` and :func:`read_bytes`."""
-    return parse_json(read_bytes(path, JSON_BYTES), kind)
+    return parse_json(decode(read_bytes(path, JSON_BYTES)))
 
 
-def parse_json(content: bytes | str, kind: Any = dict[str, Any]) -> Any:
-    """Return what JSON holds, as a ``kind``: a dataclass, or a type such as ``list[float]``.
+def parse_json(text: str) -> Any:
+    """Return what JSON holds.
 
     Raises:
-        Exception: it isn't JSON, has a key twice, or isn't of this kind; the message says where.
+        Exception: it isn't JSON, or has a key twice; use it inside :func:`reading`.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def convert(document: Any, kind: type[_Type]) -> _Type:
+    """Return what JSON held as a dataclass, with every field checked.
+
+    Raises:
+        Exception: it doesn't fit; the message says where.
     """
     import msgspec
 
-    text = decode(content) if isinstance(content, bytes) else content
-    return msgspec.convert(json.loads(text, object_pairs_hook=_object), kind)
+    return msgspec.convert(document, kind)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -117,6 +126,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key stands twice")
     return found
+
+
+def signed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON document with a checksum over the rest, by which :func:`check_signed` finds any change."""
+    text = json.dumps(document, sort_keys=True)
+    return {**document, "checksum": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def check_signed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document without its checksum.
+
+    Raises:
+        ValueError: the checksum is missing or doesn't fit.
+    """
+    plain = {name: value for name, value in document.items() if name != "checksum"}
+    if signed(plain) != document:
+        raise ValueError("its checksum doesn't fit")
+    return plain
 
 
 def read_arrays(path: str | Path) -> Arrays:

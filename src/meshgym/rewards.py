@@ -33,7 +33,9 @@ REWARDS: dict[str, Reward] = {"worst_case": worst_case, "best_case": best_case}
 
 
 def load_reward(reward: str | Reward) -> Reward:
-    """Return the reward of a name; return a callable as it is.
+    """Return the reward of a name, or a callable with a check of what it returns.
+
+    The callable may raise ``InvalidValueError`` then: it returned NaN or infinity.
 
     Raises:
         UnknownNameError: an unknown name.
@@ -45,7 +47,23 @@ def load_reward(reward: str | Reward) -> Reward:
         return REWARDS[reward]
     if not callable(reward):
         raise InvalidValueError("reward", reward, f"{', '.join(REWARDS)}, or a function of (qps, p200, p503)")
-    return reward
+    if reward in REWARDS.values() or isinstance(reward, _Checked):
+        return reward
+    return _Checked(reward)
+
+
+class _Checked:
+    """A reward that must return finite numbers."""
+
+    def __init__(self, reward: Reward) -> None:
+        self.reward = reward
+
+    def __call__(self, qps: FloatArray, p200: FloatArray, p503: FloatArray) -> FloatArray:
+        found: FloatArray = self.reward(qps, p200, p503)
+        if not np.isfinite(found).all():
+            name = getattr(self.reward, "__qualname__", repr(self.reward))
+            raise InvalidValueError(f"what the reward {name} returned", found, "finite numbers")
+        return found
 
 
 def share_between_services(rewards: FloatArray, beta: float) -> FloatArray:

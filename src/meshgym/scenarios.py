@@ -7,6 +7,7 @@ Your own file in the same form is a scenario too.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, fields
@@ -22,6 +23,10 @@ from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.files import read_text, reading
 from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
 
+#: Values in one range.
+MOST_VALUES = 1_000_000
+#: A scenario's name becomes the name of folders and the first cell of tables.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SCENARIO_NAMES: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5")
 
 
@@ -42,10 +47,13 @@ class Range:
     step: float = 1
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and self.low <= self.high < math.inf and self.step > 0):
+        if not (math.isfinite(self.low) and self.low <= self.high < math.inf and 0 < self.step < math.inf):
             raise InvalidValueError(
                 "range", [self.low, self.high, self.step], "[low, high] or [low, high, step], low <= high, step > 0"
             )
+        if (self.high - self.low) / self.step >= MOST_VALUES:
+            remedy = "Give a larger step: [low, high, step]."
+            raise InvalidValueError("range", [self.low, self.high, self.step], f"at most {MOST_VALUES} values", remedy)
 
     @classmethod
     def parse(cls, name: str, value: object) -> Range:
@@ -174,10 +182,10 @@ class Scenario:
             unknown = sorted(set(document) - known)
             raise InvalidValueError(f"scenario {document.get('name')}", unknown, f"only {', '.join(sorted(known))}")
         name, rows = document.get("name"), document.get("rows", 5000)
-        if not isinstance(name, str) or not name:
-            raise InvalidValueError("name of a scenario", name, "a text")
-        if type(rows) is not int or rows < 1:
-            raise InvalidValueError("rows", rows, "a whole number, at least 1")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InvalidValueError("name of a scenario", name, "at most 64 letters, digits, '.', '_' and '-'")
+        if type(rows) is not int or not 1 <= rows <= MOST_VALUES:
+            raise InvalidValueError("rows", rows, f"a whole number 1..{MOST_VALUES}")
         return cls(
             name=name,
             rules={k: Range.parse(k, v) for k, v in _section(document, "rules", RULE_NAMES).items()},

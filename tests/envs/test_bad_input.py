@@ -112,7 +112,7 @@ def test_reset_options_are_refused(arguments: dict[str, Any], make: Any) -> None
     ("argument", "value"), [("num_envs", 0), ("max_episode_steps", 0), ("num_envs", -3), ("num_envs", 2.5)]
 )
 def test_numbers_of_the_vector_environment(arguments: dict[str, Any], argument: str, value: float) -> None:
-    with pytest.raises(InvalidValueError, match=f"{argument} is {value}; allowed: a whole number, at least 1"):
+    with pytest.raises(InvalidValueError, match=f"{argument} is {value}; allowed: a whole number 1..1000000"):
         gym.make_vec("MeshResilience-v0", **{**arguments, argument: value})
 
 
@@ -215,3 +215,22 @@ def test_multi_agent_steps_outside_an_episode(shop: Scenario, simulator: Simulat
 def test_multi_agent_reset_options_are_refused(shop: Scenario, simulator: Simulator, make: Any) -> None:
     with pytest.raises(MeshGymError, match="reset options"):
         make([shop], simulators=[simulator]).reset(options={"rules": 1})
+
+
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_a_reward_that_is_no_number_is_named(arguments: dict[str, Any], make: Any) -> None:
+    def undefined(qps: Any, p200: Any, p503: Any) -> Any:
+        return qps * np.nan
+
+    def play() -> None:
+        env = make("MeshResilience-v0", reward=undefined, **arguments)
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+
+    with pytest.raises(InvalidValueError, match=r"what the reward .*undefined returned is .*; allowed: finite numbers"):
+        play()
+
+
+def test_more_environments_than_the_memory_holds(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError, match=r"num_envs is 10000000; allowed: a whole number 1\.\.1000000"):
+        gym.make_vec("MeshResilience-v0", num_envs=10**7, **arguments)

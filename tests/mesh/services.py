@@ -1,7 +1,11 @@
 """Services of the embedded mesh's tests, and their processes."""
 
+import os
+import time
 from pathlib import Path
 
+from meshgym.mesh.embedded.process import Admin
+from meshgym.mesh.embedded.service import socket_in
 from meshgym.scenarios import ServiceProfile
 from meshgym.types import TrafficRules
 
@@ -27,3 +31,22 @@ def envoys_in(folder):
             if alive and words[0].endswith("envoy") and f"{folder}/{name}.json" in words:
                 found[name] = int(entry.name)
     return found
+
+
+def wait(condition, seconds=10):
+    """Wait until a condition is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def when_busy(mesh, victim, number):
+    """Send a signal to an Envoy in the middle of a run; return its process id."""
+    admin = Admin("sidecar", socket_in(mesh._envoys.folder, "sidecar"))
+    before = sum(map(int, admin.stats("upstream_rq_completed$").values()))
+    wait(lambda: sum(map(int, admin.stats("upstream_rq_completed$").values())) > before + 20)
+    admin.close()
+    pid = envoys_in(mesh._envoys.folder)[victim]
+    os.kill(pid, number)
+    return pid

@@ -8,7 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from meshagents.cli.options import HYPERPARAMETERS, QUICKSTART, REQUEST, Contexts, Learner, Quickstart, Request, Tasks
+from meshagents.cli.options import (
+    HYPERPARAMETERS,
+    QUICKSTART,
+    REQUEST,
+    Contexts,
+    Jobs,
+    Learner,
+    Quickstart,
+    Request,
+    Tasks,
+)
 from meshgym.cli.console import Console, Count, Seed, Several
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.files import make_folder
@@ -145,7 +155,7 @@ def table5(
     preset: str = "default",
     configurations: Annotated[tuple[str, ...], Several] = (),
     scenarios: Annotated[tuple[str, ...], Several] = (),
-    jobs: int = -1,
+    jobs: Jobs = -1,
     backend: str = "loky",
     validate: bool = False,
     contexts: Contexts = 50,

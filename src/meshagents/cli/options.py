@@ -13,10 +13,18 @@ from meshagents.recommend import request as recommend
 from meshgym.cli.console import Count, Seed, Several
 from meshgym.cli.mesh_options import Lanes
 
+
+def _jobs(_: object, value: int) -> None:
+    if value != -1 and not 1 <= value <= 1000:
+        raise ValueError("Must be -1 or in 1..1000.")
+
+
 #: Scenarios, with ``=FILE`` for a simulator.
 Tasks = Annotated[tuple[str, ...], Several]
 #: How many contexts a validation draws; an interval needs two.
-Contexts = Annotated[int, Parameter(validator=Number(gte=2))]
+Contexts = Annotated[int, Parameter(validator=Number(gte=2, lte=1_000_000))]
+#: Processes; -1 for one per core.
+Jobs = Annotated[int, Parameter(validator=_jobs)]
 Learner = Annotated[Hyperparameters, Parameter(name="*", group=Group("Hyperparameters", sort_key=40))]
 HYPERPARAMETERS = Hyperparameters()
 Request = Annotated[recommend.Request, Parameter(name="*")]
@@ -40,7 +48,7 @@ class Quickstart:
 
     scenario: str = "S1"
     configuration: str = "Thread-Call"
-    rows: Annotated[int, Parameter(validator=Number(gte=50))] = 240
+    rows: Annotated[int, Parameter(validator=Number(gte=50, lte=1_000_000))] = 240
     contexts: Contexts = 25
     lanes: Lanes = 8
     epochs: Count = HYPERPARAMETERS.epochs

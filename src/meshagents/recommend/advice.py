@@ -14,6 +14,7 @@ from meshagents.validation.measure import Bar, no_bar
 from meshgym.files import make_folder
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.destination_rule import DestinationRule
+from meshgym.mesh.urls import check_url
 from meshgym.scenarios import Scenario
 
 
@@ -40,13 +41,14 @@ def advise(
     given = read_rules(request.rules, scenario) if request.rules else None
     names = read_names(request.name, request.namespace, request.host, given)
     loads = [read_load(text) for text in request.load]
+    url = request.url or f"http://{names['host']}:8000/get"
+    check_url("url of the load (--url)", url)
     folder = make_folder(folder or Path("recommendations") / scenario.name)
     rules = given.rules if isinstance(given, DestinationRule) else given
     with bar("search", "loads") as progress:
         advice = recommend(
             simulator, scenario, rules, loads, criterion=request.criterion, seed=request.seed, progress=progress
         )
-    url = request.url or f"http://{names['host']}:8000/get"
     report = Report(advice, DestinationRule(**names, rules=advice.rules), url, simulator.identity)
     try:
         if request.measure:

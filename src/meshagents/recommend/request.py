@@ -24,7 +24,7 @@ class Request:
         seed: seed of the rules drawn where there are too many to try all.
 
     Raises:
-        InvalidValueError: repeats below 1.
+        InvalidValueError: repeats or seed out of range.
     """
 
     rules: str | None = None
@@ -39,5 +39,6 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise InvalidValueError("repeats", self.repeats, "at least 1")
+        for name, least, most in (("repeats", 1, 10**6), ("seed", 0, 2**32 - 1)):
+            if not least <= getattr(self, name) <= most:
+                raise InvalidValueError(name, getattr(self, name), f"a whole number {least}..{most}")

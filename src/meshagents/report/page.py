@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 from meshagents.report.provenance import Description, describe_training
 from meshagents.report.sections import SECTIONS, origins
 from meshagents.training.trained import load_trained
 from meshgym.errors import FileError, InvalidValueError, MissingDependencyError
-from meshgym.files import read_json, reading, write_text
+from meshgym.files import check_signed, read_json, reading, write_text
 
 
 def write_report(path: Path) -> Path:
@@ -47,12 +46,12 @@ def _read(path: Path) -> list[Description]:
     agents = [file for file in sorted(path.glob("*.npz")) if _is_agent(file)]
     results = [describe_training(load_trained(file)) for file in agents]
     for file in sorted(path.glob("*.json")):
-        about = read_json(file, Any)
+        about = read_json(file)
         kind = about.get("kind") if isinstance(about, dict) else None
         if kind == "run" and file.with_suffix(".npz") not in agents:
             raise ValueError(f"{file.name} is of an agent that version 0.1 trained")
         if kind in SECTIONS:
-            results.append(about)
+            results.append(check_signed(about))
     return sorted(results, key=lambda about: list(SECTIONS).index(about["kind"]))
 
 

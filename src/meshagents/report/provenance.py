@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from meshagents.training.trained import Trained, evaluate_trained, package_versions
-from meshgym.files import read_bytes, to_json, write_together
+from meshgym.files import read_bytes, signed, to_json, write_together
 from meshgym.simulator import Simulator
 from meshgym.traces.collection import FILENAME, begun, read_collection
 
@@ -51,7 +51,7 @@ def write_result(
         "measured_with": [dict(pairs) for pairs in sorted(measured_with)],
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    description = to_json({"kind": kind, **about, "provenance": provenance})
+    description = to_json(signed({"kind": kind, **about, "provenance": provenance}))
     write_together({path.with_name(name): content for name, content in files.items()} | {path: description})
 
 

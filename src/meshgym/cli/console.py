@@ -8,6 +8,7 @@ leaves shell completion to other packages.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tomllib
@@ -24,15 +25,17 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 from cyclopts.argument import update_argument_collection
 from cyclopts.validators import Number
 
-from meshgym.errors import DryRun, InvalidValueError, MeshGymError
-from meshgym.files import write_text
+from meshgym.errors import DryRun, FileError, IncompleteError, InvalidValueError, MeshGymError
+from meshgym.files import read_text, reading, write_text
 from meshgym.types import Progress
 
-#: Exit codes: the command failed; the command line is wrong; Ctrl-C or SIGTERM stopped it (as shells report it).
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+#: Exit codes: the command failed; the command line is wrong; some of its runs are missing. Stopped by a signal, it is
+#: 128 and the signal's number, as in shells.
+FAILED, MISUSED, INCOMPLETE = 1, 2, 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Options with a range: how many, and a generator's seed.
-Count = Annotated[int, Parameter(validator=Number(gte=1))]
-Seed = Annotated[int, Parameter(validator=Number(gte=0))]
+Count = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
 #: An option that takes all values up to the next option.
 Several = Parameter(consume_multiple=True)
 #: A command: its parameters are its options, its docstring is its help.
@@ -113,24 +116,55 @@ def run(
     app = _make_app(program, about, commands, sources)
     try:
         call, verbose = app.meta(sys.argv[1:] if arguments is None else arguments) or (lambda: None, False)
-    except (CycloptsError, InvalidValueError) as error:
+    except (CycloptsError, InvalidValueError, FileError) as error:
         return _fail(program, error, MISUSED)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as orderly as after Ctrl-C
     try:
-        call()
+        with _stopping(program):
+            call()
+        sys.stdout.flush()
     except DryRun as told:
         print(told)
     except MeshGymError as error:
         if verbose:
             traceback.print_exception(error)
-        return _fail(program, error, FAILED)
-    except KeyboardInterrupt:
+        return _fail(program, error, INCOMPLETE if isinstance(error, IncompleteError) else FAILED)
+    except KeyboardInterrupt as stopped:
         kept = "what was measured is kept, and the same command goes on from it"
         print(f"{program}: stopped; {kept}", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return 128 + getattr(stopped, "number", signal.SIGINT)
+    except BrokenPipeError:  # who reads what is printed has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal asked the command to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _stopping(program: str) -> Iterator[None]:
+    """End in order at the first signal; don't let a second one interrupt that, but a third one."""
+    received = 0
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal received
+        received += 1
+        if received == 2:
+            print(f"{program}: still putting things in order; once more ends it at once", file=sys.stderr, flush=True)
+        else:
+            raise _Stopped(number)
+
+    heeded = (number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN)  # as nohup wants it
+    before = {number: signal.signal(number, stop) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fail(program: str, error: Exception, code: int) -> int:
@@ -184,10 +218,8 @@ def fill_in(values: Mapping[str, Any], source: str) -> Source:
 
 
 def _read(path: Path) -> Source:
-    try:
-        return fill_in(tomllib.loads(path.read_text("utf-8")), str(path))
-    except (OSError, ValueError) as error:
-        raise InvalidValueError("--config", str(path), "a TOML file", f"({error})") from None
+    with reading(path, "a TOML file", FileError, "Name one with --config."):
+        return fill_in(tomllib.loads(read_text(path)), str(path))
 
 
 def _resolved(bound: BoundArguments) -> dict[str, Any]:

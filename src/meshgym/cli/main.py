@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
-from meshgym.errors import MeshError, MeshGymError
+from meshgym.errors import IncompleteError, MeshError, MeshGymError
 from meshgym.files import make_folder
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 
@@ -69,38 +69,44 @@ def collect(
         out: folder (default: collections/SCENARIO). A collection begun in it goes on.
     """
     from meshgym.traces.collect import collect
+    from meshgym.traces.collection import read_given_up
 
     chosen = load_scenario(scenario)
     folder = make_folder(out or Path("collections") / chosen.name)
     # The embedded mesh has lanes; in a cluster there is one service to load.
     opened = open_mesh(cluster, chosen) if cluster else nullcontext()
     with opened as mesh, console.bar(f"collect {chosen.name}", "runs") as progress:
-        print(collect(chosen, folder, rows=rows, seed=seed, lanes=lanes, mesh=mesh, progress=progress))
+        path = collect(chosen, folder, rows=rows, seed=seed, lanes=lanes, mesh=mesh, progress=progress)
     console.record(folder)
+    print(path)
+    if given_up := read_given_up(path):
+        reasons = "; ".join(sorted(set(given_up.values())))
+        raise IncompleteError(f"{len(given_up)} runs of {path} failed each time and were given up: {reasons}")
 
 
 def pack(folder: Path, file: Path) -> None:
-    """Turn a collection into one Parquet file, with its provenance as JSON.
+    """Turn a collection into one table, with its provenance as JSON.
 
     Args:
         folder: folder of a collection.
-        file: file to write; ends in .parquet.
+        file: file to write; ends in .parquet or .csv.
     """
     from meshgym.traces.pack import pack
 
     print(pack(folder, file))
 
 
-def unpack(set: str, folder: Path) -> None:
+def unpack(set: str, folder: Path, *, scenario: str | None = None) -> None:
     """Turn a packed set into a collection that meshgym collect continues.
 
     Args:
-        set: name of a bundled set, or a .parquet file.
+        set: name of a bundled set, or a file that meshgym pack wrote.
         folder: folder to make; give it to meshgym collect --out.
+        scenario: the set's .toml file, if it isn't one of S1..S5.
     """
     from meshgym.traces.pack import unpack
 
-    print(unpack(set, folder))
+    print(unpack(set, folder, scenario))
 
 
 def traces(sets: tuple[str, ...] = SCENARIO_NAMES) -> None:

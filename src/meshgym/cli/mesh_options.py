@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from meshgym.cli.console import Count
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 
 #: How many settings the embedded mesh measures at once.
 Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
+_Calls = Annotated[int, Parameter(validator=Number(gte=1, lt=2**31))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
     help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched.",
@@ -50,8 +50,8 @@ class ClusterOptions:
     kube_context: str | None = None
     new_rule_for: str | None = None
     max_qps: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
-    max_calls: Count = 1_000_000
-    max_calls_per_step: Count = 10_000
+    max_calls: _Calls = 1_000_000
+    max_calls_per_step: _Calls = 10_000
     dry_run: bool = False
 
     def __post_init__(self) -> None:

@@ -29,6 +29,8 @@ DEFAULT_CONTEXTS = "uniform"
 _BLOCK = 1024
 #: Copies whose blocks are transposed together, because they fit into the cache: from one row per copy to one per step.
 _TILE = 16
+#: Environments in one batch.
+_MOST = 1_000_000
 
 
 class Core:
@@ -200,10 +202,10 @@ def check_count(name: str, value: object) -> int:
     """Return ``value`` as an int.
 
     Raises:
-        InvalidValueError: it isn't a whole number of at least 1.
+        InvalidValueError: it isn't a whole number 1..1000000; a million environments take some gigabytes.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidValueError(name, value, "a whole number, at least 1")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= _MOST:
+        raise InvalidValueError(name, value, f"a whole number 1..{_MOST}")
     return int(value)
 
 

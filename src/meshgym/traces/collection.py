@@ -184,7 +184,7 @@ def read_given_up(path: Path) -> dict[int, str]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    with reading(path, "collection", TraceError, _REMEDY):
+    with reading(path, "a collection", TraceError, _REMEDY):
         yield
 
 
@@ -227,7 +227,7 @@ def _begin(database: sqlite3.Connection, path: Path) -> None:
 def _read_plan(database: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], Plan]:
     with _reading(path):
         ((provenance, sha256),) = database.execute("SELECT * FROM about").fetchall()
-        about = parse_json(provenance, dict[str, Any])
+        about = parse_json(provenance)
         table = np.array(database.execute(f"SELECT {', '.join(_PLAN)} FROM plan ORDER BY run").fetchall(), np.float64)
         plan = Plan(np.ascontiguousarray(table[:, 1:-1]), table[:, -1].astype(np.int64))
         numbered = np.array_equal(table[:, 0], np.arange(len(table)))

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError
-from meshgym.files import DATA_BYTES, read_bytes, read_json, reading, to_json, write_together
+from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError, short
+from meshgym.files import DATA_BYTES, check_signed, read_bytes, read_json, reading, signed, to_json, write_together
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
 from meshgym.traces.collection import read_collection
 from meshgym.traces.schema import COLUMNS, FACTS, REQUIRED
@@ -79,7 +79,7 @@ def write_traces(frame: pd.DataFrame, path: str | Path, provenance: Mapping[str,
     csv = path.suffix == ".csv"
     content = frame.to_csv(index=False).encode() if csv else frame.to_parquet(index=False, compression="zstd")
     added = {"rows": len(frame), "columns": columns, "sha256": trace_hash(frame)}
-    files = {path: content, _provenance_path(path): to_json({**provenance, **added})}
+    files = {path: content, _provenance_path(path): to_json(signed({**provenance, **added}))}
     write_together(files)
     return path
 
@@ -98,7 +98,9 @@ def read_provenance(traces: str | Path) -> dict[str, Any] | None:
         return None
     with reading(path, "a provenance", TraceError, "Restore the original."):
         provenance: dict[str, Any] = read_json(path)
-        return provenance
+        if not isinstance(provenance, dict) or "sha256" not in provenance:
+            raise ValueError("it has no hash of a set")
+        return check_signed(provenance) if "checksum" in provenance else provenance  # 0.1 wrote none
 
 
 def trace_hash(frame: pd.DataFrame) -> str:
@@ -174,7 +176,7 @@ def _checked(values: pd.Series[Any], source: str) -> np.ndarray[Any, Any]:
         row = int(good.argmin())
         unit = f" ({column.unit})" if column.unit else ""
         raise TraceError(
-            f"{source}, row {row + 1}, column {column.name}{unit}: found {values.iloc[row]!r}; "
+            f"{source}, row {row + 1}, column {column.name}{unit}: found {short(values.iloc[row])}; "
             f"expected {column.allowed(column.low)}"
         )
     return numbers.astype(np.int64) if column.whole else numbers

@@ -42,7 +42,7 @@ def test_a_rule_that_somebody_else_changed_is_left_to_them(world, tmp_path, how)
         mesh.close()
     assert world.rule == theirs
     (journal,) = journals(tmp_path)
-    assert json.loads(journal.read_text())["entry"]["found"] == world.found
+    assert json.loads(journal.read_text())["found"] == world.found
     _end(mesh)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,8 @@ class EnvoyWorld(World):
     """The sidecar is a real one; what is said of the host is said of its service."""
 
     def __init__(self, folder):
-        self.mesh = EmbeddedMesh(profile=PLENTY)
+        self._thread = ThreadPoolExecutor(1)  # a mesh belongs to the thread that made it
+        self.mesh = self._thread.submit(EmbeddedMesh, profile=PLENTY).result()
         super().__init__(folder, {"host": "service"})
 
     def _changed(self):
@@ -34,11 +36,12 @@ class EnvoyWorld(World):
         return [one["cluster"] for one in dump["configs"]]
 
     def _serve(self, load):
-        return self.mesh.measure_policy(self.rule["spec"]["trafficPolicy"], load)
+        return self._thread.submit(self.mesh.measure_policy, self.rule["spec"]["trafficPolicy"], load).result()
 
     def close(self):
         super().close()
         self.mesh.close()
+        self._thread.shutdown()
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from meshagents.validation.gap import tables
 from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validator
 from meshgym.errors import FileError, InvalidValueError
+from meshgym.files import signed
 
 TINY = Hyperparameters(epochs=3, interactions=40, num_envs=20, batch_size=16, replay_size=100, width=8)
 PAIR = load_configuration("Thread-Call")
@@ -87,7 +88,8 @@ def test_text_is_no_markup(folder, tmp_path):
         changed = content.replace(b"shop", b"<script>alert(1)</script>")
         (tmp_path / table.name).write_bytes(changed)
         about = about.replace(hashlib.sha256(content).hexdigest(), hashlib.sha256(changed).hexdigest())
-    (tmp_path / "validation.json").write_text(about)
+    unsigned = {name: value for name, value in json.loads(about).items() if name != "checksum"}
+    (tmp_path / "validation.json").write_text(json.dumps(signed(unsigned)))
     html = write_report(tmp_path).read_text()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html

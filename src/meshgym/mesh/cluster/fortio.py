@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from meshgym.errors import InvalidValueError, LoadError, MissingDependencyError
+from meshgym.mesh.urls import check_url
 from meshgym.types import Load, Response
 
 try:
@@ -108,19 +107,6 @@ class Fortio:
             for number, run in self._runs().items():
                 if run["RunnerOptions"]["Labels"] == label:
                     requests.get(self._rest("stop"), params={"runid": number, "wait": "on"}, timeout=_CONNECT_S)
-
-
-def check_url(what: str, url: str, schemes: Sequence[str] = ("http", "https")) -> None:
-    """Check that something is a URL without a password, which would appear in messages and files.
-
-    Raises:
-        InvalidValueError: it isn't.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise InvalidValueError(what, url, f"a URL {' or '.join(schemes)}://HOST:PORT/")
-    if parts.username is not None:
-        raise InvalidValueError(what, f"{parts.scheme}://...@{parts.hostname}", "a URL without user and password")
 
 
 def _result(reply: requests.Response) -> dict[str, Any]:

@@ -6,8 +6,6 @@ holds a lock beside it; the system frees the lock when the writer dies.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from meshgym.errors import FolderError, RestoreError
-from meshgym.files import lock, read_json, reading, remove, write_json
+from meshgym.files import check_signed, convert, lock, read_json, reading, remove, signed, write_json
 
 
 @dataclass(frozen=True)
@@ -36,18 +34,6 @@ class Entry:
     name: str
     found: dict[str, Any] | None
     written: list[dict[str, Any] | None]
-
-
-@dataclass(frozen=True)
-class _Signed:
-    """An entry, and the sha256 of its JSON: a damaged one must never be written into a cluster."""
-
-    entry: Entry
-    sha256: str
-
-
-def _sign(entry: Entry) -> _Signed:
-    return _Signed(entry, hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode()).hexdigest())
 
 
 def journal_folder() -> Path:
@@ -87,10 +73,8 @@ class Journal:
             return None
         remedy = "It isn't changed, and nothing in the cluster is: put the DestinationRule back by hand."
         with reading(self.path, "a journal", RestoreError, remedy):
-            signed: _Signed = read_json(self.path, _Signed)
-            if signed.sha256 != _sign(signed.entry).sha256:
-                raise ValueError("its checksum doesn't fit")
-            return signed.entry
+            entry: Entry = convert(check_signed(read_json(self.path)), Entry)
+            return entry
 
     def write(self, entry: Entry) -> None:
         """Replace the entry; it is on the disk when this returns.
@@ -99,7 +83,7 @@ class Journal:
             FolderError: it can't be written; the file is what it was.
         """
         try:
-            write_json(self.path, asdict(_sign(entry)), mode=0o600)
+            write_json(self.path, signed(asdict(entry)), mode=0o600)
         except FolderError as error:
             raise FolderError(
                 f"cannot write the journal {self.path} ({error}), so nothing was changed in the cluster; "

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -45,6 +46,9 @@ def _start(arguments: list[str], log: str) -> tuple[int, int]:
 
 def main(folder: str, commands: list[list[str]]) -> None:
     """Start the commands, watch them, end them."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):  # an Envoy needs two descriptors for each connection
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     running = {}
     for name, *arguments in commands:
         child, pipe = _start(arguments, os.path.join(folder, f"{name}.log"))  # noqa: PTH118

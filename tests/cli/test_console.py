@@ -1,0 +1,85 @@
+"""How commands end: signals, exit codes, a reader who has enough."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from meshgym.cli.main import main
+from meshgym.errors import LoadError
+from meshgym.testing import FakeMesh
+from meshgym.traces.lanes import OneLane
+
+SLOW_END = """
+import signal, sys, time
+from meshgym.cli.console import run
+
+def work():
+    "Work."
+    try:
+        print("working", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            time.sleep(0.05)
+        print("clean", flush=True)
+
+sys.exit(run("program", "About.", [work], ["work"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_second_signal_does_not_interrupt_the_cleaning_up(number, times):
+    with subprocess.Popen([sys.executable, "-c", SLOW_END], stdout=-1, stderr=-1, text=True) as process:
+        for line in ["working", "cleaning", None][:times]:
+            if line:
+                assert process.stdout.readline() == f"{line}\n"
+            else:
+                assert "once more ends it at once" in process.stderr.readline()
+            process.send_signal(number)
+        printed, said = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert ("clean\n" in printed) == (times < 3)
+    assert ("once more ends it at once" in said) == (times == 2)
+    assert "Traceback" not in said
+
+
+def test_what_is_ignored_stays_ignored():
+    """As nohup and background jobs of a shell want it."""
+    code = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{SLOW_END.replace('sleep(60)', 'sleep(1)')}"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, text=True) as process:
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=20)[0] == "cleaning\nclean\n"
+    assert process.returncode == 0
+
+
+class NarrowMesh(FakeMesh):
+    """Fails for every load of one thread."""
+
+    def measure(self, rules, load):
+        if load.threads == 1:
+            raise LoadError("one thread is too few")
+        return super().measure(rules, load)
+
+
+def test_given_up_runs_are_named_at_the_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("meshgym.traces.collect.EmbeddedMesh", lambda scenario, lanes: None)
+    monkeypatch.setattr("meshgym.traces.collect.SharedLanes", lambda make: OneLane(NarrowMesh()))
+    assert main(["collect", "--scenario", "S1", "--rows", "10", "--out", str(tmp_path)]) == 3
+    printed, said = capsys.readouterr()
+    assert printed == f"{tmp_path / 'collection.db'}\n"
+    assert "runs of" in said
+    assert "were given up: one thread is too few" in said
+
+
+def test_a_reader_who_has_enough_is_no_error():
+    program = "import sys; from meshgym.cli.main import main; sys.exit(main(['scenarios']))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 0
