@@ -21,7 +21,7 @@ from inspect import BoundArguments
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Group, Parameter, Token
 from cyclopts.argument import update_argument_collection
 from cyclopts.validators import Number
 
@@ -29,13 +29,22 @@ from meshgym.errors import DryRun, FileError, IncompleteError, InvalidValueError
 from meshgym.files import read_text, reading, write_text
 from meshgym.types import Progress
 
+
+def whole(_: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number; Cyclopts alone would read ``1.5`` as 1."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise CoercionError(token=tokens[0], target_type=int) from None
+
+
 #: Exit codes: the command failed; the command line is wrong; some of its runs are missing. Stopped by a signal, it is
 #: 128 and the signal's number, as in shells.
 FAILED, MISUSED, INCOMPLETE = 1, 2, 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Options with a range: how many, and a generator's seed.
-Count = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))]
-Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
+Count = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=1_000_000))]
+Seed = Annotated[int, Parameter(converter=whole, validator=Number(gte=0, lt=2**32))]
 #: An option that takes all values up to the next option.
 Several = Parameter(consume_multiple=True)
 #: A command: its parameters are its options, its docstring is its help.

@@ -5,7 +5,7 @@ import pytest
 from meshagents.cli.main import main as meshagents
 from meshgym.cli.main import main as meshgym
 
-COUNTS = ["-1", "0", "1000000000000000000", "nan", "many"]
+COUNTS = ["-1", "0", "1000000000000000000", "nan", "1.5", "many"]
 SEEDS = ["-1", "4294967296", "x"]
 
 
@@ -19,15 +19,15 @@ SEEDS = ["-1", "4294967296", "x"]
         (meshgym, ["table4"], "--seeds", COUNTS),
         (meshgym, ["table4"], "--jobs", COUNTS),
         (meshagents, ["quickstart"], "--epochs", COUNTS),
-        (meshagents, ["quickstart"], "--rows", ["49", "1000000000000000000"]),
+        (meshagents, ["quickstart"], "--rows", ["49", "60.5", "1000000000000000000"]),
         (meshagents, ["quickstart"], "--contexts", ["1", "1000000000000000000"]),
         (meshagents, ["train", "S1"], "--seed", SEEDS),
-        (meshagents, ["train", "S1"], "--epochs", COUNTS),
-        (meshagents, ["train", "S1"], "--num-envs", COUNTS),
+        (meshagents, ["train", "S1"], "--epochs", ["0", "1000000000000000000", "many"]),
+        (meshagents, ["train", "S1"], "--num-envs", ["0", "1000000000000000000", "nan"]),
         (meshagents, ["train", "S1"], "--learning-rate", ["nan", "inf", "-1", "0"]),
         (meshagents, ["validate", "none.npz"], "--contexts", ["1", "1000000000000000000"]),
         (meshagents, ["validate", "none.npz"], "--repeats", COUNTS),
-        (meshagents, ["table5"], "--jobs", ["0", "-2", "1000000"]),
+        (meshagents, ["table5"], "--jobs", ["0", "-2", "1.5", "1000000"]),
         (meshagents, ["table5"], "--seeds", COUNTS),
         (meshagents, ["recommend", "S1"], "--repeats", ["0", "1000000000000000000"]),
         (meshagents, ["recommend", "S1"], "--seed", SEEDS),
