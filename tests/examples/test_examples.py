@@ -66,6 +66,7 @@ def test_traces_from_elsewhere_by_command(tmp_path: Path, monkeypatch: pytest.Mo
     generator = np.random.default_rng(0)
     ranges = load_scenario("shop.toml").ranges
     rows = np.column_stack([generator.choice(span.values, 300) for span in ranges.values()])
+    rows = np.unique(rows, axis=0)  # without numbers of runs, the same run twice would be a mistake
     settings = [Setting.from_row(row) for row in rows]
     responses = [FakeMesh().measure(one.rules, one.load).to_dict() for one in settings]
     frame = pd.DataFrame(rows, columns=list(SETTING_NAMES)).join(pd.DataFrame(responses)[list(RESPONSE_NAMES)])

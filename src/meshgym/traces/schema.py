@@ -94,5 +94,5 @@ FACTS: tuple[Fact, ...] = (
     Fact("the median latency is at most the 99th percentile", ("latency_p50_ms", "latency_p99_ms"), np.less_equal),
     Fact("a thread makes at least two calls", ("threads", "calls"), lambda threads, calls: calls >= 2 * threads),
     Fact("each run stands once", ("run",), _new),
-    Fact("no run stands twice", REQUIRED, _new, unless="run"),
+    Fact("no run stands twice (number them in a column run, if two came out alike)", REQUIRED, _new, unless="run"),
 )
