@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 import meshgym  # noqa: F401 (registers the environments)
+from meshagents.errors import AgentError
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.spaces import Spaces
 from meshagents.training.application import Application
@@ -18,6 +20,7 @@ from meshagents.training.loop import History, Progress, train
 from meshagents.training.tasks import Task
 from meshagents.training.trained import Trained, load_trained, save_trained
 from meshgym.errors import InvalidValueError
+from meshgym.files import lock
 from meshgym.rewards import Reward
 
 #: Epochs between two saves of a training that is kept in a file.
@@ -75,22 +78,33 @@ def train_agent(
 
     Raises:
         InvalidValueError: the file holds another training, or can't hold this one.
+        AgentError: the file is damaged, or another training writes to it.
         MeshGymError: an unknown scenario, reward or contexts, or no usable simulator.
     """
     envs = make_environment(configuration, tasks, hyperparameters.num_envs, reward, contexts)
     agent = configuration.make_agent(Spaces.of_envs(envs), hyperparameters, seed)
     trained = Trained(agent, configuration, tuple(tasks), reward, contexts, History())
-    if path is not None:
-        trained = _kept(Path(path), trained)
+    with _alone(path):
+        if path is not None:
+            trained = _kept(Path(path), trained)
 
-    def after_epoch(history: History) -> None:
-        if path is not None and (len(history) % SAVE_EVERY == 0 or len(history) == hyperparameters.epochs):
-            save_trained(path, trained)
-        if progress:
-            progress(history)
+        def after_epoch(history: History) -> None:
+            if path is not None and (len(history) % SAVE_EVERY == 0 or len(history) == hyperparameters.epochs):
+                save_trained(path, trained)
+            if progress:
+                progress(history)
 
-    train(trained.agent, envs, trained.history, after_epoch)
+        train(trained.agent, envs, trained.history, after_epoch)
     return trained
+
+
+def _alone(path: str | Path | None) -> AbstractContextManager[None]:
+    """Keep other trainings away from an agent's file: the last one to save would win."""
+    if path is None:
+        return nullcontext()
+    path = Path(path)
+    busy = AgentError(f"another training is writing to {path}; wait for it or choose another file")
+    return lock(path.with_name(f".{path.name}.lock"), busy)
 
 
 def _kept(path: Path, new: Trained) -> Trained:

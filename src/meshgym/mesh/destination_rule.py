@@ -127,7 +127,7 @@ class DestinationRule:
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": {"host": self.host, "trafficPolicy": traffic_policy(self.rules)},
         }
-        from meshgym.mesh.manifest import to_text  # needs pyyaml
+        from meshgym.mesh.yaml_text import to_text  # needs pyyaml
 
         return to_text(document)
 
@@ -167,7 +167,7 @@ def check_names(name: str, namespace: str, host: str) -> None:
 
 
 def _load(text: str) -> dict[str, Any]:
-    from meshgym.mesh.manifest import read_documents  # needs pyyaml
+    from meshgym.mesh.yaml_text import read_documents  # needs pyyaml
 
     documents = read_documents(text)
     if len(documents) != 1:

@@ -49,6 +49,17 @@ def test_a_file_holds_all_an_agent_was_trained_with(task, tmp_path, count):
     assert evaluate_trained(kept) == evaluate_trained(trained)
 
 
+def test_a_second_training_into_one_file_is_refused(task, tmp_path):
+    path = tmp_path / "agent.npz"
+
+    def second(history):
+        with pytest.raises(AgentError, match=r"another training is writing to .*agent\.npz"):
+            train_agent(PAIR, [task], TINY, 5, path=path)
+
+    first = train_agent(PAIR, [task], TINY, 4, path=path, progress=second)
+    assert load_trained(path).seed == first.seed == 4
+
+
 def test_training_that_was_stopped_goes_on(task, tmp_path):
     hyperparameters = replace(TINY, epochs=SAVE_EVERY + 2)
 
