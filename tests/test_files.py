@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import resource
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,10 @@ import pytest
 
 from meshgym.errors import FileError, FolderError
 from meshgym.files import check_finite, decode, read_arrays, reading, write_arrays, write_together
+from meshgym.scenarios import load_scenario
+from meshgym.traces.collect import open_collection
+from meshgym.traces.collection import FILENAME, read_collection
+from meshgym.traces.plan import make_plan
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -90,3 +97,42 @@ def test_numbers_are_finite() -> None:
     check_finite({"a": np.array([1.0]), "text": np.array("a")})
     with pytest.raises(ValueError, match="b holds numbers that aren't finite"):
         check_finite({"a": np.array([1.0]), "b": np.array([np.nan])})
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A disk that is full: no file can grow beyond ``size`` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    files = {tmp_path / name: b"before" for name in ("a", "b")}
+    write_together(files)
+    with largest_file(1000), pytest.raises(FolderError, match="free space or choose another folder"):
+        write_together({tmp_path / "a": b"after", tmp_path / "b": bytes(10_000)})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_a_full_disk_keeps_the_runs_of_a_collection(tmp_path: Path) -> None:
+    scenario = load_scenario("S1")
+    plan = make_plan(scenario, 400, 0)
+    response = {"qps": 1.0, "p200": 1.0, "p503": 0.0}
+    with open_collection(tmp_path, scenario, plan, 0) as collection:
+        size = collection.path.stat().st_size
+
+        def fill() -> None:
+            for run in range(400):
+                collection.add(run, 0, 1, response)
+
+        with largest_file(size + 8192), pytest.raises(FolderError, match="the runs before are kept"):
+            fill()
+    kept = len(read_collection(tmp_path / FILENAME)[1])
+    assert 0 < kept < 400
+    with open_collection(tmp_path, scenario, plan, 0) as collection:
+        assert collection.missing() == list(range(kept, 400))
+        collection.add(kept, 0, 1, response)
