@@ -85,6 +85,27 @@ def test_another_thread_and_a_forked_child_may_not_use_a_mesh(plenty):
     ], said.stderr
 
 
+def test_a_forked_child_that_closes_its_copy_leaves_a_run_under_way_alone():
+    code = (
+        "import os; from mesh.services import *; from meshgym.types import Load\n"
+        "from meshgym.mesh.destination_rule import traffic_policy\n"
+        "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
+        "from meshgym.mesh.load.closed_loop import Flow\n"
+        "mesh = EmbeddedMesh(profile=PLENTY)\n"
+        "mesh.begin(0, traffic_policy(WIDE), Load(4, 400))\n"
+        "while not isinstance(mesh._runs[0].step, Flow): mesh.completed()\n"
+        "if not os.fork():\n"
+        "    mesh.close()\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "while not (ended := mesh.completed()): pass\n"
+        "print(getattr(ended[0][1], 'p200', ended[0][1]))\n"
+        "mesh.close()\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=_with_tests())
+    assert said.stdout == "1.0\n", said
+
+
 def test_a_forked_child_does_not_keep_a_mesh_alive():
     code = (
         "import os, time; from meshgym.mesh.embedded.mesh import EmbeddedMesh; mesh = EmbeddedMesh('S2')\n"
@@ -124,6 +145,24 @@ def test_few_descriptors_are_no_failure_of_the_service():
             env=_with_tests(),
         )
         assert said.stdout.startswith(says), said
+
+
+def test_lanes_that_begin_together_get_their_descriptors():
+    code = (
+        "import resource; from mesh.services import *; from meshgym.types import Load, Response\n"
+        "from meshgym.mesh.destination_rule import traffic_policy\n"
+        "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))\n"
+        "with EmbeddedMesh(profile=PLENTY, lanes=16) as mesh:\n"
+        "    for lane in range(16): mesh.begin(lane, traffic_policy(WIDE), Load(20, 100))\n"
+        "    ended = []\n"
+        "    while len(ended) < 16: ended += mesh.completed()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 2 * 16 * 20)\n"
+        "print({type(result) is Response or str(result) for _, result in ended})\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=_with_tests())
+    assert said.stdout == "True\n{True}\n", said
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

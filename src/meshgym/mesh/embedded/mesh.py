@@ -49,19 +49,20 @@ _Step = Future[Any] | Flow
 
 @dataclass
 class _Run:
-    """What one lane is doing: the steps of its run, and the step that it waits for."""
+    """What one lane is doing: the steps of its run, the step that it waits for, and the connections it needs."""
 
     steps: Generator[_Step, Any, Response]
     step: _Step
+    threads: int
 
 
 class EmbeddedMesh(Mesh):
     """A sidecar Envoy with the given rules, in front of a service of limited capacity.
 
-    Everything listens on free ports of 127.0.0.1, lives in a temporary folder and ends with this process, however that
-    ends. Several can run at once. A mesh with several lanes measures that many settings side by side: each lane has its
-    own cluster in the sidecar and its own token buckets in the replicas. Lanes share the processes, which costs far
-    less than a mesh for each.
+    Everything lives in a temporary folder that only this user can enter, and ends with this process, however that ends;
+    only the sidecar listens outside it, on a free port of 127.0.0.1. Several can run at once. A mesh with several lanes
+    measures that many settings side by side: each lane has its own cluster in the sidecar and its own token buckets in
+    the replicas. Lanes share the processes, which costs far less than a mesh for each.
 
     Args:
         scenario: name, file or :class:`Scenario`; its service profile is used.
@@ -151,10 +152,9 @@ class EmbeddedMesh(Mesh):
         """
         self._check_owner()
         self._envoys.check()
-        under_way = sum(len(run.step.threads) for run in self._runs.values() if isinstance(run.step, Flow))
-        allow_connections(under_way + load.threads)
+        allow_connections(load.threads + sum(run.threads for run in self._runs.values()))
         steps = self._steps(lane, policy, load)
-        self._runs[lane] = _Run(steps, next(steps))
+        self._runs[lane] = _Run(steps, next(steps), load.threads)
 
     def _check_owner(self) -> None:
         if self._owner != (os.getpid(), threading.get_ident()):
@@ -268,8 +268,10 @@ class EmbeddedMesh(Mesh):
 
     def close(self) -> None:
         """See :meth:`Mesh.close`."""
-        self._abandon()
         self._envoys.close()
+        if os.getpid() != self._owner[0]:
+            return  # a forked child shares the client's selector with its parent
+        self._abandon()
         self._worker.shutdown(cancel_futures=True)
         if self._client is not None:
             self._client.close()
