@@ -119,7 +119,16 @@ def test_a_name_that_is_no_name_for_a_folder_is_refused(shop_text, name):
 
 
 @pytest.mark.parametrize(
-    "span", ["[1, 2147483647]", "[1, 3, inf]", "[1, 3, 1e-9]", "[nan, 3]", "[1, 1e308, 1e-300]", "[1, 3, nan]"]
+    "span",
+    [
+        "[1, 2147483647]",
+        "[1, 3, inf]",
+        "[1, 3, 1e-9]",
+        "[nan, 3]",
+        "[1, 1e308, 1e-300]",
+        "[1, 3, nan]",
+        f"[1, 1{'0' * 400}]",
+    ],
 )
 def test_a_range_of_too_many_values_is_refused(shop_text, span):
     text = shop_text.replace("max_connections = [1, 3]", f"max_connections = {span}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, fields
@@ -23,6 +24,7 @@ from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.files import read_text, reading
 from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
 
+_LARGEST = sys.float_info.max
 #: Values in one range.
 MOST_VALUES = 1_000_000
 #: A scenario's name becomes the name of folders and the first cell of tables.
@@ -47,11 +49,11 @@ class Range:
     step: float = 1
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and self.low <= self.high < math.inf and 0 < self.step < math.inf):
+        if not (-_LARGEST <= self.low <= self.high <= _LARGEST and 0 < self.step <= _LARGEST):
             raise InvalidValueError(
                 "range", [self.low, self.high, self.step], "[low, high] or [low, high, step], low <= high, step > 0"
             )
-        if (self.high - self.low) / self.step >= MOST_VALUES:
+        if (float(self.high) - float(self.low)) / float(self.step) >= MOST_VALUES:
             remedy = "Give a larger step: [low, high, step]."
             raise InvalidValueError("range", [self.low, self.high, self.step], f"at most {MOST_VALUES} values", remedy)
 
@@ -256,7 +258,7 @@ def parse_scenario(name: str, text: str) -> Scenario:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise InvalidValueError(f"scenario {name}", str(error), "a TOML file", "See S1.toml for the form.") from None
     if "name" in document:
         raise InvalidValueError("key of a scenario file", "name", "no name; the file's own name is the scenario's")
