@@ -32,13 +32,6 @@ from meshgym.types import Load, TrafficRules
 pytestmark = pytest.mark.envoy
 
 
-@pytest.fixture(scope="module")
-def plenty():
-    """A service with more capacity than any test asks for."""
-    with EmbeddedMesh(profile=PLENTY) as mesh:
-        yield mesh
-
-
 def test_the_version_is_envoys():
     assert re.fullmatch(r"\d+\.\d+\.\d+", process.envoy_version())
 

@@ -22,13 +22,6 @@ from meshgym.types import Load
 pytestmark = pytest.mark.envoy
 
 
-@pytest.fixture(scope="module")
-def plenty():
-    """A service with more capacity than any test asks for."""
-    with EmbeddedMesh(profile=PLENTY) as mesh:
-        yield mesh
-
-
 @pytest.mark.parametrize("victim", ["sidecar", "service"])
 def test_a_run_in_which_an_envoy_stood_still_is_made_again(victim):
     """It would be a row like any other, with a tenth of the rate."""
