@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from meshgym.errors import FileError, FolderError, MeshGymError, MissingDependencyError
 
 Arrays = dict[str, NDArray[Any]]
-_Type = TypeVar("_Type")
 
 #: Most bytes of a text that people write, such as a scenario or a DestinationRule; of a JSON file that we wrote; and of
 #: anything else. The largest files of the paper's scenarios have a hundredth of that.
@@ -108,17 +107,6 @@ def parse_json(text: str) -> Any:
         Exception: it isn't JSON, or has a key twice; use it inside :func:`reading`.
     """
     return json.loads(text, object_pairs_hook=_object)
-
-
-def convert(document: Any, kind: type[_Type]) -> _Type:
-    """Return what JSON held as a dataclass, with every field checked.
-
-    Raises:
-        Exception: it doesn't fit; the message says where.
-    """
-    import msgspec
-
-    return msgspec.convert(document, kind)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

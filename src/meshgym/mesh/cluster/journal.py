@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from meshgym.errors import FolderError, RestoreError
-from meshgym.files import check_signed, convert, lock, read_json, reading, remove, signed, write_json
+from meshgym.files import check_signed, lock, read_json, reading, remove, signed, write_json
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class Journal:
             return None
         remedy = "It isn't changed, and nothing in the cluster is: put the DestinationRule back by hand."
         with reading(self.path, "a journal", RestoreError, remedy):
-            entry: Entry = convert(check_signed(read_json(self.path)), Entry)
-            return entry
+            import msgspec  # only clusters need it, and the doctor imports this
+
+            return msgspec.convert(check_signed(read_json(self.path)), Entry)
 
     def write(self, entry: Entry) -> None:
         """Replace the entry; it is on the disk when this returns.
