@@ -30,12 +30,16 @@ from meshgym.files import read_text, reading, write_text
 from meshgym.types import Progress
 
 
-def whole(_: Any, tokens: Sequence[Token]) -> int:
-    """Read a whole number; Cyclopts alone would read ``1.5`` as 1."""
+def _read_whole(_: Any, tokens: Sequence[Token]) -> int:
     try:
         return int(tokens[0].value)
     except ValueError:
         raise CoercionError(token=tokens[0], target_type=int) from None
+
+
+def whole(validator: Callable[[Any, Any], None]) -> Parameter:
+    """Declare an option that takes a whole number; Cyclopts alone would read ``1.5`` as 1."""
+    return Parameter(converter=_read_whole, validator=validator)
 
 
 #: Exit codes: the command failed; the command line is wrong; some of its runs are missing. Stopped by a signal, it is
@@ -43,8 +47,8 @@ def whole(_: Any, tokens: Sequence[Token]) -> int:
 FAILED, MISUSED, INCOMPLETE = 1, 2, 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Options with a range: how many, and a generator's seed.
-Count = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=1_000_000))]
-Seed = Annotated[int, Parameter(converter=whole, validator=Number(gte=0, lt=2**32))]
+Count = Annotated[int, whole(Number(gte=1, lte=1_000_000))]
+Seed = Annotated[int, whole(Number(gte=0, lt=2**32))]
 #: An option that takes all values up to the next option.
 Several = Parameter(consume_multiple=True)
 #: A command: its parameters are its options, its docstring is its help.

@@ -14,8 +14,8 @@ from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 
 #: How many settings the embedded mesh measures at once.
-Lanes = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=64))]
-_Calls = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lt=2**31))]
+Lanes = Annotated[int, whole(Number(gte=1, lte=64))]
+_Calls = Annotated[int, whole(Number(gte=1, lt=2**31))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
     help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched.",
