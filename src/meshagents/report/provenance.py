@@ -17,7 +17,7 @@ import pandas as pd
 from meshagents.training.trained import Trained, evaluate_trained, package_versions
 from meshgym.files import read_bytes, signed, to_json, write_together
 from meshgym.simulator import Simulator
-from meshgym.traces.collection import FILENAME, begun, read_collection
+from meshgym.traces.collection import FILENAME, begun, read_about
 
 #: Holds the measurements below a result's folder.
 MEASURED = "measured"
@@ -42,7 +42,7 @@ def write_result(
         FolderError: a file can't be written; what was there before is still there.
     """
     collections = filter(begun, path.parent.glob(f"{MEASURED}/*/*/{FILENAME}"))
-    measured_with = {tuple(sorted(read_collection(file)[0]["versions"].items())) for file in collections}
+    measured_with = {tuple(sorted(read_about(file)["versions"].items())) for file in collections}
     provenance = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",

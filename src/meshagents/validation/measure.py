@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from meshagents.validation.decisions import Decisions
-from meshgym.errors import InvalidValueError, TraceError
+from meshgym.errors import InvalidValueError
 from meshgym.files import lock
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
-from meshgym.traces.collection import FILENAME, begun, read_collection
+from meshgym.traces.collection import FILENAME, begun, busy, read_collection
 from meshgym.traces.plan import Plan
 from meshgym.traces.store import check_traces
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Progress
@@ -95,8 +95,7 @@ def measure(
     from meshgym.traces.collect import collect  # needs packages that the rest does without
 
     plan = interleave(decisions, measuring.repeats, measuring.seed)
-    busy = TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
-    with lock(folder / "lock", busy):
+    with lock(folder / "lock", busy(folder)):
         missing = _missing(plan, read_runs(folder, scenario, mesh))
         there = len(plan) - len(missing)
         progress(there, len(plan))

@@ -26,9 +26,8 @@ from meshgym.types import RESPONSE_NAMES, SETTING_NAMES
 
 #: Name of the file in a collection's folder.
 FILENAME = "collection.db"
-_RESPONSE = (*RESPONSE_NAMES, *DETAILS)
 #: What a row of the table ``runs`` holds besides its place and checksum.
-_RUN = ("run", "lane", "attempt", *_RESPONSE)
+_RUN = ("run", "lane", "attempt", *RESPONSE_NAMES, *DETAILS)
 _PLAN = ("run", *SETTING_NAMES, "repeat")
 _TABLES = {
     "about": "CREATE TABLE about (provenance TEXT NOT NULL, sha256 TEXT NOT NULL)",
@@ -94,8 +93,7 @@ class Collection:
             FolderError: it can't be written; what was added before is kept.
             TraceError: the file was removed or replaced meanwhile, or another collector writes to it.
         """
-        values = [float(run), float(lane), float(attempt), *map(_rounded, map(response.get, _RESPONSE))]
-        self._insert("runs", [None, *values, _checksum(values)])
+        self._insert("runs", _row({**response, "run": run, "lane": lane, "attempt": attempt}))
         self._done.add(run)
 
     def give_up(self, run: int, reason: str) -> None:
@@ -107,7 +105,7 @@ class Collection:
         if _identity(self.path) != self._identity:
             raise TraceError(f"{self.path} was removed or replaced while it was written to; what it held went with it")
         try:
-            self._database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+            self._database.execute(_insertion(table, len(row)), row)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             raise FolderError(f"cannot write to {self.path} ({error}); the runs before are kept") from error
@@ -129,7 +127,6 @@ def create(path: Path, about: Mapping[str, Any], plan: Plan, rows: Sequence[Mapp
     """
     provenance = json.dumps(about)
     planned = [[run, *map(float, setting), float(plan.repeat[run])] for run, setting in enumerate(plan.settings)]
-    measured = [[float(row["run"]), *(_rounded(row.get(name)) for name in _RUN[1:])] for row in rows]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -139,14 +136,16 @@ def create(path: Path, about: Mapping[str, Any], plan: Plan, rows: Sequence[Mapp
             for statement in _TABLES.values():
                 database.execute(statement)
             database.execute("INSERT INTO about VALUES (?, ?)", [provenance, _sha256(provenance)])
-            database.executemany(f"INSERT INTO plan VALUES ({', '.join('?' * len(_PLAN))})", planned)
-            marks = ", ".join("?" * (len(_RUN) + 2))
-            database.executemany(
-                f"INSERT INTO runs VALUES ({marks})", [[None, *values, _checksum(values)] for values in measured]
-            )
+            database.executemany(_insertion("plan", len(_PLAN)), planned)
+            database.executemany(_insertion("runs", len(_RUN) + 2), map(_row, rows))
             database.execute("COMMIT")
     except (OSError, sqlite3.Error) as error:
         raise FolderError(f"cannot write {path} ({error}); free space or choose another folder") from error
+
+
+def busy(folder: Path) -> TraceError:
+    """Return the error of a folder that another process collects into."""
+    return TraceError(f"another collector is writing to {folder}; wait for it or choose another folder")
 
 
 def begun(path: Path) -> bool:
@@ -170,6 +169,16 @@ def read_collection(path: Path) -> tuple[dict[str, Any], list[dict[str, float]]]
         measured = {name: value for name, value in zip(_RUN[1:], values, strict=True) if value is not None}
         rows.append({**setting, **measured, "repeat": int(plan.repeat[number]), "run": number})
     return about, rows
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Return the provenance of a collection.
+
+    Raises:
+        TraceError: see :func:`read_collection`.
+    """
+    with closing(_connect(path, "ro")) as database:
+        return _read_plan(database, path)[0]
 
 
 def read_given_up(path: Path) -> dict[int, str]:
@@ -219,9 +228,7 @@ def _begin(database: sqlite3.Connection, path: Path) -> None:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise FolderError(f"cannot write to {path} ({error}); what it holds is kept") from error
-        raise TraceError(
-            f"another collector is writing to {path.parent}; wait for it or choose another folder"
-        ) from None
+        raise busy(path.parent) from None
 
 
 def _read_plan(database: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], Plan]:
@@ -258,6 +265,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_dev, about.st_ino
+
+
+def _insertion(table: str, columns: int) -> str:
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+
+
+def _row(run: Mapping[Any, Any]) -> list[Any]:
+    """Return the row of the table ``runs`` for a run, by column of the schema; SQLite gives it its place."""
+    values = [float(run["run"]), *(_rounded(run.get(name)) for name in _RUN[1:])]
+    return [None, *values, _checksum(values)]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meshgym.errors import TraceError
 from meshgym.scenarios import load_scenario
-from meshgym.traces.collection import FILENAME, begun, create, read_collection
+from meshgym.traces.collection import FILENAME, begun, create, read_about
 from meshgym.traces.plan import make_plan
 from meshgym.traces.quality import assess
 from meshgym.traces.store import load_traces, read_provenance, write_traces
@@ -40,7 +40,7 @@ def pack(folder: Path, path: Path) -> Path:
     source = folder / FILENAME
     if not begun(source):
         raise TraceError(f"{folder} holds no collection; make one with: meshgym collect")
-    about, _ = read_collection(source)
+    about = read_about(source)
     frame = load_traces(source)
     quality = assess(frame)
     provenance = {
@@ -63,7 +63,7 @@ def unpack(traces: str | Path, folder: Path, scenario: str | Path | None = None)
     Runs that had been given up are tried again.
 
     Args:
-        traces: name of a bundled set, or a ``.parquet`` file made by :func:`pack`.
+        traces: name of a bundled set, or a file made by :func:`pack`.
         folder: made if it doesn't exist; must not hold a collection.
         scenario: file of the set's scenario; None for the bundled one of the name in the provenance.
 

@@ -20,7 +20,7 @@ import numpy as np
 from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError, short
 from meshgym.files import DATA_BYTES, check_signed, read_bytes, read_json, reading, signed, to_json, write_together
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
-from meshgym.traces.collection import read_collection
+from meshgym.traces.collection import read_about, read_collection
 from meshgym.traces.schema import COLUMNS, FACTS, REQUIRED
 
 try:
@@ -92,7 +92,7 @@ def read_provenance(traces: str | Path) -> dict[str, Any] | None:
     """
     path = _locate(traces)
     if path.suffix == ".db":
-        return read_collection(path)[0]
+        return read_about(path)
     path = _provenance_path(path)
     if not path.exists():
         return None
@@ -154,8 +154,9 @@ def check_scenario(frame: pd.DataFrame, scenario: Scenario) -> None:
     if known not in (None, scenario.name):
         raise TraceError(f"the traces are of scenario {known}, not of {scenario.name}; name the scenario they are of")
     for name, span in scenario.ranges.items():
-        if name in frame and not frame[name].between(span.low, span.high).all():
-            row = int((~frame[name].between(span.low, span.high)).to_numpy().argmax())
+        inside = frame[name].between(span.low, span.high).to_numpy() if name in frame else np.array([True])
+        if not inside.all():
+            row = int(inside.argmin())
             raise TraceError(
                 f"row {row + 1} of the traces has {name} {frame[name].iloc[row]}, but scenario {scenario.name} has "
                 f"{span.low:g}..{span.high:g}: they are of another scenario"
