@@ -30,6 +30,7 @@ from meshgym.files import write_together
 from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
+from meshgym.simulator.plots import to_png
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
@@ -100,7 +101,7 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
         "predicted_against_measured": plots.predicted_against_measured(decisions),
         "reward_surface": _surface(simulator, scenario, strongest),
     }
-    write_together({folder / f"{name}.png": plots.to_png(figure) for name, figure in figures.items()})
+    write_together({folder / f"{name}.png": to_png(figure) for name, figure in figures.items()})
     write_report(folder)
     return Findings(shown["ratios"], evaluations[0], in_words(strongest))
 

@@ -22,23 +22,13 @@ FloatArray = NDArray[np.float64]
 _UNITS = {"qps": "requests per second", "p503": "share of 503s"}
 
 
-def to_png(figure: Figure) -> bytes:
-    """Return a figure as PNG."""
-    return _render(figure, format="png", dpi=150)
-
-
 def data_uri(figure: Figure) -> str:
     """Return a figure as a data URI for an HTML page; the same figure always gives the same one."""
     with rc_context({"svg.hashsalt": "meshgym"}):
-        drawn = _render(figure, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
-
-
-def _render(figure: Figure, **options: Any) -> bytes:
-    FigureCanvasAgg(figure)
-    drawn = BytesIO()
-    figure.savefig(drawn, bbox_inches="tight", **options)
-    return drawn.getvalue()
+        FigureCanvasAgg(figure)
+        drawn = BytesIO()
+        figure.savefig(drawn, bbox_inches="tight", format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawn.getvalue()).decode()}"
 
 
 def learning_curve(ratio: FloatArray) -> Figure:

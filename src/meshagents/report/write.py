@@ -16,6 +16,7 @@ from meshagents.statistics import markdown
 from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validated
 from meshgym.files import write_together
+from meshgym.simulator.plots import to_png
 
 
 def _as_files(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
@@ -66,7 +67,7 @@ def write_table5(folder: Path, experiment: Table5, tables: Mapping[str, pd.DataF
         FolderError: a file can't be written.
     """
     text = table5_text(tables)
-    figure = plots.to_png(plots.figure7(tables["figure7"]))
+    figure = to_png(plots.figure7(tables["figure7"]))
     files = _as_files(tables) | {"table5.md": f"{text}\n".encode(), "figure7.png": figure}
     options = {"seeds": experiment.seeds, **experiment.hyperparameters.to_dict()}
     simulators = [task.load_simulator() for task in experiment.tasks]

@@ -14,6 +14,7 @@ from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validator, summary
 from meshgym.errors import InvalidValueError, MeshError, UnknownNameError
 from meshgym.simulator import SimulatedMesh, response_table
+from meshgym.simulator.plots import to_png
 from meshgym.types import RULE_NAMES, SETTING_NAMES, Setting
 
 
@@ -145,4 +146,4 @@ def test_figures_are_drawn(validated, shop):
         "surface": plots.reward_surface(surface, shop.actions["threads"], shop.actions["calls"], (2, 3), "title"),
     }
     for name, figure in figures.items():
-        assert plots.to_png(figure).startswith(b"\x89PNG"), name
+        assert to_png(figure).startswith(b"\x89PNG"), name
