@@ -5,10 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from meshes import FlakyMesh
 
 from meshgym.cli.main import main
-from meshgym.errors import LoadError
-from meshgym.testing import FakeMesh
 from meshgym.traces.lanes import OneLane
 
 SLOW_END = """
@@ -58,18 +57,9 @@ def test_what_is_ignored_stays_ignored():
     assert process.returncode == 0
 
 
-class NarrowMesh(FakeMesh):
-    """Fails for every load of one thread."""
-
-    def measure(self, rules, load):
-        if load.threads == 1:
-            raise LoadError("one thread is too few")
-        return super().measure(rules, load)
-
-
 def test_given_up_runs_are_named_at_the_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("meshgym.traces.collect.EmbeddedMesh", lambda scenario, lanes: None)
-    monkeypatch.setattr("meshgym.traces.collect.SharedLanes", lambda make: OneLane(NarrowMesh()))
+    monkeypatch.setattr("meshgym.traces.collect.SharedLanes", lambda make: OneLane(FlakyMesh()))
     assert main(["collect", "--scenario", "S1", "--rows", "10", "--out", str(tmp_path)]) == 3
     printed, said = capsys.readouterr()
     assert printed == f"{tmp_path / 'collection.db'}\n"
