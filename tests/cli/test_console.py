@@ -47,6 +47,22 @@ def test_a_second_signal_does_not_interrupt_the_cleaning_up(number, times):
     assert "Traceback" not in said
 
 
+def test_a_signal_while_options_are_read_is_no_traceback():
+    code = (
+        "import os, signal, sys; from meshgym.cli import console\n"
+        "console._read = lambda path: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(console.run('program', 'About.', [], ['--config', 'file']))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert (said.returncode, said.stderr.count("\n")) == (143, 1), said.stderr
+
+
+def test_another_envoy_can_be_named(monkeypatch, capsys):
+    monkeypatch.setenv("MESHGYM_ENVOY", "")
+    assert main(["doctor", "--envoy", "/bin/true"]) == 1
+    assert "/bin/true doesn't say its version" in capsys.readouterr().err
+
+
 def test_what_is_ignored_stays_ignored():
     """As nohup and background jobs of a shell want it."""
     code = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{SLOW_END.replace('sleep(60)', 'sleep(1)')}"
@@ -67,9 +83,11 @@ def test_given_up_runs_are_named_at_the_end(tmp_path, capsys, monkeypatch):
     assert "were given up: one thread is too few" in said
 
 
-def test_a_reader_who_has_enough_is_no_error():
-    program = "import sys; from meshgym.cli.main import main; sys.exit(main(['scenarios']))"
+@pytest.mark.parametrize(("arguments", "code"), [(["scenarios"], 0), (["--help"], 1), (["collect", "--help"], 1)])
+def test_a_reader_who_has_enough_is_told_nothing(arguments, code):
+    """Rich, which prints the help, ends with 1 then."""
+    program = f"import sys; from meshgym.cli.main import main; sys.exit(main({arguments}))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(20) == 0
+        assert process.wait(20) == code

@@ -8,7 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,9 @@ from collected import rows_of
 from meshes import BrokenMesh, DyingMesh, FakeMesh, FlakyMesh
 
 from meshgym.errors import FolderError, InvalidValueError, MeshError, MissingDependencyError, TraceError
-from meshgym.scenarios import load_scenario
+from meshgym.scenarios import load_scenario, parse_scenario
 from meshgym.traces.collect import collect, open_collection
-from meshgym.traces.collection import FILENAME, read_collection, read_given_up
+from meshgym.traces.collection import FILENAME, begun, read_collection, read_given_up
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.schema import DETAILS
 from meshgym.traces.store import load_traces
@@ -198,40 +201,92 @@ def test_lanes_are_bounded(tmp_path, lanes):
 
 @pytest.mark.envoy
 @pytest.mark.slow
-def test_kill_9_of_anything_at_any_moment_loses_nothing(tmp_path, shop_text):
-    """The collector, an Envoy or a lane is killed again and again; the end is that of an undisturbed collection."""
-    rows, rng = 300, random.Random(0)
-    shop = tmp_path / "shop.toml"
-    shop.write_text(shop_text)
-    command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(shop), "--rows", str(rows)]
-    folder = tmp_path / "disturbed"
-    kills = 0
-    for attempt in range(20):
-        process = subprocess.Popen([*command, "--lanes", "2", "--out", str(folder)], stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=1.5 + rng.random())
-        except subprocess.TimeoutExpired:
-            victims = [process.pid] if attempt % 2 else _descendants(process.pid)
-            os.kill(rng.choice(victims or [process.pid]), signal.SIGKILL)
-            kills += 1
-            if attempt % 2 == 0:
-                time.sleep(0.5)  # let the collector see it and go on, then end it too
-                process.kill()
-            process.wait()
-        if len(rows_of(folder)) == rows:
-            break
-    assert kills >= 2
-    subprocess.run([*command, "--out", str(folder)], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    disturbed = load_traces(folder / FILENAME)
-    assert sorted(disturbed["run"]) == list(range(rows))  # none lost, none twice, none half
-    assert not read_given_up(folder / FILENAME)
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_endings_of_any_kind_at_any_moment_and_full_disks_lose_nothing(shop_text):
+    """The collector, an Envoy, a lane or a guard is ended again and again, and the disk fills and empties.
 
-    calm = tmp_path / "calm"
-    subprocess.run([*command, "--out", str(calm)], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    undisturbed = load_traces(calm / FILENAME).sort_values("run")
+    ``MESHGYM_ENDINGS`` sets how often (20 by default); the end is that of an undisturbed collection.
+    """
+    times, rng = int(os.environ.get("MESHGYM_ENDINGS", "20")), random.Random(0)
+    rows = 40 * times
+    with tempfile.TemporaryDirectory(prefix="m") as place, _small_disk(Path(place) / "disk") as disk:
+        folder, temporary = disk / "disturbed", Path(place) / "t"
+        temporary.mkdir()
+        shop = Path(place) / "shop.toml"
+        shop.write_text(shop_text)
+        command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(shop), "--rows", str(rows)]
+        quiet = {"env": {**os.environ, "TMPDIR": str(temporary)}, "stderr": subprocess.DEVNULL}
+        kept, codes = [], Counter()
+        for _ in range(times):
+            process = subprocess.Popen([*command, "--lanes", "2", "--out", str(folder)], **quiet)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1.2 + rng.random())
+            how = rng.choice(["kill", "kill", "term", "hang up", "interrupt twice", "below", "both", "full"])
+            _end(process, how, rng, disk)
+            codes[how, process.returncode] += 1
+            found = rows_of(folder) if begun(folder / FILENAME) else []
+            assert found[: len(kept)] == kept
+            kept = found
+        assert 0 < len(kept) < rows, codes
+        subprocess.run([*command, "--lanes", "2", "--out", str(folder)], check=True, stdout=subprocess.DEVNULL, **quiet)
+        disturbed = load_traces(folder / FILENAME)
+        assert sorted(disturbed["run"]) == list(range(rows))  # none lost, none twice, none half
+        assert not read_given_up(folder / FILENAME)
+        assert not list(temporary.iterdir())
+        assert not [pid for pid in _processes() if str(temporary).encode() in _command_line(pid)]
+        assert sorted(path.name for path in folder.iterdir()) == [FILENAME, "options.toml"]
     ordered = disturbed.sort_values("run")
-    for name in (*SETTING_NAMES, "repeat"):
-        assert ordered[name].tolist() == undisturbed[name].tolist()
+    planned = make_plan(parse_scenario("shop", shop_text), rows, 0)
+    assert ordered[list(SETTING_NAMES)].to_numpy().tolist() == planned.settings.tolist()
+
+
+@contextlib.contextmanager
+def _small_disk(path):
+    """Yield a folder on a disk of 1 MiB where this machine lets us mount one, else a usual folder."""
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", path], capture_output=True, check=False)
+    try:
+        yield path
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def _end(process, how, rng, disk):
+    """End the collector as ``how`` says; whatever it is, the process has ended after this."""
+    below = _descendants(process.pid)
+    if how == "full":
+        with suppress(OSError):
+            for number in range(100):
+                (disk / f"ballast-{number}").write_bytes(bytes(2**14))
+        time.sleep(0.5)
+        for ballast in disk.glob("ballast-*"):
+            ballast.unlink()
+        process.kill()
+    elif how in ("below", "both"):
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(rng.choice(below), signal.SIGKILL)
+        if how == "below":
+            time.sleep(0.5)  # let the collector see it and go on
+        process.kill()
+    else:
+        numbers = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "hang up": signal.SIGHUP}
+        process.send_signal(numbers.get(how, signal.SIGINT))
+        if how == "interrupt twice":
+            time.sleep(0.1 * rng.random())
+            process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+
+
+def _processes():
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _descendants(parent):

@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.recommend import request as recommend
-from meshgym.cli.console import Count, Seed, Several, whole
+from meshgym.cli.console import Count, Seed, Several
 from meshgym.cli.mesh_options import Lanes
 
 
@@ -22,9 +22,9 @@ def _jobs(_: object, value: int) -> None:
 #: Scenarios, with ``=FILE`` for a simulator.
 Tasks = Annotated[tuple[str, ...], Several]
 #: How many contexts a validation draws; an interval needs two.
-Contexts = Annotated[int, whole(Number(gte=2, lte=1_000_000))]
+Contexts = Annotated[int, Parameter(validator=Number(gte=2, lte=1_000_000))]
 #: Processes; -1 for one per core.
-Jobs = Annotated[int, whole(_jobs)]
+Jobs = Annotated[int, Parameter(validator=_jobs)]
 Learner = Annotated[Hyperparameters, Parameter(name="*", group=Group("Hyperparameters", sort_key=40))]
 HYPERPARAMETERS = Hyperparameters()
 Request = Annotated[recommend.Request, Parameter(name="*")]
@@ -48,7 +48,7 @@ class Quickstart:
 
     scenario: str = "S1"
     configuration: str = "Thread-Call"
-    rows: Annotated[int, whole(Number(gte=50, lte=1_000_000))] = 240
+    rows: Annotated[int, Parameter(validator=Number(gte=50, lte=1_000_000))] = 240
     contexts: Contexts = 25
     lanes: Lanes = 8
     epochs: Count = HYPERPARAMETERS.epochs

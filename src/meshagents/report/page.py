@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
@@ -9,7 +10,7 @@ from meshagents.report.provenance import Description, describe_training
 from meshagents.report.sections import SECTIONS, origins
 from meshagents.training.trained import load_trained
 from meshgym.errors import FileError, InvalidValueError, MissingDependencyError
-from meshgym.files import check_signed, read_json, reading, write_text
+from meshgym.files import check_signed, read_bytes, read_json, reading, write_text
 
 
 def write_report(path: Path) -> Path:
@@ -57,9 +58,10 @@ def _read(path: Path) -> list[Description]:
 
 def _is_agent(path: Path) -> bool:
     """Return whether an ``.npz`` file holds an agent, not a simulator or something else."""
-    if not is_zipfile(path):
+    content = BytesIO(read_bytes(path))
+    if not is_zipfile(content):
         return False
-    with ZipFile(path) as file:
+    with ZipFile(content) as file:
         return "trained.npy" in file.namelist()
 
 

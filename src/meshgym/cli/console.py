@@ -21,7 +21,7 @@ from inspect import BoundArguments
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Group, Parameter, Token
+from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Group, Parameter
 from cyclopts.argument import update_argument_collection
 from cyclopts.validators import Number
 
@@ -29,26 +29,13 @@ from meshgym.errors import DryRun, FileError, IncompleteError, InvalidValueError
 from meshgym.files import read_text, reading, write_text
 from meshgym.types import Progress
 
-
-def _read_whole(_: Any, tokens: Sequence[Token]) -> int:
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise CoercionError(token=tokens[0], target_type=int) from None
-
-
-def whole(validator: Callable[[Any, Any], None]) -> Parameter:
-    """Declare an option that takes a whole number; Cyclopts alone would read ``1.5`` as 1."""
-    return Parameter(converter=_read_whole, validator=validator)
-
-
 #: Exit codes: the command failed; the command line is wrong; some of its runs are missing. Stopped by a signal, it is
 #: 128 and the signal's number, as in shells.
 FAILED, MISUSED, INCOMPLETE = 1, 2, 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Options with a range: how many, and a generator's seed.
-Count = Annotated[int, whole(Number(gte=1, lte=1_000_000))]
-Seed = Annotated[int, whole(Number(gte=0, lt=2**32))]
+Count = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
 #: An option that takes all values up to the next option.
 Several = Parameter(consume_multiple=True)
 #: A command: its parameters are its options, its docstring is its help.
@@ -128,25 +115,33 @@ def run(
     """
     app = _make_app(program, about, commands, sources)
     try:
-        call, verbose = app.meta(sys.argv[1:] if arguments is None else arguments) or (lambda: None, False)
-    except (CycloptsError, InvalidValueError, FileError) as error:
-        return _fail(program, error, MISUSED)
-    try:
         with _stopping(program):
-            call()
-        sys.stdout.flush()
-    except DryRun as told:
-        print(told)
-    except MeshGymError as error:
-        if verbose:
-            traceback.print_exception(error)
-        return _fail(program, error, INCOMPLETE if isinstance(error, IncompleteError) else FAILED)
+            code = _call(program, app, sys.argv[1:] if arguments is None else arguments)
+            sys.stdout.flush()
+            return code
     except KeyboardInterrupt as stopped:
         kept = "what was measured is kept, and the same command goes on from it"
         print(f"{program}: stopped; {kept}", file=sys.stderr)
         return 128 + getattr(stopped, "number", signal.SIGINT)
     except BrokenPipeError:  # who reads what is printed has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _call(program: str, app: App, arguments: Sequence[str]) -> int:
+    """Parse the arguments and call the command; return the exit code."""
+    try:
+        call, verbose = app.meta(arguments) or (lambda: None, False)
+    except (CycloptsError, InvalidValueError, FileError) as error:
+        return _fail(program, error, MISUSED)
+    try:
+        call()
+    except DryRun as told:
+        print(told)
+    except MeshGymError as error:
+        if verbose:
+            traceback.print_exception(error)
+        return _fail(program, error, INCOMPLETE if isinstance(error, IncompleteError) else FAILED)
     return 0
 
 
@@ -198,12 +193,14 @@ def _make_app(program: str, about: str, commands: Sequence[Command], sources: Se
     )
     for command in commands:
         app.command(command)
+    app.meta.suppress_keyboard_interrupt = False
     app.register_install_completion_command(help="Install completion for your shell: bash, zsh or fish.")
 
     @app.meta.default
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         config: Annotated[Path | None, Parameter(group=_COMMON)] = None,
+        envoy: Annotated[Path | None, Parameter(group=_COMMON)] = None,
         quiet: Annotated[bool, Parameter(group=_COMMON, negative=())] = False,
         verbose: Annotated[bool, Parameter(group=_COMMON, negative=())] = False,
     ) -> tuple[Callable[[], None], bool]:
@@ -211,10 +208,13 @@ def _make_app(program: str, about: str, commands: Sequence[Command], sources: Se
 
         Args:
             config: TOML file with options of the command; options on the command line win.
+            envoy: the Envoy to run, instead of the one that pip installed; the same as MESHGYM_ENVOY.
             quiet: show results only, no progress.
             verbose: show where an error comes from.
         """
-        app.config = [*([_read(config)] if config else []), *sources]
+        app.config = [*([_read(config)] if config else []), *sources, _check_whole]
+        if envoy is not None:
+            os.environ["MESHGYM_ENVOY"] = str(envoy)  # the processes of lanes need it, too
         command, bound, ignored = app.parse_args(tokens)
         call = f"{program} {getattr(command, '__name__', '')}"
         console = _Console(call, _resolved(bound), quiet)
@@ -228,6 +228,16 @@ def fill_in(values: Mapping[str, Any], source: str) -> Source:
     return lambda app, names, arguments: update_argument_collection(
         dict(values), source, arguments, root_keys=(), allow_unknown=False
     )
+
+
+def _check_whole(_app: App, _names: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse ``1.5`` where a whole number belongs; Cyclopts alone would read it as 1."""
+    for argument in arguments:
+        for token in argument.tokens if argument.hint in (int, int | None) else ():
+            try:
+                int(token.value)
+            except ValueError:
+                raise CoercionError(token=token, argument=argument, target_type=int) from None
 
 
 def _read(path: Path) -> Source:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from meshgym.cli.console import whole
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
 
 #: How many settings the embedded mesh measures at once.
-Lanes = Annotated[int, whole(Number(gte=1, lte=64))]
-_Calls = Annotated[int, whole(Number(gte=1, lt=2**31))]
+Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
+_Calls = Annotated[int, Parameter(validator=Number(gte=1, lt=2**31))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
     help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched.",

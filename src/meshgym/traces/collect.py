@@ -22,7 +22,7 @@ from meshgym.errors import InvalidValueError, MeshError, TraceError
 from meshgym.files import make_folder, read_bytes, read_json, reading
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
-from meshgym.mesh.embedded.process import envoy_version
+from meshgym.mesh.embedded.process import envoy_identity
 from meshgym.scenarios import Scenario
 from meshgym.traces.collection import FILENAME, Collection, begun, create
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Pool, SharedLanes
@@ -64,7 +64,7 @@ def open_collection(
         else:
             versions = {"meshgym": version("meshgym"), "python": platform.python_version()}
             if service is None:
-                versions["envoy"] = envoy_version()
+                versions |= envoy_identity()
             create(path, {**identity, "versions": versions}, plan)
     collection = Collection(path)
     try:

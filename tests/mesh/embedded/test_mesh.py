@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +24,7 @@ from meshgym.errors import (
     RulesRefusedError,
 )
 from meshgym.mesh.destination_rule import traffic_policy
-from meshgym.mesh.embedded import process
+from meshgym.mesh.embedded import guard, process
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.mesh.envoy_cluster import deviations
 from meshgym.scenarios import load_scenario
@@ -188,8 +189,42 @@ def test_nothing_outlives_a_kill_9(victim, tmp_path):
         os.kill(parent.pid if victim == "parent" else int(guard), signal.SIGKILL)
         wait(lambda: not envoys_in(folder))
         parent.kill()
-    if victim == "parent":
-        wait(lambda: not Path(folder).exists())
+    if victim == "guard":
+        assert Path(folder).exists()  # nobody was left to remove it
+        process.EnvoyGroup().close()  # the next one does
+    wait(lambda: not Path(folder).exists())
+
+
+def test_a_folder_in_use_is_not_swept_away(plenty):
+    folder = plenty._envoys.folder
+    process.EnvoyGroup().close()
+    assert (folder / "sidecar.sock").exists()
+    assert plenty.measure(WIDE, Load(1, 10)).p200 == 1
+
+
+def test_a_folder_of_another_owner_is_not_swept_away(monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="m") as folder:
+        left = Path(folder) / "meshgym-left"
+        left.mkdir()
+        (left / "owner.lock").touch()
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        with monkeypatch.context() as others:
+            others.setattr("os.getuid", lambda: left.stat().st_uid + 1)
+            process.EnvoyGroup().close()
+        assert left.exists()
+        process.EnvoyGroup().close()
+        assert not left.exists()
+
+
+def test_a_log_is_bounded(tmp_path):
+    """A program that floods its log: it goes on, and the disk isn't filled."""
+    flood = tmp_path / "flood"
+    flood.write_text("#!/bin/sh\nyes | head -c 40000000\necho $? > ended\n")
+    command = [sys.executable, "-I", "-S", guard.__file__, str(tmp_path), json.dumps([["one", "/bin/sh", str(flood)]])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path) as watched:
+        wait((tmp_path / "ended").exists)
+        assert (tmp_path / "one.log").stat().st_size == 2**24
+        watched.communicate()
 
 
 def _measure_until_refused(mesh):

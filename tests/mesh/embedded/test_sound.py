@@ -55,6 +55,12 @@ def test_calls_of_others_and_reset_counters_are_noticed():
             response.check_sound(result, Load(1, 10), PLENTY, seen, ejections)
 
 
+def test_calls_that_the_sidecar_broke_off_are_not_the_services():
+    result = LoadResult(latencies_s=[0.001] * 10, ok=9, broken=1)
+    with pytest.raises(DisturbedError, match="broke 1 connections off"):
+        response.check_sound(result, Load(1, 10), PLENTY, seen=9, ejections=0)
+
+
 def test_another_thread_and_a_forked_child_may_not_use_a_mesh(plenty):
     with ThreadPoolExecutor(1) as pool, pytest.raises(MeshError, match="belongs to the process and thread"):
         pool.submit(plenty.measure, WIDE, Load(1, 10)).result()
@@ -203,7 +209,7 @@ def test_another_envoy_is_used_if_it_is_one(monkeypatch):
     assert process.envoy_binary() == ours
     monkeypatch.setenv("MESHGYM_ENVOY", "/bin/true")
     with pytest.raises(MeshStartError, match=r"/bin/true doesn't say its version .*is it an Envoy"):
-        process.envoy_version()
+        process.envoy_identity()
     monkeypatch.setenv("MESHGYM_ENVOY", "/nowhere/envoy")
     with pytest.raises(MeshStartError, match="MESHGYM_ENVOY is '/nowhere/envoy', which is no program"):
         process.envoy_binary()

@@ -22,7 +22,7 @@ SEEDS = ["-1", "4294967296", "x"]
         (meshagents, ["quickstart"], "--rows", ["49", "60.5", "1000000000000000000"]),
         (meshagents, ["quickstart"], "--contexts", ["1", "1000000000000000000"]),
         (meshagents, ["train", "S1"], "--seed", SEEDS),
-        (meshagents, ["train", "S1"], "--epochs", ["0", "1000000000000000000", "many"]),
+        (meshagents, ["train", "S1"], "--epochs", ["0", "1000000000000000000", "many", "1.5"]),
         (meshagents, ["train", "S1"], "--num-envs", ["0", "1000000000000000000", "nan"]),
         (meshagents, ["train", "S1"], "--learning-rate", ["nan", "inf", "-1", "0"]),
         (meshagents, ["validate", "none.npz"], "--contexts", ["1", "1000000000000000000"]),

