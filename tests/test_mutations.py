@@ -19,7 +19,6 @@ import pytest
 from meshes import FakeMesh
 
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.recommend.inputs import read_rules
 from meshagents.report.page import write_report
 from meshagents.report.provenance import describe
 from meshagents.report.write import write_validation
@@ -32,13 +31,12 @@ from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validator
 from meshgym.errors import MeshGymError
 from meshgym.mesh.cluster.journal import Entry, Journal
-from meshgym.mesh.destination_rule import DestinationRule
+from meshgym.rules.destination_rule import DestinationRule, choose, read_file
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import Simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.pack import pack
 from meshgym.traces.store import load_traces, read_provenance
-from meshgym.types import TrafficRules
 
 MUTATIONS = int(os.environ.get("MESHGYM_MUTATIONS", "300"))
 SECONDS, BYTES = 5.0, 2**30
@@ -120,7 +118,8 @@ def kinds(tmp_path_factory, shop, shop_text, simulator) -> dict[str, Kind]:
     found = validator.validate_agent(trained, evaluate_trained(trained))
     write_validation(result, describe(trained), Validation(2, 1), found, tables(found))
     rule = folder / "rule.yaml"
-    rule.write_text(DestinationRule("shop", "market", "shop.market.svc", TrafficRules(*shop.rule_grid()[3])).to_yaml())
+    made = DestinationRule.of("shop", "market", "shop.market.svc", shop.rules_at(shop.rule_grid()[3]))
+    rule.write_text(made.to_yaml())
     journal = folder / "journal.json"
     with Journal(journal) as held:
         held.write(Entry("https://here", None, "market", "shop", {"spec": {"host": "shop"}}, [{"host": "shop"}]))
@@ -132,7 +131,7 @@ def kinds(tmp_path_factory, shop, shop_text, simulator) -> dict[str, Kind]:
         "simulator": Kind(simulator.save(folder / "simulator.npz"), lambda path: Simulator.load(path).sha256),
         "agent": Kind(save_trained(folder / "agent.npz", trained), lambda path: load_trained(path).sha256),
         "scenario": Kind(scenario, lambda path: asdict(load_scenario(path)), signed=False),
-        "rules": Kind(rule, lambda path: read_rules(str(path), shop), signed=False),
+        "rules": Kind(rule, lambda path: choose(read_file(path)).policy, signed=False),
         "journal": Kind(journal, read_journal),
         "description": Kind(result / "validation.json", page_of),
         "table": Kind(result / "ratios.csv", page_of),

@@ -93,7 +93,8 @@ def test_your_own_scenario(text, tmp_path):
     ("old", "new", "message"),
     [
         ("[rules]", "rules", "TOML"),
-        ("interval_s = 0.5", "", "interval_s"),
+        ("interval_s = 0.5", "intervall_s = 0.5", "interval_s"),
+        ("interval_s = 0.5", "base = 5", "rules.base"),
         ("interval_s = 0.5", "interval_s = 0", "interval_s"),
         ("[1, 4]", "[4, 1]", "low <= high"),
         ("[1, 4]", "['a']", "number"),

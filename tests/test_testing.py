@@ -64,7 +64,7 @@ class _SaysNothing(FakeMesh):
 
 
 class _OneForMany(FakeMesh):
-    def measure_many(self, settings: Any) -> Response:
+    def measure_many(self, settings: Any, names: Any = ()) -> Response:
         return FakeMesh().measure(TrafficRules(*settings[0][:7]), Load(*settings[0][7:]))
 
 

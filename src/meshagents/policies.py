@@ -13,7 +13,7 @@ from meshgym.errors import UnknownNameError
 from meshgym.rewards import Reward, load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
-from meshgym.types import LOAD_NAMES, RULE_NAMES, SETTING_NAMES
+from meshgym.types import LOAD_NAMES
 
 
 class RandomAgent(Agent):
@@ -69,7 +69,7 @@ class OracleAgent(Agent):
     ) -> None:
         if control not in (*LOAD_NAMES, "both"):
             raise UnknownNameError("control", control, (*LOAD_NAMES, "both"))
-        self.simulator, self.reward = simulator, load_reward(reward)
+        self.simulator, self.reward, self.names = simulator, load_reward(reward), scenario.setting_names
         self.decided = [name for name in LOAD_NAMES if control in (name, "both")]
         counts = [len(scenario.actions[name]) for name in self.decided]
         self.choices = np.indices(counts).reshape(len(counts), -1).T
@@ -82,10 +82,11 @@ class OracleAgent(Agent):
         observation = np.asarray(observation, dtype=np.float64)
         seen = np.repeat(observation.reshape(-1, observation.shape[-1]), len(self.values), axis=0)
         tried = np.tile(self.values, (len(seen) // len(self.values), 1))
-        settings = np.empty((len(seen), len(SETTING_NAMES)))
+        settings = np.empty((len(seen), len(self.names)))
         free = [name for name in LOAD_NAMES if name not in self.decided]
-        for part, names in ((seen, [*RULE_NAMES, *free]), (tried, self.decided)):
-            settings[:, [SETTING_NAMES.index(name) for name in names]] = part
+        rules = [name for name in self.names if name not in LOAD_NAMES]
+        for part, names in ((seen, [*rules, *free]), (tried, self.decided)):
+            settings[:, [self.names.index(name) for name in names]] = part
         expected = self.simulator.predict(settings)
         rewards = self.reward(expected.qps, expected.p200, expected.p503)
         best = rewards.reshape(-1, len(self.values)).argmax(axis=1)

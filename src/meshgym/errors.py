@@ -17,6 +17,7 @@
     |       |-- AccessDeniedError           a missing right
     |       `-- ConflictError               an object that changed since it was last read
     |-- IncompleteError                     a collection without some of its runs
+    |-- OutsideError                        a question about what was not measured
     |-- RestoreError                        a DestinationRule that is not restored
     |   `-- DestinationRuleChangedError     somebody else changed it in the meantime
     `-- DryRun                              what would have been sent if it were not a dry run
@@ -132,6 +133,10 @@ class ConflictError(ClusterError):
 
 class IncompleteError(MeshGymError):
     """A collection that is done, but without runs that failed each time; the rest can be used."""
+
+
+class OutsideError(MeshGymError):
+    """What is asked for lies outside what was measured, so there is no number for it."""
 
 
 class RestoreError(MeshGymError):

@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,8 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
+from meshgym.fields import RULES
 from meshgym.files import read_text, reading
-from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
+from meshgym.rules.destination_rule import choose, read_file
+from meshgym.rules.policy import given_rules, merge, traffic_policy
+from meshgym.rules.schema import check_spec, mapping
+from meshgym.types import LOAD_NAMES, Load, Setting, TrafficRules
 
 _LARGEST = sys.float_info.max
 #: Values in one range.
@@ -148,11 +152,12 @@ class Scenario:
 
     Attributes:
         name: as used in files and messages.
-        rules: a :class:`Range` for each of the seven rules, in the order of ``RULE_NAMES``.
+        rules: a :class:`Range` for each rule that varies, in the order of :data:`meshgym.fields.RULES`.
         load: the ranges of ``threads`` and ``calls`` in which traces are collected.
         actions: the values of ``threads`` and ``calls`` that an agent chooses from, ascending.
         rows: how many runs a complete trace set has.
         service: the service of the embedded mesh; None if you bring your own mesh.
+        base: the ``trafficPolicy`` of a DestinationRule that holds for all rules that don't vary.
 
     Raises:
         InvalidValueError: rules or loads that Istio or Fortio doesn't allow.
@@ -164,8 +169,11 @@ class Scenario:
     actions: Mapping[str, tuple[int, ...]]
     rows: int
     service: ServiceProfile | None = None
+    base: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.base:
+            check_spec({"host": "base", "trafficPolicy": self.base})
         for corner in ("low", "high"):  # the types know what Istio and Fortio allow
             TrafficRules(**{name: getattr(span, corner) for name, span in self.rules.items()})
         threads = max(self.load["threads"].high, self.actions["threads"][-1])
@@ -179,7 +187,7 @@ class Scenario:
         Raises:
             InvalidValueError: a missing or unknown key, or a value out of range.
         """
-        known = {"name", "rules", "load", "actions", "service", "rows"}
+        known = {"name", "rules", "load", "actions", "service", "rows", "base"}
         if not set(document) <= known:
             unknown = sorted(set(document) - known)
             raise InvalidValueError(f"scenario {document.get('name')}", unknown, f"only {', '.join(sorted(known))}")
@@ -190,11 +198,12 @@ class Scenario:
             raise InvalidValueError("rows", rows, f"a whole number 1..{MOST_VALUES}")
         return cls(
             name=name,
-            rules={k: Range.parse(k, v) for k, v in _section(document, "rules", RULE_NAMES).items()},
+            rules={k: Range.parse(k, v) for k, v in _rules(document).items()},
             load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
             actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
             rows=rows,
             service=_service(document["service"]) if "service" in document else None,
+            base=mapping(document.get("base", {}), "base"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -206,17 +215,53 @@ class Scenario:
             "load": {name: list(astuple(span)) for name, span in self.load.items()},
             "actions": {name: list(values) for name, values in self.actions.items()},
         }
+        document |= {"base": dict(self.base)} if self.base else {}
         return document | ({} if self.service is None else {"service": asdict(self.service)})
 
     @property
+    def rule_names(self) -> tuple[str, ...]:
+        """The rules that vary, in the order of :data:`meshgym.fields.RULES`."""
+        return tuple(self.rules)
+
+    @property
+    def setting_names(self) -> tuple[str, ...]:
+        """The columns of a setting: rules that vary, then the load."""
+        return (*self.rules, *self.load)
+
+    @property
     def ranges(self) -> dict[str, Range]:
-        """All nine ranges, in the order of ``SETTING_NAMES``."""
+        """The ranges of rules and load, in the order of :attr:`setting_names`."""
         return {**self.rules, **self.load}
 
+    def rules_at(self, row: Any) -> TrafficRules:
+        """Return the rules of one number each in ``row``, in the order of :attr:`rule_names`, and those of the base."""
+        return given_rules(self.base).replace(**dict(zip(self.rules, map(float, row), strict=True)))
+
+    def setting_at(self, row: Any) -> Setting:
+        """Return the setting of one number each in ``row``, in the order of :attr:`setting_names`."""
+        split = len(self.rules)
+        load = dict(zip(self.load, map(int, row[split:]), strict=True))
+        return Setting(self.rules_at(row[:split]), Load(**load))
+
+    def policy(self, rules: TrafficRules) -> dict[str, Any]:
+        """Return the whole ``trafficPolicy`` that is in force under ``rules``: the base with these values."""
+        return merge(self.base, traffic_policy(rules))
+
     def rule_grid(self) -> NDArray[np.float64]:
-        """Return all combinations of rules, shape (rows, 7), in C order (the last rule changes fastest)."""
+        """Return all combinations of rules, shape (rows, rules), in C order (the last rule changes fastest)."""
         axes = [span.values for span in self.rules.values()]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def _rules(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of rules, in the order of the table."""
+    section = document.get("rules")
+    if not isinstance(section, dict) or not section:
+        raise InvalidValueError("section [rules]", section, f"ranges for some of {', '.join(RULES)}")
+    for name in section:
+        if name not in RULES:
+            raise UnknownNameError("key of section [rules]", name, [*RULES, "base"])
+    return {name: section[name] for name in RULES if name in section}
 
 
 def _section(document: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -250,11 +295,17 @@ def _service(table: object) -> ServiceProfile:
         raise InvalidValueError("section [service]", sorted(table), str(error)) from None
 
 
-def parse_scenario(name: str, text: str) -> Scenario:
+def parse_scenario(name: str, text: str, folder: Path = Path()) -> Scenario:
     """Read a scenario from TOML text.
+
+    Args:
+        name: its name.
+        text: the contents of a TOML file.
+        folder: where the file of the base DestinationRule lies, if the scenario has one.
 
     Raises:
         InvalidValueError: text that isn't TOML, a missing or unknown key, or a value out of range.
+        FileError: the base can't be read.
     """
     try:
         document = tomllib.loads(text)
@@ -262,7 +313,17 @@ def parse_scenario(name: str, text: str) -> Scenario:
         raise InvalidValueError(f"scenario {name}", str(error), "a TOML file", "See S1.toml for the form.") from None
     if "name" in document:
         raise InvalidValueError("key of a scenario file", "name", "no name; the file's own name is the scenario's")
+    rules = document.get("rules")
+    if isinstance(rules, dict) and "base" in rules:
+        document["base"] = _base(rules.pop("base"), folder)
     return Scenario.from_dict({**document, "name": name})
+
+
+def _base(file: object, folder: Path) -> dict[str, Any]:
+    """Return the ``trafficPolicy`` in force by a file with a DestinationRule."""
+    if not isinstance(file, str):
+        raise InvalidValueError("rules.base", file, "the name of a file with a DestinationRule")
+    return choose(read_file(folder / file)).policy
 
 
 @cache
@@ -286,5 +347,5 @@ def load_scenario(scenario: str | Path | Scenario) -> Scenario:
     if path.suffix == ".toml" and path.exists():
         with reading(path, "a scenario", FileError, "See S1.toml for the form."):
             text = read_text(path)
-        return parse_scenario(path.stem, text)
+        return parse_scenario(path.stem, text, path.parent)
     raise UnknownNameError("scenario", str(scenario), [*SCENARIO_NAMES, "a path to a .toml file"])

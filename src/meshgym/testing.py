@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from meshgym.errors import MeshError
+from meshgym.fields import INT32_MAX
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Identity, Simulator
 from meshgym.simulator.artefact import Scaling
-from meshgym.simulator.features import FEATURE_NAMES, derive
+from meshgym.simulator.features import Features
 from meshgym.simulator.network import Ensemble, quantise
 from meshgym.traces.schema import COLUMNS, COUNTS
 from meshgym.types import LOAD_NAMES, RESPONSE_NAMES, Load, Response, Setting, TrafficRules
@@ -45,9 +46,10 @@ class FakeMesh(Mesh):
         if self._closed:
             raise MeshError("the mesh is closed")
         self.measured.append((rules, load))
-        held = rules.max_connections + rules.http1_max_pending_requests
+        connections = rules.max_connections or INT32_MAX
+        held = connections + (rules.http1_max_pending_requests or INT32_MAX)
         overflow = round(load.calls * max(0, load.threads - held) / load.threads)
-        busy = min(load.threads, rules.max_connections)
+        busy = min(load.threads, connections)
         ok = load.calls - overflow
         return Response(
             qps=self.qps_per_connection * busy * load.calls / ok,
@@ -69,25 +71,27 @@ def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -
     """
     scenario = load_scenario(scenario)
     generator = np.random.default_rng(seed)
-    features, width, outputs = len(FEATURE_NAMES), 16, 4
+    features = Features.of(scenario)
+    width, outputs = 16, 4
     low, high = (np.array([getattr(span, end) for span in scenario.ranges.values()], float) for end in ("low", "high"))
-    middle = derive((low + high)[None] / 2)[0]
+    middle = features.derive((low + high)[None] / 2)[0]
     scaling = Scaling(
         low=low,
         high=high,
         input_mean=middle,
-        input_scale=np.abs(derive(high[None])[0] - middle) + 1,
+        input_scale=np.abs(features.derive(high[None])[0] - middle) + 1,
         output_mean=np.array([400.0, 0.4]),
         output_scale=np.array([100.0, 0.1]),
         spread=np.ones(2),
         correlation=np.array(0.5),
     )
-    shapes = [(features, width), (width, outputs)]
+    shapes = [(len(features.names), width), (width, outputs)]
     ensemble = Ensemble(
         weights=tuple(quantise(generator.normal(0, i**-0.5, (2, i, o))) for i, o in shapes),
         biases=tuple(quantise(generator.normal(0, 0.3, (2, 1, o))) for _, o in shapes),
     )
-    return Simulator(ensemble, scaling, Identity(scenario=scenario.name, traces="0" * 64, seed=seed))
+    identity = Identity(scenario.name, "0" * 64, seed, settings=features.settings, fixed=features.fixed)
+    return Simulator(ensemble, scaling, identity)
 
 
 def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = "S1") -> None:
@@ -121,8 +125,7 @@ def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = 
 def _settings(scenario: Scenario) -> list[Setting]:
     """Return the smallest and the largest load under the lowest rules, then under the highest."""
     rules = [
-        TrafficRules(**{name: getattr(span, corner) for name, span in scenario.rules.items()})
-        for corner in ("low", "high")
+        scenario.rules_at([getattr(span, corner) for span in scenario.rules.values()]) for corner in ("low", "high")
     ]
     loads = [Load(**{name: scenario.actions[name][end] for name in LOAD_NAMES}) for end in (0, -1)]
     return list(starmap(Setting, product(rules, loads)))
@@ -139,8 +142,9 @@ def _measure(mesh: Mesh, scenario: Scenario) -> list[tuple[float, ...]]:
 
 
 def _check_many(mesh: Mesh, scenario: Scenario) -> None:
-    settings = [setting.to_row() for setting in _settings(scenario)]
-    many = mesh.measure_many(settings)
+    names = scenario.setting_names
+    settings = [setting.to_row(names) for setting in _settings(scenario)]
+    many = mesh.measure_many(settings, names)
     _require(isinstance(many, Response), f"measure_many() must return a Response, it returned {many!r}")
     shapes = {np.shape(column) for column in many[:-1]}
     _require(shapes == {(len(settings),)}, f"measure_many() of 4 settings must return arrays of shape (4,): {many}")

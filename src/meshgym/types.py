@@ -6,66 +6,78 @@ The ranges are those of the tables in :mod:`meshgym.fields`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.fields import LOADS, OUTCOMES, RULES
 
 #: ``progress(done, total)``, called as work goes on.
 Progress = Callable[[int, int], None]
 
-RULE_NAMES: tuple[str, ...] = tuple(RULES)
+#: The paper's seven rules (Table 1).
+RULE_NAMES: tuple[str, ...] = tuple(RULES)[:7]
 LOAD_NAMES: tuple[str, ...] = tuple(LOADS)
-#: Columns of a settings matrix, shape (n, 9): the simulator's input (paper, Fig. 3).
+#: Columns of a settings matrix where the paper's rules vary, shape (n, 9): the simulator's input (paper, Fig. 3).
 SETTING_NAMES: tuple[str, ...] = RULE_NAMES + LOAD_NAMES
 RESPONSE_NAMES: tuple[str, ...] = tuple(OUTCOMES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class TrafficRules:
-    """Seven fields of Istio's DestinationRule ``trafficPolicy`` (paper, Table 1).
+    """Values of fields of Istio's DestinationRule ``trafficPolicy``, in the units of :data:`meshgym.fields.RULES`.
 
-    Attributes:
-        http1_max_pending_requests: requests that may wait for a connection, 1..2147483647
-            (``connectionPool.http.http1MaxPendingRequests``).
-        max_connections: connections to the service, 1..2147483647 (``connectionPool.tcp.maxConnections``).
-        max_requests_per_connection: requests before a connection is closed, 1..2147483647
-            (``connectionPool.http.maxRequestsPerConnection``).
-        base_ejection_time_s: how long the first ejection of a replica lasts, at least 0.001 s
-            (``outlierDetection.baseEjectionTime``).
-        max_ejection_percent: share of the replicas that may be ejected, 1..100 %
-            (``outlierDetection.maxEjectionPercent``).
-        interval_s: time between two sweeps of the outlier detector, at least 0.001 s
-            (``outlierDetection.interval``).
-        consecutive_5xx_errors: 5xx responses in a row that eject a replica, 0 (never)..2147483647
-            (``outlierDetection.consecutive5xxErrors``).
+    Every row of that table is an attribute: a number, or None if the field isn't given. A field that isn't given
+    stays as it is where the rules are put in force. Zero isn't allowed where istiod reads it as "not set"::
 
-    Zero isn't allowed where istiod reads it as "not set".
+        rules = TrafficRules(max_connections=100, http1_max_pending_requests=10, consecutive_5xx_errors=5)
+        rules.max_connections  # 100
+        rules.interval_s  # None
+
+    Args:
+        values: the first fields, in the order of the table.
+        named: further fields; None for one that isn't given.
 
     Raises:
         InvalidValueError: a field outside its range.
+        UnknownNameError: no such field.
     """
 
-    http1_max_pending_requests: int
-    max_connections: int
-    max_requests_per_connection: int
-    base_ejection_time_s: float
-    max_ejection_percent: int
-    interval_s: float
-    consecutive_5xx_errors: int
+    _given: tuple[tuple[str, float], ...]
 
-    def __post_init__(self) -> None:
-        for name, field in RULES.items():
-            object.__setattr__(self, name, field.check(getattr(self, name)))
+    def __init__(self, *values: float | None, **named: float | None) -> None:
+        given = dict(zip(RULES, values, strict=False))
+        for name in named:
+            if name not in RULES:
+                raise UnknownNameError("rule", name, RULES)
+            if name in given:
+                raise InvalidValueError(name, named[name], "one value")
+        given |= named
+        checked = [(name, field.check(given[name])) for name, field in RULES.items() if given.get(name) is not None]
+        object.__setattr__(self, "_given", tuple(checked))
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in RULES:
+            raise AttributeError(f"TrafficRules has no field {name!r}")
+        return dict(self._given).get(name)
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *RULES]
+
+    def __repr__(self) -> str:
+        return f"TrafficRules({', '.join(f'{name}={value}' for name, value in self._given)})"
+
+    def replace(self, **changes: float | None) -> TrafficRules:
+        """Return the same rules with some fields changed; None takes one away."""
+        return TrafficRules(**{**self.to_dict(), **changes})
 
     def to_dict(self) -> dict[str, float]:
-        """Return field names and values, in the order of :data:`RULE_NAMES`."""
-        return asdict(self)
+        """Return names and values of the fields that are given, in the order of the table."""
+        return dict(self._given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +156,34 @@ class Setting:
     load: Load
 
     @classmethod
-    def from_row(cls, row: Any) -> Self:
-        """Make a setting from nine numbers in the order of :data:`SETTING_NAMES`."""
-        values = [float(value) for value in row]
-        split = len(RULE_NAMES)
-        return cls(TrafficRules(*values[:split]), Load(*values[split:]))  # type: ignore[arg-type]
+    def from_row(cls, row: Any, names: Sequence[str] = SETTING_NAMES) -> Self:
+        """Make a setting from one number for each of ``names``."""
+        values = dict(zip(names, map(float, row), strict=True))
+        load = {name: values.pop(name) for name in LOAD_NAMES}
+        return cls(TrafficRules(**values), Load(**load))  # type: ignore[arg-type]
 
-    def to_row(self) -> list[float]:
-        """Return nine numbers in the order of :data:`SETTING_NAMES`."""
-        return [float(v) for v in (*self.rules.to_dict().values(), *self.load.to_dict().values())]
+    def to_row(self, names: Sequence[str] = SETTING_NAMES) -> list[float]:
+        """Return one number for each of ``names``.
+
+        Raises:
+            InvalidValueError: the rules don't give one of them.
+        """
+        values = {**self.rules.to_dict(), **self.load.to_dict()}
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise InvalidValueError("rules", self.rules, f"rules that also give {', '.join(missing)}")
+        return [float(values[name]) for name in names]
 
 
-def check_settings(settings: Any) -> NDArray[np.float64]:
-    """Return a matrix of settings as float64, shape (n, 9), columns as :data:`SETTING_NAMES`.
+def check_settings(settings: Any, names: Sequence[str] = SETTING_NAMES) -> NDArray[np.float64]:
+    """Return a matrix of settings as float64, shape (n, columns), one column for each of ``names``.
 
     Raises:
         InvalidValueError: another shape, or a number that isn't finite.
     """
     matrix: NDArray[np.float64] = np.asarray(settings, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[1] != len(SETTING_NAMES):
-        raise InvalidValueError("shape of settings", matrix.shape, f"(n, 9): {', '.join(SETTING_NAMES)}")
+    if matrix.ndim != 2 or matrix.shape[1] != len(names):
+        raise InvalidValueError("shape of settings", matrix.shape, f"(n, {len(names)}): {', '.join(names)}")
     if not np.isfinite(matrix).all():
         row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
         raise InvalidValueError(f"row {row} of settings", matrix[row].tolist(), "finite numbers")

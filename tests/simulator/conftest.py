@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from meshgym.scenarios import load_scenario
 from meshgym.simulator.artefact import Identity, Scaling, Simulator
-from meshgym.simulator.features import FEATURE_NAMES
+from meshgym.simulator.features import Features
 from meshgym.simulator.network import Ensemble, quantise
 
 
@@ -45,6 +45,9 @@ def _settings(rows: int) -> NDArray[np.float64]:
     """Settings drawn from S2's ranges, shape (rows, 9)."""
     generator = np.random.default_rng(1)
     return np.column_stack([generator.choice(span.values, rows) for span in load_scenario("S2").ranges.values()])
+
+
+FEATURE_NAMES = Features().names
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from meshgym.simulator.features import Features
 from meshgym.simulator.models import RIVALS, FractionalLogit
 
 FloatArray = NDArray[np.float64]
@@ -21,7 +22,7 @@ def linear(settings: FloatArray) -> tuple[FloatArray, FloatArray]:
 @pytest.mark.parametrize("name", [name for name in RIVALS if name not in ("mean", "MLP, paper's preset")])
 def test_rivals_learn_a_plain_relation(name: str, linear: tuple[FloatArray, FloatArray]) -> None:
     settings, targets = linear
-    predicted = RIVALS[name](0).fit(settings[:800], targets[:800]).predict(settings[800:])
+    predicted = RIVALS[name](0, Features()).fit(settings[:800], targets[:800]).predict(settings[800:])
     assert predicted.shape == (200, 2)
     unexplained = (predicted - targets[800:]).var(axis=0) / targets[800:].var(axis=0)
     assert unexplained.max() < 0.05
@@ -29,7 +30,7 @@ def test_rivals_learn_a_plain_relation(name: str, linear: tuple[FloatArray, Floa
 
 def test_the_mean_knows_no_setting(linear: tuple[FloatArray, FloatArray]) -> None:
     settings, targets = linear
-    predicted = RIVALS["mean"](0).fit(settings, targets).predict(settings)
+    predicted = RIVALS["mean"](0, Features()).fit(settings, targets).predict(settings)
     np.testing.assert_allclose(predicted, np.broadcast_to(targets.mean(axis=0), predicted.shape))
 
 

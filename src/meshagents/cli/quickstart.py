@@ -34,7 +34,7 @@ from meshgym.simulator.plots import to_png
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
-from meshgym.types import LOAD_NAMES, RULE_NAMES
+from meshgym.types import LOAD_NAMES
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
     }
     write_together({folder / f"{name}.png": to_png(figure) for name, figure in figures.items()})
     write_report(folder)
-    return Findings(shown["ratios"], evaluations[0], in_words(strongest))
+    return Findings(shown["ratios"], evaluations[0], in_words(strongest, scenario))
 
 
-def in_words(run: pd.Series[Any]) -> str:
+def in_words(run: pd.Series[Any], scenario: Scenario) -> str:
     """Return a validated decision as a sentence."""
-    rules = ", ".join(f"{name} {run[name]:g}" for name in RULE_NAMES)
+    rules = ", ".join(f"{name} {run[name]:g}" for name in scenario.rule_names)
     return (
         f"Under the rules {rules}: {run['threads']:.0f} threads sending {run['calls']:.0f} calls "
         f"got {run['qps_live']:.0f} responses per second, {run['p503_live']:.0%} of them a 503 "
@@ -119,7 +119,7 @@ def in_words(run: pd.Series[Any]) -> str:
 def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> Figure:
     """Draw the reward of every load under the rules of a decision."""
     loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
-    response = simulator.predict([[*run[list(RULE_NAMES)], *load] for load in product(*loads)])
+    response = simulator.predict([[*run[list(scenario.rule_names)], *load] for load in product(*loads)])
     rewards = load_reward("worst_case")(*response[:3]).astype(np.float64).reshape([len(values) for values in loads])
     chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
     return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s per second; circle: the decision")

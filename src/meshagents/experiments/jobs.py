@@ -143,7 +143,7 @@ def run_job(job: Job) -> list[dict[str, Any]]:
 
 
 def _decisions(agent: Agent, task: Task, control: str, i: int) -> list[list[float]]:
-    """Return what an agent chooses for its task ``i`` under ``DECISIONS`` contexts, columns ``SETTING_NAMES``."""
+    """Return what an agent chooses for its task ``i`` under ``DECISIONS`` contexts, columns its ``setting_names``."""
     scenario = task.load_scenario()
     chosen: list[list[float]] = decide(agent, draw_contexts(scenario, DECISIONS, 0), scenario, control, i).tolist()
     return chosen

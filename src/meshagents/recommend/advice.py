@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from meshagents.recommend.inputs import read_load, read_names, read_rules
 from meshagents.recommend.output import Report
+from meshagents.recommend.outside import fixed_otherwise, nearest_rules, outside_traces
 from meshagents.recommend.request import Request
-from meshagents.recommend.search import recommend
+from meshagents.recommend.search import Recommendation, recommend
 from meshagents.training.tasks import Task
 from meshagents.validation.measure import Bar, no_bar
+from meshgym.errors import OutsideError
 from meshgym.files import make_folder
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.destination_rule import DestinationRule
 from meshgym.mesh.urls import check_url
+from meshgym.rules.destination_rule import DestinationRule
+from meshgym.rules.policy import given_rules, traffic_rules
 from meshgym.scenarios import Scenario
 
 
@@ -34,26 +39,52 @@ def advise(
         The recommendation and the files written. Measurements made before an error are written, too.
 
     Raises:
+        OutsideError: what is asked for lies outside the traces; the files are written, without a number.
         MeshGymError: a value that can't be read, no usable simulator, a folder that can't be written, or a mesh that
             fails.
     """
     scenario, simulator = task.load_scenario(), task.load_simulator()
-    given = read_rules(request.rules, scenario) if request.rules else None
-    names = read_names(request.name, request.namespace, request.host, given)
-    loads = [read_load(text) for text in request.load]
-    url = request.url or f"http://{names['host']}:8000/get"
+    given = read_rules(request, scenario)
+    names = read_names(request, given)
+    loads = tuple(read_load(text) for text in request.load)
+    url = request.url or f"http://{names['host'].strip('*.')}:8000/get"
     check_url("url of the load (--url)", url)
     folder = make_folder(folder or Path("recommendations") / scenario.name)
-    rules = given.rules if isinstance(given, DestinationRule) else given
+    beyond = outside_traces(scenario, given.policy, loads) if given else outside_traces(scenario, scenario.base, loads)
+    rules = traffic_rules(given.policy, scenario.rule_names) if given else None
     with bar("search", "loads") as progress:
         advice = recommend(
-            simulator, scenario, rules, loads, criterion=request.criterion, seed=request.seed, progress=progress
+            simulator,
+            scenario,
+            rules,
+            loads,
+            fixed=not (given and fixed_otherwise(scenario, given.policy)),
+            criterion=request.criterion,
+            seed=request.seed,
+            progress=progress,
         )
-    report = Report(advice, DestinationRule(**names, rules=advice.rules), url, simulator.identity)
+    if given and given.chosen:
+        rule = DestinationRule(names["name"], names["namespace"], given.chosen.rule.spec)
+    else:
+        rule = DestinationRule.of(**names, rules=advice.rules, base=scenario.base)
+    report = Report(advice, rule, url, simulator.identity, said=given.chosen.said if given and given.chosen else ())
     try:
         if request.measure:
-            with open_mesh(scenario) as mesh, bar("measure", "runs") as progress:
-                report.measure(mesh, request.repeats, progress)
+            policy = given.policy if given else scenario.policy(advice.rules)
+            with open_mesh(replace(scenario, base=policy)) as mesh, bar("measure", "runs") as progress:
+                report.measure(mesh, given_rules(policy), request.repeats, progress)
     finally:
         paths = report.write(folder)
+    if not report.runs and any(expected.qps is None for expected in advice.expected):
+        raise OutsideError(_beyond(beyond, scenario, advice, request))
     return report, paths
+
+
+def _beyond(fields: list[str], scenario: Scenario, advice: Recommendation, request: Request) -> str:
+    """Say why there is no number, what is nearest, and how to get one."""
+    near = ", ".join(f"{name} {value:g}" for name, value in nearest_rules(scenario, advice.rules).to_dict().items())
+    command = f"meshagents recommend {scenario.name} --rules {shlex.quote(request.rules or '')} --measure"
+    return (
+        f"no number, because this was not measured: {'; '.join(fields)}. The nearest rules that were: {near}. "
+        f"Measure it with: {command}"
+    )

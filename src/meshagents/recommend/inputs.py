@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from meshgym.errors import FileError, InvalidValueError, UnknownNameError
-from meshgym.files import read_text, reading
-from meshgym.mesh.destination_rule import DestinationRule, check_names
+from meshagents.recommend.request import Request
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.rules.destination_rule import Chosen, choose, read_file
+from meshgym.rules.schema import check_names
 from meshgym.scenarios import Scenario
-from meshgym.types import LOAD_NAMES, RULE_NAMES, Load, TrafficRules
+from meshgym.types import LOAD_NAMES, Load, TrafficRules
 
 
 def read_load(text: str) -> Load:
@@ -21,38 +25,53 @@ def read_load(text: str) -> Load:
     return Load(**_read_pairs("load", text, LOAD_NAMES, {}))  # type: ignore[arg-type]
 
 
-def read_rules(text: str, scenario: Scenario) -> TrafficRules | DestinationRule:
+@dataclass(frozen=True)
+class Given:
+    """Rules that somebody asks about.
+
+    Attributes:
+        policy: the whole ``trafficPolicy`` in force.
+        chosen: where it stands in a file; None if it was given as values.
+    """
+
+    policy: Mapping[str, Any]
+    chosen: Chosen | None = None
+
+
+def read_rules(request: Request, scenario: Scenario) -> Given | None:
     """Read a DestinationRule's file, or ``max_connections=2,...`` with every rule that the scenario varies.
 
     Raises:
         FileError: a file that can't be read.
-        InvalidValueError: a DestinationRule that Istio refuses, a missing rule, or a value no rule can
-            have.
+        InvalidValueError: a DestinationRule that Istio refuses, a missing rule, a value no rule can have, or a choice
+            that isn't clear.
         UnknownNameError: another name or field.
     """
+    text = request.rules
+    if not text:
+        return None
     if "=" not in text or Path(text).is_file():
-        with reading(text, "a DestinationRule", FileError, "Give a DestinationRule's file, or NAME=VALUE pairs."):
-            manifest = read_text(text)
-        return DestinationRule.from_yaml(manifest)
+        chosen = choose(read_file(text), request.host, request.subset, request.port)
+        return Given(chosen.policy, chosen)
     fixed = {name: span.low for name, span in scenario.rules.items() if span.low == span.high}
-    return TrafficRules(**_read_pairs("rules", text, RULE_NAMES, fixed))  # type: ignore[arg-type]
+    rules = TrafficRules(**_read_pairs("rules", text, scenario.rule_names, fixed))
+    return Given(scenario.policy(rules))
 
 
-def read_names(name: str | None, namespace: str | None, host: str | None, rules: object) -> dict[str, str]:
+def read_names(request: Request, given: Given | None) -> dict[str, str]:
     """Return ``name``, ``namespace`` and ``host`` of a DestinationRule.
 
-    What isn't given is that of ``rules`` if these are a DestinationRule, or else that of Istio's sample httpbin.
+    What isn't asked for is that of the file, or else that of Istio's sample httpbin.
 
     Raises:
         InvalidValueError: a name that Kubernetes or Istio refuses.
     """
-    if isinstance(rules, DestinationRule):
-        names = {"name": name or rules.name, "namespace": namespace or rules.namespace, "host": host or rules.host}
-    else:
-        names = {"name": name or "httpbin", "namespace": namespace or "default"}
-        names["host"] = host or f"{names['name']}.{names['namespace']}.svc.cluster.local"
-    check_names(**names)
-    return names
+    rule = given.chosen.rule if given and given.chosen else None
+    name = request.name or (rule and (rule.name or rule.host.strip("*.").partition(".")[0].lower())) or "httpbin"
+    namespace = request.namespace or (rule.namespace if rule else "default")
+    host = rule.host if rule else request.host or f"{name}.{namespace}.svc.cluster.local"
+    check_names(name, namespace, host)
+    return {"name": name, "namespace": namespace, "host": host}
 
 
 def _read_pairs(what: str, text: str, names: tuple[str, ...], known: dict[str, float]) -> dict[str, float]:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from meshagents.recommend.outside import in_words
 from meshagents.recommend.search import ALIKE, Expected, Recommendation
 from meshagents.statistics import Interval, markdown, mean_interval
 from meshgym.files import to_json, write_together
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.destination_rule import DestinationRule
+from meshgym.rules.destination_rule import DestinationRule
 from meshgym.simulator import Identity
-from meshgym.types import Load, Progress, Response
+from meshgym.types import Load, Progress, Response, TrafficRules
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Run:
     def inside(self, name: str) -> bool:
         """Return whether ``qps`` or ``p503`` lies within its expected interval."""
         expected = getattr(self.expected, name)
-        return bool(expected.low <= getattr(self.response, name) <= expected.high)
+        return expected is not None and bool(expected.low <= getattr(self.response, name) <= expected.high)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Report:
         destination_rule: its rules as an object of a cluster.
         url: URL that Fortio calls.
         simulator: which one predicted the responses.
+        said: what was taken from a file although nobody chose it.
         runs: measured runs, added as they come.
     """
 
@@ -48,17 +50,26 @@ class Report:
     destination_rule: DestinationRule
     url: str
     simulator: Identity
+    said: tuple[str, ...] = ()
     runs: list[Run] = field(default_factory=list)
 
-    def measure(self, mesh: Mesh, repeats: int, progress: Progress = lambda done, total: None) -> None:
+    def measure(
+        self, mesh: Mesh, rules: TrafficRules, repeats: int, progress: Progress = lambda done, total: None
+    ) -> None:
         """Send every load ``repeats`` times, in turns; add each run when it is done.
+
+        Args:
+            mesh: an open one.
+            rules: what to put in force.
+            repeats: runs of each load.
+            progress: called after each run.
 
         Raises:
             MeshError: the mesh failed.
         """
         turns = list(self.advice.expected) * repeats
         for done, expected in enumerate(turns, start=1):
-            self.runs.append(Run(expected, mesh.measure(self.advice.rules, expected.load)))
+            self.runs.append(Run(expected, mesh.measure(rules, expected.load)))
             progress(done, len(turns))
 
     def write(self, folder: Path) -> list[Path]:
@@ -88,9 +99,11 @@ def fortio(load: Load, url: str) -> str:
 def to_markdown(report: Report) -> str:
     """Return all a reader needs, commands included."""
     advice = report.advice
-    rules = [{"rule": name, "value": f"{value:g}"} for name, value in advice.rules.to_dict().items()]
+    rules = [{"rule": name, "value": in_words(value)} for name, value in advice.rules.to_dict().items()]
+    beyond = any(expected.qps is None for expected in advice.expected)
     parts = [
         f"# Recommendation for {report.simulator.scenario}",
+        *(f"Note: {sentence}." for sentence in report.said),
         _how_rules(advice),
         _table(rules),
         "    kubectl apply -f destination-rule.yaml",
@@ -98,8 +111,7 @@ def to_markdown(report: Report) -> str:
         "\n".join(f"    {fortio(expected.load, report.url)}" for expected in advice.expected),
         _table([_expected(expected) for expected in advice.expected]),
         "Predicted by the simulator; the intervals hold 90 % of single runs."
-        + "\n*: outside the traces the simulator learned from; its intervals don't hold there."
-        * any(expected.outside for expected in advice.expected),
+        + "\n-: outside the traces that the simulator learned from; measure it (--measure)." * beyond,
     ]
     if report.runs:
         parts += [
@@ -129,11 +141,11 @@ def _table(rows: Sequence[dict[str, str]]) -> str:
 
 def _expected(expected: Expected) -> dict[str, str]:
     return {
-        "threads": f"{expected.load.threads}{'*' * expected.outside}",
+        "threads": str(expected.load.threads),
         "calls": str(expected.load.calls),
         "requests/s": _rate(expected.qps),
         "share of 503s": _share(expected.p503),
-        "503s/s": f"{expected.harm:.1f}",
+        "503s/s": "-" if expected.qps is None else f"{expected.harm:.1f}",
     }
 
 
@@ -151,12 +163,12 @@ def _measured(expected: Expected, runs: Sequence[Run]) -> dict[str, str]:
     }
 
 
-def _rate(value: Interval) -> str:
-    return f"{value.estimate:.0f} [{value.low:.0f}, {value.high:.0f}]"
+def _rate(value: Interval | None) -> str:
+    return "-" if value is None else f"{value.estimate:.0f} [{value.low:.0f}, {value.high:.0f}]"
 
 
-def _share(value: Interval) -> str:
-    return f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
+def _share(value: Interval | None) -> str:
+    return "-" if value is None else f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
 def to_dict(report: Report) -> dict[str, Any]:

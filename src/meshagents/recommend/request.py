@@ -17,7 +17,10 @@ class Request:
         criterion: how to compare rules: under their worst load (worst) or on average (mean).
         name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
         namespace: namespace of the DestinationRule (default: that of --rules, or default).
-        host: service that the DestinationRule is for (default: that of --rules, or NAME.NAMESPACE.svc.cluster.local).
+        host: which of the services in --rules; without --rules, the service that the DestinationRule is for (default:
+            NAME.NAMESPACE.svc.cluster.local).
+        subset: which of the subsets in --rules (default: the whole service).
+        port: which of the ports with settings of their own in --rules (default: none of them).
         url: URL that Fortio calls (default: http://HOST:8000/get).
         measure: also measure on a live mesh what is expected.
         repeats: measured runs of each load, at least 1.
@@ -33,6 +36,8 @@ class Request:
     name: str | None = None
     namespace: str | None = None
     host: str | None = None
+    subset: str | None = None
+    port: int | None = None
     url: str | None = None
     measure: bool = False
     repeats: int = 5

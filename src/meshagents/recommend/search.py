@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshagents.recommend.outside import nearest_rules
 from meshagents.statistics import Interval
 from meshgym.errors import UnknownNameError
 from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.artefact import NINETY
-from meshgym.types import Load, Progress, Setting, TrafficRules
+from meshgym.types import LOAD_NAMES, Load, Progress, Setting, TrafficRules
 
 FloatArray = NDArray[np.float64]
 
@@ -42,20 +43,18 @@ class Expected:
 
     Attributes:
         load: threads and calls.
-        qps: requests per second.
-        p503: share of requests that returned 503, 0..1.
-        outside: whether rules or load lie outside the traces that the simulator learned from.
+        qps: requests per second; None where rules or load lie outside the traces that the simulator learned from.
+        p503: share of requests that returned 503, 0..1; likewise.
     """
 
     load: Load
-    qps: Interval
-    p503: Interval
-    outside: bool
+    qps: Interval | None
+    p503: Interval | None
 
     @property
     def harm(self) -> float:
-        """503s per second (paper, Eq. 3)."""
-        return self.qps.estimate * self.p503.estimate
+        """503s per second (paper, Eq. 3); -1 if nothing is predicted."""
+        return self.qps.estimate * self.p503.estimate if self.qps and self.p503 else -1.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ def recommend(
     rules: TrafficRules | None = None,
     loads: Sequence[Load] = (),
     *,
+    fixed: bool = True,
     criterion: str = "worst",
     seed: int = 0,
     progress: Progress = lambda done, total: None,
@@ -115,8 +115,9 @@ def recommend(
     Args:
         simulator: predicts the responses.
         scenario: has the rules to search, and the loads if none are given.
-        rules: None to search for the best.
+        rules: values of the rules that vary; None to search for the best.
         loads: none for all of the scenario.
+        fixed: whether all other rules are as in the traces; else nothing is predicted.
         criterion: how to choose the best under several loads, see :class:`Search`.
         seed: seed of the rules drawn if there are too many to try all.
         progress: called after each load.
@@ -129,6 +130,9 @@ def recommend(
     if rules is None:
         rules, search = best_rules(simulator, scenario, tried, criterion=criterion, seed=seed, progress=progress)
     expected = sorted(expect(simulator, rules, tried), key=lambda one: -one.harm)
+    if not fixed or all(one.qps is None for one in expected):  # the worst load under the nearest rules
+        near = sorted(expect(simulator, nearest_rules(scenario, rules), tried), key=lambda one: -one.harm)
+        expected = [Expected(one.load, None, None) for one in near]
     return Recommendation(rules, tuple(expected if loads else expected[:1]), len(tried), search)
 
 
@@ -138,14 +142,18 @@ def all_loads(scenario: Scenario) -> list[Load]:
 
 
 def expect(simulator: Simulator, rules: TrafficRules, loads: Sequence[Load]) -> list[Expected]:
-    """Predict the response to each load under the same rules."""
-    response = simulator.predict([Setting(rules, load).to_row() for load in loads])
+    """Predict the response to each load under the same rules; nothing where the simulator would have to guess."""
+    names = simulator.identity.settings
+    if any(name not in rules.to_dict() for name in names if name not in LOAD_NAMES):
+        return [Expected(load, None, None) for load in loads]
+    response = simulator.predict([Setting(rules, load).to_row(names) for load in loads])
     return [
-        Expected(
+        Expected(load, None, None)
+        if response.outside[i]
+        else Expected(
             load,
             _interval(response.qps[i], response.qps_std[i], math.inf),
             _interval(response.p503[i], response.p503_std[i], 1.0),
-            bool(response.outside[i]),
         )
         for i, load in enumerate(loads)
     ]
@@ -196,11 +204,11 @@ def best_rules(
         tried=len(rules),
         total=total,
     )
-    return TrafficRules(*rules[taken]), found
+    return scenario.rules_at(rules[taken]), found
 
 
 def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, int]:
-    """Return all combinations of rules, or draw ``most``, shape (n, 7); and how many there are."""
+    """Return all combinations of rules, or draw ``most``, shape (n, rules); and how many there are."""
     axes = [span.values for span in scenario.rules.values()]
     shape = [len(axis) for axis in axes]
     total = math.prod(shape)

@@ -25,7 +25,7 @@ class RewardGrid:
     """The reward of every action under many rules.
 
     Attributes:
-        rules: shape (rows, 7).
+        rules: shape (rows, rules).
         threads, calls: values of the actions, shape (n_threads,) and (n_calls,).
         rewards: shape (rows, n_threads, n_calls).
         complete: whether these are all rules of the scenario.

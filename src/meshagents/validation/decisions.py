@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from meshagents.agent import Agent
 from meshgym.envs.spaces import Actions
 from meshgym.scenarios import Scenario
-from meshgym.types import LOAD_NAMES, RULE_NAMES, SETTING_NAMES
+from meshgym.types import LOAD_NAMES
 
 FloatArray = NDArray[np.float64]
-#: Settings of each policy under each context, shape (contexts, 9), columns ``SETTING_NAMES``.
+#: Settings of each policy under each context, shape (contexts, columns), columns as the scenario's ``setting_names``.
 Decisions = Mapping[str, FloatArray]
 
 #: The policy that all others are compared with, and the others.
@@ -30,7 +30,7 @@ _DECIMALS = 6
 
 
 def draw_contexts(scenario: Scenario, count: int, seed: int) -> FloatArray:
-    """Draw settings from the scenario's rules and actions, all equally likely; return shape (count, 9).
+    """Draw settings from the scenario's rules and actions, all equally likely; return shape (count, columns).
 
     The first ones are the same however many are drawn.
     """
@@ -47,20 +47,20 @@ def decide(agent: Agent, contexts: FloatArray, scenario: Scenario, control: str,
 
     Args:
         agent: who decides.
-        contexts: shape (n, 9).
+        contexts: shape (n, columns).
         scenario: has the actions to choose from.
         control: what the agent chooses: ``"threads"``, ``"calls"`` or ``"both"``.
         service: which of the agent's services to act for.
 
     Returns:
-        The contexts with the agent's choices put in, shape (n, 9).
+        The contexts with the agent's choices put in, shape (n, columns).
 
     Raises:
         UnknownNameError: no such control.
     """
     actions = Actions(scenario, control)
-    frame = pd.DataFrame(contexts, columns=list(SETTING_NAMES))
-    seen = frame[[*RULE_NAMES, *filter(None, [actions.free])]].to_numpy()
+    frame = pd.DataFrame(contexts, columns=list(scenario.setting_names))
+    seen = frame[[*scenario.rule_names, *filter(None, [actions.free])]].to_numpy()
     chosen = actions.batch_choices(agent.act(seen, service=service), len(frame))
     for name, choice in chosen.items():
         frame[name] = np.array(actions.values[name], dtype=np.float64)[choice]

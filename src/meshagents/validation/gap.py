@@ -10,13 +10,12 @@ import pandas as pd
 
 from meshagents.statistics import mean_interval, spread
 from meshagents.validation.validate import Validated, summary
+from meshgym.fields import settings_among
 from meshgym.simulator.artefact import NINETY
 from meshgym.traces.quality import OUTPUTS, explain, group_by_setting, pure_error
-from meshgym.types import SETTING_NAMES
 
 #: The gap is put down to inputs only from this many different settings on.
 LEAST_SETTINGS = 30
-_SETTINGS = list(SETTING_NAMES)
 
 
 def tables(found: Sequence[Validated], seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -50,7 +49,7 @@ def _counts(one: Validated) -> pd.DataFrame:
     counts = {
         "contexts": one.replayed["context"].nunique(),
         "left_out": one.left_out,
-        "settings": one.runs.groupby(_SETTINGS).ngroups,
+        "settings": one.runs.groupby(list(settings_among(one.runs))).ngroups,
         "runs": len(one.runs),
     }
     return pd.DataFrame([counts])
@@ -71,7 +70,7 @@ def gaps(validated: Validated) -> pd.DataFrame:
         - ``covered``: share of single runs inside the simulator's 90 % interval (of all settings only, else NaN).
     """
     replayed, runs = validated.replayed, validated.runs
-    whole = replayed.drop_duplicates(_SETTINGS)
+    whole = replayed.drop_duplicates(list(settings_among(replayed)))
     rows = []
     for output in OUTPUTS:
         noise = repeat_noise(runs, output)
@@ -96,13 +95,13 @@ def gaps(validated: Validated) -> pd.DataFrame:
 
 def repeat_noise(runs: pd.DataFrame, output: str) -> float:
     """Return the standard deviation of runs around the mean of their setting; NaN without repeats."""
-    group = group_by_setting(runs[_SETTINGS].to_numpy(np.float64))
+    group = group_by_setting(runs[list(settings_among(runs))].to_numpy(np.float64))
     return math.sqrt(pure_error(runs[output].to_numpy(np.float64), group))
 
 
 def _covered(validated: Validated, output: str) -> float:
     """Return the share of runs inside the simulator's 90 % interval."""
-    expected = validated.simulator.predict(validated.runs[_SETTINGS])
+    expected = validated.simulator.predict(validated.runs[list(validated.simulator.identity.settings)])
     middle, deviation = getattr(expected, output), getattr(expected, f"{output}_std")
     return float((np.abs(validated.runs[output] - middle) <= NINETY * deviation).mean())
 
@@ -122,14 +121,15 @@ def blame(validated: Validated, seed: int = 0) -> pd.DataFrame:
         gap's variance) and ``explained`` (by all inputs together, 0 if the model finds nothing). Empty with fewer than
         ``LEAST_SETTINGS`` settings.
     """
-    whole = validated.replayed.drop_duplicates(_SETTINGS)
+    names = list(validated.simulator.identity.settings)
+    whole = validated.replayed.drop_duplicates(names)
     columns = ["output", "input", "importance", "explained"]
     rows = []
     for output in OUTPUTS if len(whole) >= LEAST_SETTINGS else ():
         difference = (whole[f"{output}_live"] - whole[f"{output}_sim"]).to_numpy(np.float64)
         if np.ptp(difference) == 0:
             continue
-        explanation = explain(whole[_SETTINGS].to_numpy(np.float64), difference, np.arange(len(whole)), seed)
+        explanation = explain(whole[names].to_numpy(np.float64), difference, np.arange(len(whole)), seed, names)
         ranked = sorted(explanation.effects.items(), key=lambda pair: -pair[1])
         rows += [(output, name, max(share, 0.0), max(explanation.share, 0.0)) for name, share in ranked]
     return pd.DataFrame(rows, columns=columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,12 @@ from meshgym.scenarios import Scenario
 from meshgym.traces.collection import FILENAME, begun, busy, read_collection
 from meshgym.traces.plan import Plan
 from meshgym.traces.store import check_traces
-from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Progress
+from meshgym.types import RESPONSE_NAMES, Progress
 
 #: ``bar(title, unit)``: a context manager that yields a ``Progress``.
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 #: Opens a scenario's live mesh, or yields None for embedded ones that :func:`measure` is to start itself.
 OpenMesh = Callable[[Scenario], AbstractContextManager[Mesh | None]]
-
-_RUN = [*SETTING_NAMES, "repeat"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def measure(
     """
     from meshgym.traces.collect import collect  # needs packages that the rest does without
 
-    plan = interleave(decisions, measuring.repeats, measuring.seed)
+    plan = replace(interleave(decisions, measuring.repeats, measuring.seed), names=scenario.setting_names)
     with lock(folder / "lock", busy(folder)):
         missing = _missing(plan, read_runs(folder, scenario, mesh))
         there = len(plan) - len(missing)
@@ -109,7 +107,7 @@ def measure(
                 mesh=mesh,
                 progress=lambda done, total: progress(there + done, there + total),
             )
-        return _frame(plan).merge(read_runs(folder, scenario, mesh), on=_RUN)
+        return _frame(plan).merge(read_runs(folder, scenario, mesh), on=[*plan.names, "repeat"])
 
 
 def interleave(decisions: Decisions, repeats: int, seed: int) -> Plan:
@@ -137,21 +135,22 @@ def read_runs(folder: Path, scenario: Scenario, mesh: Mesh | None = None) -> pd.
         TraceError: a damaged file.
     """
     service = mesh.about() if mesh else asdict(scenario.service) if scenario.service else None
-    wanted = scenario.name, json.loads(json.dumps(service))
-    found = [pd.DataFrame(columns=[*SETTING_NAMES, *RESPONSE_NAMES, "repeat"], dtype=float)]
+    wanted = scenario.name, json.loads(json.dumps(service)), scenario.base
+    found = [pd.DataFrame(columns=[*scenario.setting_names, *RESPONSE_NAMES, "repeat"], dtype=float)]
     for path in filter(begun, sorted(folder.glob(f"*/{FILENAME}"))):
         about, rows = read_collection(path)
-        if (about["scenario"], about["service"]) == wanted and rows:
+        if (about["scenario"], about["service"], about.get("base", {})) == wanted and rows:
             found.append(check_traces(pd.DataFrame(rows), str(path)))
     return pd.concat(found[1:] or found, ignore_index=True)
 
 
 def _missing(plan: Plan, runs: pd.DataFrame) -> Plan:
     """Return the part of a plan that isn't among the runs."""
-    known = runs[_RUN].drop_duplicates().assign(known=True)
-    left = _frame(plan).merge(known, on=_RUN, how="left")["known"].isna().to_numpy()
-    return Plan(plan.settings[left], plan.repeat[left])
+    key = [*plan.names, "repeat"]
+    known = runs[key].drop_duplicates().assign(known=True)
+    left = _frame(plan).merge(known, on=key, how="left")["known"].isna().to_numpy()
+    return Plan(plan.settings[left], plan.repeat[left], plan.names)
 
 
 def _frame(plan: Plan) -> pd.DataFrame:
-    return pd.DataFrame(plan.settings, columns=list(SETTING_NAMES)).assign(repeat=plan.repeat.astype(float))
+    return pd.DataFrame(plan.settings, columns=list(plan.names)).assign(repeat=plan.repeat.astype(float))

@@ -19,7 +19,7 @@ from meshagents.validation.measure import Bar, OpenMesh, Validation, embedded, m
 from meshgym.errors import MeshError
 from meshgym.rewards import Reward, load_reward
 from meshgym.simulator import Simulator
-from meshgym.types import RESPONSE_NAMES, SETTING_NAMES
+from meshgym.types import RESPONSE_NAMES
 
 SIDES = ("sim", "live")
 _OUTCOMES = [*RESPONSE_NAMES, "reward"]
@@ -125,11 +125,11 @@ def compare(
         reward: of a run.
 
     Returns:
-        One row per context and policy: ``context``, ``policy``, the nine fields of the setting, ``repeats`` (how many
+        One row per context and policy: ``context``, ``policy``, the fields of the setting, ``repeats`` (how many
         runs were averaged), and ``qps``, ``p200``, ``p503`` and ``reward`` with the suffixes ``_sim`` and ``_live``. A
         context with a setting that has no run is left out.
     """
-    rewarded, names = load_reward(reward), list(SETTING_NAMES)
+    rewarded, names = load_reward(reward), list(simulator.identity.settings)
     frames = [pd.DataFrame(rows, columns=names).assign(policy=policy) for policy, rows in decisions.items()]
     decided = pd.concat(frames).rename_axis("context").reset_index()
     expected = simulator.predict(decided[names])

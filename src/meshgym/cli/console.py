@@ -25,12 +25,12 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Grou
 from cyclopts.argument import update_argument_collection
 from cyclopts.validators import Number
 
-from meshgym.errors import DryRun, FileError, IncompleteError, InvalidValueError, MeshGymError
+from meshgym.errors import DryRun, FileError, IncompleteError, InvalidValueError, MeshGymError, OutsideError
 from meshgym.files import read_text, reading, write_text
 from meshgym.types import Progress
 
-#: Exit codes: the command failed; the command line is wrong; some of its runs are missing. Stopped by a signal, it is
-#: 128 and the signal's number, as in shells.
+#: Exit codes: the command failed; the command line is wrong; some of its runs, or numbers, are missing. Stopped by a
+#: signal, it is 128 and the signal's number, as in shells.
 FAILED, MISUSED, INCOMPLETE = 1, 2, 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Options with a range: how many, and a generator's seed.
@@ -141,7 +141,7 @@ def _call(program: str, app: App, arguments: Sequence[str]) -> int:
     except MeshGymError as error:
         if verbose:
             traceback.print_exception(error)
-        return _fail(program, error, INCOMPLETE if isinstance(error, IncompleteError) else FAILED)
+        return _fail(program, error, INCOMPLETE if isinstance(error, IncompleteError | OutsideError) else FAILED)
     return 0
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from meshgym.errors import AccessDeniedError, MeshGymError
 from meshgym.mesh.cluster.journal import journal_folder
 from meshgym.scenarios import load_scenario
-from meshgym.types import Setting
 
 if TYPE_CHECKING:
     from meshgym.mesh.cluster.api import Cluster
@@ -81,7 +80,7 @@ def _embedded_mesh() -> str:
     from meshgym.mesh.embedded.mesh import EmbeddedMesh
 
     scenario = load_scenario("S1")
-    setting = Setting.from_row([span.low for span in scenario.ranges.values()])
+    setting = scenario.setting_at([span.low for span in scenario.ranges.values()])
     with EmbeddedMesh(scenario) as mesh:
         response = mesh.measure(setting.rules, setting.load)
     return f"the embedded mesh responds: {response.qps:.0f} requests per second, {response.p503:.0%} of them 503"

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.scenarios import Scenario
-from meshgym.types import RULE_NAMES
 
 FloatArray = NDArray[np.float64]
 #: int32 keeps the blocks of thousands of environments small; the rows of any grid that fits into memory fit into it.
@@ -36,8 +35,8 @@ def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) ->
     Args:
         contexts: ``"uniform"`` for the scenario's whole grid, all equally likely; ``"traces"``, the rules of the
             scenario's bundled trace set, as often as they occur there; ``"walk"``, a slow random walk; or your own
-            rules, shape (n, 7), columns as ``meshgym.types.RULE_NAMES``. The uncontrolled load field is always drawn
-            independently.
+            rules, shape (n, rules), columns as the scenario's ``rule_names``. The uncontrolled load field is always
+            drawn independently.
         scenario: the scenario that the rules belong to.
         n_free: number of values of the uncontrolled load field.
 
@@ -55,7 +54,7 @@ def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) ->
             raise UnknownNameError("contexts", contexts, CONTEXT_NAMES)
         from meshgym.traces.store import load_traces  # needs pandas
 
-        contexts = load_traces(scenario.name)[list(RULE_NAMES)].to_numpy()
+        contexts = load_traces(scenario.name)[list(scenario.rule_names)].to_numpy()
     rows = _grid_rows(np.asarray(contexts, dtype=np.float64), scenario).astype(np.int32)
     return partial(_chosen, np.add.outer(rows * np.int32(n_free), np.arange(n_free, dtype=np.int32)).ravel())
 
@@ -104,12 +103,13 @@ def _walk(shape: tuple[int, ...], generator: np.random.Generator, start: int | N
 
 
 def _grid_rows(rules: FloatArray, scenario: Scenario) -> NDArray[np.int64]:
-    """Find each row of ``rules``, shape (n, 7), in the scenario's grid; return its row numbers, shape (n,)."""
-    if rules.ndim != 2 or rules.shape[1] != len(RULE_NAMES) or not len(rules):
-        raise InvalidValueError("shape of contexts", rules.shape, f"(n, 7): {', '.join(RULE_NAMES)}")
+    """Find each row of ``rules``, shape (n, rules), in the scenario's grid; return its row numbers, shape (n,)."""
+    names = scenario.rule_names
+    if rules.ndim != 2 or rules.shape[1] != len(names) or not len(rules):
+        raise InvalidValueError("shape of contexts", rules.shape, f"(n, {len(names)}): {', '.join(names)}")
     axes = [span.values for span in scenario.rules.values()]
     indices = []
-    for name, axis, column in zip(RULE_NAMES, axes, rules.T, strict=True):
+    for name, axis, column in zip(names, axes, rules.T, strict=True):
         nearest = np.abs(column[:, None] - axis).argmin(axis=1)
         foreign = column[~np.isclose(axis[nearest], column, rtol=0, atol=1e-9)]
         if len(foreign):

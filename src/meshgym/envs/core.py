@@ -16,7 +16,7 @@ from meshgym.mesh.base import Index, Mesh
 from meshgym.rewards import Reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
-from meshgym.types import LOAD_NAMES, RULE_NAMES
+from meshgym.types import LOAD_NAMES
 
 Observation = NDArray[np.float32]
 Info = dict[str, Any]
@@ -50,7 +50,7 @@ class Core:
     Attributes:
         actions: the action space, and what an action means.
         observation_space: of one copy.
-        rules: the grid of all rules, shape (rows, 7).
+        rules: the grid of all rules, shape (rows, rules).
         row: the row of that grid that holds in the next step.
         generators: one per copy; empty before the first reset.
         played: row, threads and calls (indices) of the last step; None after a reset.
@@ -79,7 +79,7 @@ class Core:
         # Observations without the free load field, if any; eight columns for many copies, see _see_many.
         room = int(self.actions.free is not None or copies is not None)
         self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, room)))
-        self._lossless = bool((self._shown[:, : len(RULE_NAMES)] == self.rules).all())
+        self._lossless = bool((self._shown[:, : self.rules.shape[1]] == self.rules).all())
         self._draw_contexts = load_contexts(contexts, scenario, self._n_free)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Index, Index, Index] | None = None
@@ -108,7 +108,7 @@ class Core:
 
         Returns:
             The next observation, the reward, and the info of the step: ``rules`` (in the order of
-            ``RULE_NAMES``), ``threads`` and ``calls`` in real units, and the response.
+            the scenario's ``rule_names``), ``threads`` and ``calls`` in real units, and the response.
 
         Raises:
             InvalidValueError: there was no reset yet.

@@ -92,10 +92,10 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         if not self.render_mode:
             return None
         if not self._last:
-            return f"{self._core.scenario.name}: {rules_text(self._core.rules[self._core.row])}"
+            return f"{self._core.scenario.name}: {rules_text(self._core, self._core.rules[self._core.row])}"
         shown = ("threads", "calls", "qps", "p200", "p503", "reward")
         measured = ", ".join(f"{name} {self._last[name]:.4g}" for name in shown)
-        return f"{self._core.scenario.name}: {rules_text(self._last['rules'])}\n{measured}"
+        return f"{self._core.scenario.name}: {rules_text(self._core, self._last['rules'])}\n{measured}"
 
     def close(self) -> None:
         """End the embedded mesh if the environment started it; a reset starts it again."""

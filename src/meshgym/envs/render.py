@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from meshgym.envs.core import Core
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.types import LOAD_NAMES, RULE_NAMES
+from meshgym.types import LOAD_NAMES
 
 RENDER_MODES = ["ansi", "rgb_array"]
 _CELL = 24  # pixels
@@ -48,14 +48,14 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
     return _image(surface, action) if render_mode == "rgb_array" else _text(core, row, surface, action)
 
 
-def rules_text(rules: NDArray[np.float64]) -> str:
+def rules_text(core: Core, rules: NDArray[np.float64]) -> str:
     """Return every rule's name and value in one line."""
-    return ", ".join(f"{name} {value:g}" for name, value in zip(RULE_NAMES, rules, strict=True))
+    return ", ".join(f"{name} {value:g}" for name, value in zip(core.scenario.rule_names, rules, strict=True))
 
 
 def _text(core: Core, row: int, surface: NDArray[np.float64], action: list[int]) -> str:
     threads, calls = (core.actions.values[name] for name in LOAD_NAMES)
-    lines = [f"{core.scenario.name}: {rules_text(core.rules[row])}", "reward, threads down, calls across:"]
+    lines = [f"{core.scenario.name}: {rules_text(core, core.rules[row])}", "reward, threads down, calls across:"]
     lines.append(" " * 8 + "".join(f"{value:>11}" for value in calls))
     for i, value in enumerate(threads):
         cells = (f"[{reward:.4g}]" if action == [i, k] else f"{reward:.4g} " for k, reward in enumerate(surface[i]))

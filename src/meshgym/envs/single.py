@@ -77,7 +77,7 @@ class MeshResilienceEnv(CoreEnv):
     """Find the load that breaks a service under given traffic rules, on a simulator of the mesh.
 
     ## Description
-    The agent observes the seven traffic rules in force and chooses how many threads send how many calls. The simulator
+    The agent observes the traffic rules in force and chooses how many threads send how many calls. The simulator
     predicts requests per second and the shares of 200s and 503s. The rules of the next step don't depend on the
     action, so this is a contextual bandit.
 
@@ -112,7 +112,7 @@ class MeshResilienceEnv(CoreEnv):
     Episodes never terminate. The time limit that `gymnasium.make` adds truncates them after 1000 steps.
 
     ## Info
-    Each step returns `rules` (float64, shape (7,), in the order of `meshgym.types.RULE_NAMES`), `threads`,
+    Each step returns `rules` (float64, in the order of the scenario's `rule_names`), `threads`,
     `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviations of single runs around
     `qps` and `p503`), and `outside` (whether the simulator had to extrapolate). A reset returns an empty info.
 
@@ -122,7 +122,7 @@ class MeshResilienceEnv(CoreEnv):
         control: `"calls"`, `"threads"` or `"both"`.
         simulator: a `Simulator` fitted for the scenario, the path of one, or None for the bundled one.
         reward: `"worst_case"`, `"best_case"` or a function of (qps, p200, p503).
-        contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, 7).
+        contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, rules).
         render_mode: `"ansi"`, `"rgb_array"` or None.
 
     Raises:

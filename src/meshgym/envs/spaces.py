@@ -128,7 +128,7 @@ class Actions:
 
 
 def observation_space(scenario: Scenario, shown: str | None) -> spaces.Box:
-    """Return the space of the seven rules in real units, followed by the load field ``shown``, if any.
+    """Return the space of the rules that vary in real units, followed by the load field ``shown``, if any.
 
     The bounds are the scenario's ranges. If a rule has a single value, its upper bound is the next float32, because
     Gymnasium and PettingZoo warn about equal bounds (and scaling by their distance would divide by zero).

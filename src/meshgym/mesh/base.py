@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.scenarios import Scenario
-from meshgym.types import LOAD_NAMES, Load, Response, Setting, TrafficRules, check_settings
+from meshgym.types import LOAD_NAMES, SETTING_NAMES, Load, Response, Setting, TrafficRules, check_settings
 
 #: An index, or an array of them.
 Index = int | NDArray[Any]
@@ -41,11 +42,12 @@ class Mesh(ABC):
             MeshError: the mesh is closed or broken.
         """
 
-    def measure_many(self, settings: Any) -> Response:
+    def measure_many(self, settings: Any, names: Sequence[str] = SETTING_NAMES) -> Response:
         """Measure n settings; one after the other, unless the mesh can do better.
 
         Args:
-            settings: shape (n, 9), columns as ``meshgym.types.SETTING_NAMES``.
+            settings: shape (n, columns).
+            names: the columns: rules, then load; by default the paper's.
 
         Returns:
             The responses, as arrays of shape (n,); without ``details``.
@@ -54,7 +56,7 @@ class Mesh(ABC):
             InvalidValueError: another shape, or a setting out of range.
             MeshError: as :meth:`measure`.
         """
-        asked = [Setting.from_row(row) for row in check_settings(settings)]
+        asked = [Setting.from_row(row, names) for row in check_settings(settings, names)]
         responses = [self.measure(setting.rules, setting.load) for setting in asked]
         *columns, _ = zip(*responses, strict=True) if responses else [()] * len(Response._fields)
         return Response._make([*map(np.array, columns), None])
@@ -89,11 +91,13 @@ class IndexedMesh(ABC):
         scenario: its rules and actions span the grid.
 
     Attributes:
-        rules: all combinations of rules, shape (rows, 7); see :meth:`meshgym.scenarios.Scenario.rule_grid`.
+        scenario: whose grid it is.
+        rules: all combinations of rules, shape (rows, rules); see :meth:`meshgym.scenarios.Scenario.rule_grid`.
         threads, calls: the actions, shape (n_threads,) and (n_calls,).
     """
 
     def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
         self.rules = scenario.rule_grid()
         self.threads, self.calls = (np.array(scenario.actions[name], dtype=np.float64) for name in LOAD_NAMES)
 
@@ -111,7 +115,7 @@ class IndexedMesh(ABC):
         """
 
     def settings(self, row: NDArray[Any], threads: NDArray[Any], calls: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the settings of n entries, shape (n, 9); arguments as in :meth:`measure`, of shape (n,)."""
+        """Return the settings of n entries, shape (n, columns); arguments as in :meth:`measure`, of shape (n,)."""
         return np.column_stack([self.rules[row], self.threads[threads], self.calls[calls]])
 
 
@@ -126,7 +130,7 @@ class _MeasuredOnGrid(IndexedMesh):
         """See :meth:`IndexedMesh.measure`."""
         if isinstance(row, int):
             load = Load(*(int(values[index]) for values, index in ((self.threads, threads), (self.calls, calls))))
-            return self._mesh.measure(TrafficRules(*self.rules[row]), load)
+            return self._mesh.measure(self.scenario.rules_at(self.rules[row]), load)
         entries = (np.ravel(index) for index in (row, threads, calls))
-        *columns, _ = self._mesh.measure_many(self.settings(*entries))
+        *columns, _ = self._mesh.measure_many(self.settings(*entries), self.scenario.setting_names)
         return Response._make([*(column.reshape(row.shape) for column in columns), None])

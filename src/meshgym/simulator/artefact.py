@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from meshgym.errors import SimulatorError
 from meshgym.files import Arrays, check_finite, digest, parse_json, read_arrays, reading, write_arrays
 from meshgym.scenarios import Scenario
-from meshgym.simulator.features import FEATURE_NAMES, derive, encode
+from meshgym.simulator.features import Features, encode
 from meshgym.simulator.network import Ensemble
-from meshgym.types import Response, check_settings
+from meshgym.types import SETTING_NAMES, Response, check_settings
 
 FloatArray = NDArray[np.float64]
 
-#: Version of the file's layout and of :data:`FEATURE_NAMES`; raised when either changes.
+#: Version of the file's layout and of the features; raised when either changes.
 SCHEMA = 1
 _REMEDY = "Fit it again with: meshgym fit"
 #: 90 % of single runs lie within this many standard deviations of the expected response.
@@ -39,6 +39,8 @@ class Identity:
         recipe: name of the network and training that cross-validation chose.
         metrics: on the test part, e.g. ``mse``, ``mse_qps``, ``mse_p503``, ``coverage_90``.
         schema: version of the file's layout.
+        settings: columns of the settings it predicts: the rules that vary, then the load.
+        fixed: values of other rules that its features need.
     """
 
     scenario: str
@@ -48,6 +50,8 @@ class Identity:
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
+    settings: tuple[str, ...] = SETTING_NAMES
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Scaling:
     """Translates settings to inputs of the network, and outputs of the network to responses.
 
     Attributes:
-        low, high: ranges of the settings in the traces, shape (9,).
+        low, high: ranges of the settings in the traces, shape (columns,).
         input_mean, input_scale: of the derived features, then of the encoded ones, shape (features + k,).
         output_mean, output_scale: of the targets, in their units, shape (targets,).
         spread: factor that calibrates the predicted standard deviations, shape (targets,).
@@ -75,11 +79,10 @@ class Scaling:
     correlation: FloatArray
     knots: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
 
-    def inputs(self, settings: FloatArray) -> FloatArray:
-        """Return the network's standardised inputs, shape (n, features + k), for settings of shape (n, 9)."""
-        features = derive(settings)
-        features = np.hstack([features, encode(features, self.knots)])
-        standard: FloatArray = (features - self.input_mean) / self.input_scale
+    def inputs(self, features: FloatArray) -> FloatArray:
+        """Return the network's standardised inputs, shape (n, features + k), for features of settings."""
+        whole = np.hstack([features, encode(features, self.knots)])
+        standard: FloatArray = (whole - self.input_mean) / self.input_scale
         return standard
 
 
@@ -96,6 +99,7 @@ class Simulator:
         self.ensemble = ensemble
         self.scaling = scaling
         self.identity = identity
+        self.features = Features(identity.settings, identity.fixed)
         self.tables: dict[str, Any] = {}  # see meshgym.simulator.table.response_table
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +116,7 @@ class Simulator:
         The response to a setting is the same to the last bit in every batch.
 
         Args:
-            settings: shape (n, 9), columns as ``meshgym.types.SETTING_NAMES``.
+            settings: shape (n, columns), columns as ``identity.settings``.
 
         Returns:
             float32 arrays of shape (n,), ``outside`` of bool.
@@ -120,9 +124,9 @@ class Simulator:
         Raises:
             InvalidValueError: another shape, or a number that isn't finite.
         """
-        settings = check_settings(settings)
+        settings = check_settings(settings, self.identity.settings)
         scale = self.scaling
-        outputs = self.ensemble(scale.inputs(settings))
+        outputs = self.ensemble(scale.inputs(self.features.derive(settings)))
         targets = len(scale.output_mean)
         members, deviations = outputs[..., :targets], outputs[..., targets:]
         mean = members.mean(axis=0) * scale.output_scale + scale.output_mean
@@ -141,6 +145,13 @@ class Simulator:
             SimulatorError: it was fitted for another one.
         """
         fitted, name = self.identity.scenario, scenario.name
+        features = Features.of(scenario)
+        if (self.features.settings, self.features.fixed) != (features.settings, features.fixed):
+            raise SimulatorError(
+                f"the simulator was fitted for the fields {', '.join(self.features.names)} and the fixed values "
+                f"{self.features.fixed}, and the scenario {name} has others. Fit one for it: "
+                f"meshgym fit --scenario {name}"
+            )
         if fitted != name:
             raise SimulatorError(
                 f"the simulator was fitted for scenario {fitted}, not for {name}. Give one that was fitted for {name} "
@@ -167,7 +178,10 @@ class Simulator:
 
     def to_arrays(self) -> Arrays:
         """Return everything the simulator is made of as arrays without objects, and a checksum over them."""
-        identity = asdict(self.identity) | {"features": FEATURE_NAMES}
+        identity = asdict(self.identity) | {"features": self.features.names}
+        for name, usual in (("settings", SETTING_NAMES), ("fixed", {})):
+            if identity[name] == usual:
+                del identity[name]  # as before there were others
         arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
         arrays |= {f"scaling_{column.name}": getattr(self.scaling, column.name) for column in fields(Scaling)}
         for number, (weight, bias) in enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True)):
@@ -192,7 +206,9 @@ class Simulator:
         if str(arrays["sha256"]) != digest(parts):
             raise SimulatorError(f"{source} was edited or damaged: its checksum doesn't fit. {_REMEDY}")
         identity = parse_json(str(parts["identity"]))
-        if identity.get("schema") != SCHEMA or tuple(identity.pop("features", ())) != FEATURE_NAMES:
+        names, fixed = tuple(identity.pop("settings", SETTING_NAMES)), identity.pop("fixed", {})
+        features = tuple(identity.pop("features", ()))
+        if identity.get("schema") != SCHEMA or features != Features(names, fixed).names:
             found = identity.get("schema")
             raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {_REMEDY}")
         check_finite(parts)
@@ -202,6 +218,6 @@ class Simulator:
             biases=tuple(parts[f"bias_{number}"] for number in layers),
         )
         scaling = Scaling(**{column.name: parts[f"scaling_{column.name}"] for column in fields(Scaling)})
-        simulator = cls(ensemble, scaling, Identity(**identity))
+        simulator = cls(ensemble, scaling, Identity(**identity, settings=names, fixed=fixed))
         simulator.predict(scaling.low[None])  # shapes that don't fit together show here, not in a training
         return simulator

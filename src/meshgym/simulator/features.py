@@ -1,4 +1,4 @@
-"""The inputs of a simulator: the nine numbers of a setting, and what queueing theory derives from them.
+"""The inputs of a simulator: the numbers of a setting, and what queueing theory derives from them.
 
 They combine only rules and load; they know nothing about a service.
 """
@@ -6,59 +6,93 @@ They combine only rules and load; they know nothing about a service.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshgym.rules.policy import traffic_rules
+from meshgym.scenarios import Scenario
 from meshgym.types import SETTING_NAMES
 
 FloatArray = NDArray[np.float64]
 
-#: The derived features: :func:`derive`'s columns after the nine of a setting.
-DERIVED_NAMES: tuple[str, ...] = (
-    "threads_per_connection",
-    "threads_over_limits",
-    "calls_per_thread",
-    "calls_per_connection",
-    "reconnects",
-    "errors_to_eject_share",
-    "calls_in_service",
-    "calls_in_service_over_errors",
-)
-FEATURE_NAMES: tuple[str, ...] = SETTING_NAMES + DERIVED_NAMES
+
+def _in_service(threads: FloatArray, connections: FloatArray) -> FloatArray:
+    return np.minimum(threads, connections)
 
 
-def derive(settings: Any) -> FloatArray:
-    """Return the features of settings.
+#: What is derived, from the fields it needs; where one neither varies nor has a fixed value, it is left out.
+_DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
+    "threads_per_connection": (("threads", "max_connections"), np.divide),
+    # threads that find no room in a connection or in the queue
+    "threads_over_limits": (
+        ("threads", "max_connections", "http1_max_pending_requests"),
+        lambda threads, connections, pending: threads - connections - pending,
+    ),
+    "calls_per_thread": (("calls", "threads"), np.divide),
+    "calls_per_connection": (("calls", "max_connections"), np.divide),
+    # connections opened during the run
+    "reconnects": (("calls", "max_requests_per_connection"), np.divide),
+    "errors_to_eject_share": (
+        ("consecutive_5xx_errors", "max_ejection_percent", "calls"),
+        lambda errors, percent, calls: errors * percent / calls,
+    ),
+    "calls_in_service": (("threads", "max_connections"), _in_service),
+    # whether a burst of all of them can eject a replica
+    "calls_in_service_over_errors": (
+        ("threads", "max_connections", "consecutive_5xx_errors"),
+        lambda threads, connections, errors: _in_service(threads, connections) - errors,
+    ),
+}
+
+
+class Features:
+    """Which features settings have.
 
     Args:
-        settings: shape (n, 9), columns as ``SETTING_NAMES``.
+        settings: the columns of settings.
+        fixed: values of rules that don't vary.
 
-    Returns:
-        Shape (n, 17), columns as :data:`FEATURE_NAMES`.
+    Attributes:
+        settings, fixed: as given.
+        names: of the columns that :meth:`derive` returns: those of the settings, then the derived ones.
     """
-    settings = np.asarray(settings, dtype=np.float64)
-    pending, connections, per_connection, _, percent, _, errors, threads, calls = settings.T
-    in_service = np.minimum(threads, connections)
-    derived = (
-        threads / connections,
-        threads - connections - pending,  # threads that find no room in a connection or in the queue
-        calls / threads,
-        calls / connections,
-        calls / per_connection,  # connections opened during the run
-        errors * percent / calls,
-        in_service,
-        in_service - errors,  # whether a burst of all of them can eject a replica
-    )
-    return np.column_stack([settings, *derived])
+
+    def __init__(self, settings: tuple[str, ...] = SETTING_NAMES, fixed: Mapping[str, float] | None = None) -> None:
+        self.settings, self.fixed = settings, dict(fixed or {})
+        known = {*settings, *self.fixed}
+        self._derived = tuple(name for name, (needed, _) in _DERIVED.items() if known.issuperset(needed))
+        self.names = (*settings, *self._derived)
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Features:
+        """Return the features of a scenario's settings; its base fixes the rules that don't vary."""
+        needed = {name for names, _ in _DERIVED.values() for name in names} - set(scenario.setting_names)
+        return cls(scenario.setting_names, traffic_rules(scenario.base, needed).to_dict())
+
+    def derive(self, settings: Any) -> FloatArray:
+        """Return the features of settings.
+
+        Args:
+            settings: shape (n, columns).
+
+        Returns:
+            Shape (n, features), columns as :attr:`names`.
+        """
+        settings = np.asarray(settings, dtype=np.float64)
+        columns = {**self.fixed, **dict(zip(self.settings, settings.T, strict=True))}
+        rows = (_DERIVED[name] for name in self._derived)
+        derived = (function(*(columns[name] for name in needed)) for needed, function in rows)
+        return np.column_stack([settings, *derived])
 
 
 def place_knots(features: FloatArray, bins: int) -> FloatArray:
     """Return intervals between quantiles of each feature, for :func:`encode`.
 
     Args:
-        features: of :func:`derive`, shape (n, 17).
+        features: of :meth:`Features.derive`, shape (n, features).
         bins: the most intervals of one feature; a constant feature gets none.
 
     Returns:
@@ -79,7 +113,7 @@ def encode(features: FloatArray, knots: FloatArray) -> FloatArray:
     With these inputs a network can bend at every level of a rule; from the plain number it would have to learn that.
 
     Args:
-        features: of :func:`derive`, shape (n, 17).
+        features: of :meth:`Features.derive`, shape (n, features).
         knots: of :func:`place_knots`, shape (k, 3).
 
     Returns:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from meshgym.errors import MeshError
+from meshgym.errors import InvalidValueError, MeshError
 from meshgym.mesh.base import IndexedMesh, Mesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import Simulator
 from meshgym.simulator.table import response_table
-from meshgym.types import Load, Response, Setting, TrafficRules
+from meshgym.types import SETTING_NAMES, Load, Response, Setting, TrafficRules
 
 
 class SimulatedMesh(Mesh):
@@ -38,20 +39,25 @@ class SimulatedMesh(Mesh):
         Raises:
             MeshError: the mesh is closed.
         """
-        *columns, _ = self.measure_many([Setting(rules, load).to_row()])
+        names = self.simulator.identity.settings
+        *columns, _ = self.measure_many([Setting(rules, load).to_row(names)], names)
         return Response._make([*(column.item() for column in columns), None])
 
-    def measure_many(self, settings: Any) -> Response:
+    def measure_many(self, settings: Any, names: Sequence[str] = SETTING_NAMES) -> Response:
         """Return n expected responses, or draw them, with one prediction.
 
         Args:
-            settings: shape (n, 9), columns as ``meshgym.types.SETTING_NAMES``.
+            settings: shape (n, columns).
+            names: the columns, those of the simulator's ``identity.settings``.
 
         Raises:
-            InvalidValueError: another shape, or a number that isn't finite.
+            InvalidValueError: other columns, another shape, or a number that isn't finite.
             MeshError: the mesh is closed.
         """
         self._check_open()
+        if tuple(names) != self.simulator.identity.settings:
+            allowed = ", ".join(self.simulator.identity.settings)
+            raise InvalidValueError("columns of settings", list(names), f"those of the simulator: {allowed}")
         expected = self.simulator.predict(settings)
         if not self.sample:
             return expected

@@ -1,6 +1,6 @@
 """The models of Table 4 behind one interface, scikit-learn's: ``fit(settings, targets)``, ``predict(settings)``.
 
-Settings have shape (n, 9), targets and predictions (n, 2): qps in 1/s and p503 as a share.
+Settings have shape (n, columns), targets and predictions (n, 2): qps in 1/s and p503 as a share.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import MissingDependencyError
+from meshgym.simulator.features import Features
 from meshgym.simulator.perceptron import PAPER, PerceptronEnsemble
 
 try:
@@ -60,14 +61,15 @@ def _standardised(regressor: Any) -> Any:
     return TransformedTargetRegressor(make_pipeline(StandardScaler(), regressor), transformer=StandardScaler())
 
 
-#: The models that the simulator's own ensemble is compared with, each made from a seed, with scikit-learn's defaults.
-RIVALS: dict[str, Callable[[int], Any]] = {
-    "MLP, paper's preset": lambda seed: PerceptronEnsemble(PAPER, seed),
-    "gradient-boosted trees": lambda seed: _standardised(
+#: The models that the simulator's own ensemble is compared with, each made from a seed and the features of settings,
+#: with scikit-learn's defaults.
+RIVALS: dict[str, Callable[[int, Features], Any]] = {
+    "MLP, paper's preset": lambda seed, features: PerceptronEnsemble(PAPER, seed, features=features),
+    "gradient-boosted trees": lambda seed, _: _standardised(
         MultiOutputRegressor(HistGradientBoostingRegressor(random_state=seed))
     ),
-    "support vectors": lambda seed: _standardised(MultiOutputRegressor(SVR())),
-    "logistic": lambda seed: make_pipeline(StandardScaler(), FractionalLogit()),
-    "ridge": lambda seed: _standardised(Ridge()),
-    "mean": lambda seed: DummyRegressor(),
+    "support vectors": lambda *_: _standardised(MultiOutputRegressor(SVR())),
+    "logistic": lambda *_: make_pipeline(StandardScaler(), FractionalLogit()),
+    "ridge": lambda *_: _standardised(Ridge()),
+    "mean": lambda *_: DummyRegressor(),
 }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import MissingDependencyError
 from meshgym.simulator.artefact import Scaling
-from meshgym.simulator.features import derive, encode, place_knots
+from meshgym.simulator.features import Features, encode, place_knots
 from meshgym.simulator.network import Ensemble, quantise
 from meshgym.types import Progress
 
@@ -61,6 +61,8 @@ class Recipe:
 
 #: The paper's network (Sec. 4.2) on the nine plain numbers; of the training it only names Adam.
 PAPER = Recipe(widths=(512, 512, 512), members=1, learning_rate=1e-3, batch=256, derived=False)
+#: Where the paper's rules vary.
+PAPER_FEATURES = Features()
 #: Ours: for noisy or little data, for most data, for much data, and for responses that jump between levels.
 NOISY = Recipe(widths=(32, 32, 32), weight_decay=1.0)
 SMALL = Recipe(widths=(32, 32, 32), weight_decay=0.1)
@@ -75,14 +77,22 @@ class PerceptronEnsemble:
         recipe: network and training.
         seed: seed of weights and order of the rows.
         progress: called after each step.
+        features: of the settings.
 
     Attributes:
         ensemble_: the trained networks. They also return the expected absolute deviation of each target.
         scaling_: translates between settings, networks and units; not calibrated yet.
     """
 
-    def __init__(self, recipe: Recipe = SMOOTH, seed: int = 0, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe = SMOOTH,
+        seed: int = 0,
+        progress: Progress | None = None,
+        features: Features = PAPER_FEATURES,
+    ) -> None:
         self.recipe = recipe
+        self.features = features
         self.seed = seed
         self.progress = progress
 
@@ -90,13 +100,14 @@ class PerceptronEnsemble:
         """Train the networks.
 
         Args:
-            settings: shape (n, 9).
+            settings: shape (n, columns).
             targets: in units, shape (n, targets).
             member_rows: one array of rows per member, from which it learns; None for all rows.
         """
         rows = member_rows or [np.arange(len(settings))] * self.recipe.members
-        self.scaling_ = _scaling(settings, targets, self.recipe)
-        inputs = self.scaling_.inputs(settings)
+        features = self.features.derive(settings)
+        self.scaling_ = _scaling(settings, features, targets, self.recipe)
+        inputs = self.scaling_.inputs(features)
         scale = self.scaling_.output_scale
         standard = (targets - self.scaling_.output_mean) / np.where(scale > 0, scale, 1.0)
         threads = torch.get_num_threads()
@@ -108,19 +119,18 @@ class PerceptronEnsemble:
         return self
 
     def predict(self, settings: FloatArray) -> FloatArray:
-        """Return the expected targets, shape (n, targets), of settings, shape (n, 9)."""
+        """Return the expected targets, shape (n, targets), of settings, shape (n, columns)."""
         mean: FloatArray = self.predict_members(settings).mean(axis=0)
         return mean
 
     def predict_members(self, settings: FloatArray) -> FloatArray:
         """Return each member's prediction, shape (members, n, targets)."""
         targets = len(self.scaling_.output_mean)
-        outputs = self.ensemble_(self.scaling_.inputs(settings))[..., :targets]
+        outputs = self.ensemble_(self.scaling_.inputs(self.features.derive(settings)))[..., :targets]
         return outputs * self.scaling_.output_scale + self.scaling_.output_mean
 
 
-def _scaling(settings: FloatArray, targets: FloatArray, recipe: Recipe) -> Scaling:
-    features = derive(settings)
+def _scaling(settings: FloatArray, features: FloatArray, targets: FloatArray, recipe: Recipe) -> Scaling:
     knots = place_knots(features, recipe.bins) if recipe.bins else np.empty((0, 3))
     features = np.hstack([features, encode(features, knots)])
     scale = _spread(features)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from meshgym.errors import MissingDependencyError
-from meshgym.types import SETTING_NAMES
+from meshgym.fields import settings_among
 
 try:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def predicted_against_measured(test: pd.DataFrame, title: str) -> Figure:
 
 def residuals_by_setting(test: pd.DataFrame, title: str) -> Figure:
     """Draw quartiles of the residuals (measured minus predicted) over each field that varies."""
-    varying = [name for name in SETTING_NAMES if test[name].nunique() > 1]
+    varying = [name for name in settings_among(test) if test[name].nunique() > 1]
     figure = Figure(figsize=(3 * len(varying), 5))
     rows = figure.subplots(len(_UNITS), len(varying), squeeze=False)
     for row, (name, unit) in zip(rows, _UNITS.items(), strict=True):

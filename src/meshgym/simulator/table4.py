@@ -15,11 +15,12 @@ from scipy import stats
 
 from meshgym.errors import UnknownNameError
 from meshgym.files import write_bytes, write_text
+from meshgym.simulator.features import Features
 from meshgym.simulator.models import RIVALS
 from meshgym.simulator.order import correct_by_order
 from meshgym.simulator.training import TraceArrays, noise_floor, select, split
 from meshgym.traces.quality import OUTPUTS
-from meshgym.types import SETTING_NAMES, Progress
+from meshgym.types import Progress
 
 #: The simulator's own model.
 OURS = "MLP ensemble (meshgym)"
@@ -106,11 +107,12 @@ def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[s
     """Return scores by model (two if the model is our own), and the test part with the model's predictions."""
     rows, test = split(measured.groups, seed)
     train = measured.part(rows)
+    features = Features(measured.names)
     start = time.perf_counter()
     if model == OURS:
-        _, fitted, unseen = select(train, seed)
+        _, fitted, unseen = select(train, seed, features=features)
     else:
-        fitted = RIVALS[model](seed).fit(train.settings, train.targets[:, :2])
+        fitted = RIVALS[model](seed, features).fit(train.settings, train.targets[:, :2])
     seconds = time.perf_counter() - start
     predictions = {model: fitted.predict(measured.settings[test])[:, :2]}
     if model == OURS:
@@ -125,7 +127,7 @@ def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[s
     }
     columns = {f"{name}_measured": truth[:, i] for i, name in enumerate(OUTPUTS)}
     columns |= {f"{name}_predicted": predictions[model][:, i] for i, name in enumerate(OUTPUTS)}
-    return scores, pd.DataFrame(measured.settings[test], columns=list(SETTING_NAMES)).assign(**columns)
+    return scores, pd.DataFrame(measured.settings[test], columns=list(measured.names)).assign(**columns)
 
 
 def _floor(measured: TraceArrays) -> dict[str, float]:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import TraceError
+from meshgym.fields import settings_among
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import NINETY, Identity, Simulator
-from meshgym.simulator.perceptron import NOISY, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
+from meshgym.simulator.features import Features
+from meshgym.simulator.perceptron import NOISY, PAPER_FEATURES, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
 from meshgym.traces.quality import OUTPUTS, group_by_setting, pure_error
 from meshgym.traces.store import check_scenario, check_traces, trace_hash
 from meshgym.types import SETTING_NAMES, Progress
@@ -33,14 +35,16 @@ class TraceArrays:
     """A trace set as arrays.
 
     Attributes:
-        settings: shape (n, 9), columns as ``SETTING_NAMES``.
+        settings: shape (n, columns): rules that vary, then the load.
         targets: qps, p503 and, unless p200 is always 1 - p503, p200; shape (n, 2 or 3).
         groups: number of the group that each row belongs to, shape (n,); groups are never split.
+        names: columns of the settings.
     """
 
     settings: FloatArray
     targets: FloatArray
     groups: Rows
+    names: tuple[str, ...] = SETTING_NAMES
 
     @classmethod
     def of(cls, frame: pd.DataFrame, blocks: int | None = None) -> TraceArrays:
@@ -51,16 +55,17 @@ class TraceArrays:
             blocks: cut the set into so many blocks of successive rows, which are the groups; None: all runs of a
                 setting are a group.
         """
-        names = [*OUTPUTS]
+        outputs = [*OUTPUTS]
         if not np.allclose(frame["p200"] + frame["p503"], 1, atol=1e-6):
-            names.append("p200")
-        settings = frame[list(SETTING_NAMES)].to_numpy(np.float64)
+            outputs.append("p200")
+        names = settings_among(frame)
+        settings = frame[list(names)].to_numpy(np.float64)
         groups = group_by_setting(settings) if blocks is None else np.arange(len(frame)) * blocks // len(frame)
-        return cls(settings, frame[names].to_numpy(np.float64), groups)
+        return cls(settings, frame[outputs].to_numpy(np.float64), groups, names)
 
     def part(self, rows: Any) -> TraceArrays:
         """Return some of the rows."""
-        return TraceArrays(self.settings[rows], self.targets[rows], self.groups[rows])
+        return TraceArrays(self.settings[rows], self.targets[rows], self.groups[rows], self.names)
 
 
 def split(groups: Rows, seed: int) -> tuple[Rows, Rows]:
@@ -105,13 +110,16 @@ def fit_simulator(
         raise TraceError(f"the traces of {scenario.name} have {len(frame)} rows; a simulator needs {LEAST_ROWS}")
     whole = TraceArrays.of(frame)
     train, test = (whole.part(rows) for rows in split(whole.groups, seed))
-    name, model, unseen = select(train, seed, progress)
+    features = Features.of(scenario)
+    name, model, unseen = select(train, seed, progress, features)
     identity = Identity(
         scenario=scenario.name,
         traces=trace_hash(frame),
         seed=seed,
         recipe=name,
         versions={package: version(package) for package in ("meshgym", "numpy", "torch")},
+        settings=features.settings,
+        fixed=features.fixed,
     )
     simulator = calibrated(Simulator(model.ensemble_, model.scaling_, identity), train, unseen)
     metrics = score(simulator, test) | {"rows_train": float(len(train.settings)), "mse_validation": _mse(unseen, train)}
@@ -119,7 +127,7 @@ def fit_simulator(
 
 
 def select(
-    train: TraceArrays, seed: int, progress: Progress | None = None
+    train: TraceArrays, seed: int, progress: Progress | None = None, features: Features = PAPER_FEATURES
 ) -> tuple[str, PerceptronEnsemble, FloatArray]:
     """Choose the recipe that predicts unseen folds best.
 
@@ -130,7 +138,7 @@ def select(
     for number, (name, recipe) in enumerate(RECIPES.items()):
         fold = folds(train.groups, recipe.members, seed)
         member_rows = [np.flatnonzero(fold != member) for member in range(recipe.members)]
-        model = PerceptronEnsemble(recipe, seed, _part_of(progress, number, len(RECIPES)))
+        model = PerceptronEnsemble(recipe, seed, _part_of(progress, number, len(RECIPES)), features)
         model.fit(train.settings, train.targets, member_rows)
         unseen = model.predict_members(train.settings)[fold, np.arange(len(fold))]
         candidates.append((_mse(unseen, train), name, model, unseen))

@@ -27,7 +27,7 @@ from meshgym.scenarios import Scenario
 from meshgym.traces.collection import FILENAME, Collection, begun, create
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Pool, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
-from meshgym.types import SETTING_NAMES, Progress, Response, Setting
+from meshgym.types import Progress, Response
 
 _ATTEMPTS = 3
 #: If so many runs in a row are given up, the mesh is broken, not the runs.
@@ -56,6 +56,7 @@ def open_collection(
         "seed": seed,
         "plan_sha256": plan.sha256,
         "service": service if service or not scenario.service else asdict(scenario.service),
+        **({"base": dict(scenario.base)} if scenario.base else {}),
     }
     path = make_folder(folder) / FILENAME
     if not begun(path):
@@ -96,7 +97,7 @@ def _take_over(folder: Path, identity: Mapping[str, Any], plan: Plan) -> None:
         rows = parse_csv(whole, str(folder / "rows.csv")).to_dict("records") if whole.count(b"\n") > 1 else []
         for row in rows:
             run = int(row["run"])
-            if not np.array_equal(plan.settings[run], [row[name] for name in SETTING_NAMES]):
+            if not np.array_equal(plan.settings[run], [row[name] for name in plan.names]):
                 raise TraceError(f"{folder / 'rows.csv'}: run {run} has another setting than the plan")
     create(folder / FILENAME, about, plan, rows)
 
@@ -141,7 +142,7 @@ def collect(
         progress(len(plan) - len(missing), len(plan))
         if missing:
             with _pool(scenario, lanes, make_mesh, mesh) as pool:
-                _run(collection, pool, missing, progress)
+                _run(collection, scenario, pool, missing, progress)
         return collection.path
 
 
@@ -153,7 +154,7 @@ def _pool(scenario: Scenario, lanes: int, make_mesh: MeshFactory | None, mesh: M
     return SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes))
 
 
-def _run(collection: Collection, pool: Pool, missing: list[int], progress: Progress) -> None:
+def _run(collection: Collection, scenario: Scenario, pool: Pool, missing: list[int], progress: Progress) -> None:
     """Run what is missing; a failed run goes to the end of the queue until it has no attempts left."""
     total, left = len(collection.plan), len(missing)
     queue = deque(missing)
@@ -163,7 +164,7 @@ def _run(collection: Collection, pool: Pool, missing: list[int], progress: Progr
         while queue and pool.free:
             run = queue.popleft()
             attempts[run] += 1
-            pool.submit(run, Setting.from_row(collection.plan.settings[run]))
+            pool.submit(run, scenario.setting_at(collection.plan.settings[run]))
         for outcome in pool.completed():
             if isinstance(outcome.result, Response):
                 collection.add(outcome.run, outcome.lane, attempts[outcome.run], outcome.result.to_dict())

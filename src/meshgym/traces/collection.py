@@ -19,23 +19,36 @@ from typing import Any, Self
 import numpy as np
 
 from meshgym.errors import FolderError, TraceError
+from meshgym.fields import settings_among
 from meshgym.files import DATA_BYTES, parse_json, reading
 from meshgym.traces.plan import Plan
 from meshgym.traces.schema import DETAILS
-from meshgym.types import RESPONSE_NAMES, SETTING_NAMES
+from meshgym.types import RESPONSE_NAMES
 
 #: Name of the file in a collection's folder.
 FILENAME = "collection.db"
 #: What a row of the table ``runs`` holds besides its place and checksum.
 _RUN = ("run", "lane", "attempt", *RESPONSE_NAMES, *DETAILS)
-_PLAN = ("run", *SETTING_NAMES, "repeat")
+
+
+def _planned(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of the table ``plan``."""
+    return ("run", *names, "repeat")
+
+
 _TABLES = {
     "about": "CREATE TABLE about (provenance TEXT NOT NULL, sha256 TEXT NOT NULL)",
-    "plan": f"CREATE TABLE plan (run INTEGER PRIMARY KEY, {', '.join(f'{name} REAL NOT NULL' for name in _PLAN[1:])})",
     "runs": "CREATE TABLE runs (place INTEGER PRIMARY KEY, run INTEGER NOT NULL UNIQUE REFERENCES plan, "
     f"{', '.join(f'{name} REAL' for name in _RUN[1:])}, sha256 TEXT NOT NULL)",
     "given_up": "CREATE TABLE given_up (run INTEGER PRIMARY KEY REFERENCES plan, reason TEXT NOT NULL)",
 }
+
+
+def _plan_table(names: Sequence[str]) -> str:
+    columns = ", ".join(f"{name} REAL NOT NULL" for name in _planned(names)[1:])
+    return f"CREATE TABLE plan (run INTEGER PRIMARY KEY, {columns})"
+
+
 #: Seconds that a commit waits for readers.
 _WAIT_S = 10.0
 _REMEDY = "Restore it, or collect into another folder."
@@ -133,10 +146,10 @@ def create(path: Path, about: Mapping[str, Any], plan: Plan, rows: Sequence[Mapp
             _begin(database, path)
             if database.execute("SELECT 1 FROM sqlite_master").fetchone():
                 return
-            for statement in _TABLES.values():
+            for statement in (_plan_table(plan.names), *_TABLES.values()):
                 database.execute(statement)
             database.execute("INSERT INTO about VALUES (?, ?)", [provenance, _sha256(provenance)])
-            database.executemany(_insertion("plan", len(_PLAN)), planned)
+            database.executemany(_insertion("plan", len(_planned(plan.names))), planned)
             database.executemany(_insertion("runs", len(_RUN) + 2), map(_row, rows))
             database.execute("COMMIT")
     except (OSError, sqlite3.Error) as error:
@@ -165,7 +178,7 @@ def read_collection(path: Path) -> tuple[dict[str, Any], list[dict[str, float]]]
     rows = []
     for run, *values in zip(*runs.values(), strict=True):
         number = int(run)
-        setting = dict(zip(SETTING_NAMES, plan.settings[number].tolist(), strict=True))
+        setting = dict(zip(plan.names, plan.settings[number].tolist(), strict=True))
         measured = {name: value for name, value in zip(_RUN[1:], values, strict=True) if value is not None}
         rows.append({**setting, **measured, "repeat": int(plan.repeat[number]), "run": number})
     return about, rows
@@ -211,7 +224,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             if database.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
                 raise ValueError("SQLite finds it damaged")
             found = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-            if dict(found) != _TABLES or database.execute("PRAGMA foreign_key_check").fetchall():
+            tables = {"plan": _plan_table(_names(database)), **_TABLES}
+            if dict(found) != tables or database.execute("PRAGMA foreign_key_check").fetchall():
                 raise ValueError("it holds other tables, or rows of no run")
         except BaseException:
             database.close()
@@ -235,12 +249,19 @@ def _read_plan(database: sqlite3.Connection, path: Path) -> tuple[dict[str, Any]
     with _reading(path):
         ((provenance, sha256),) = database.execute("SELECT * FROM about").fetchall()
         about = parse_json(provenance)
-        table = np.array(database.execute(f"SELECT {', '.join(_PLAN)} FROM plan ORDER BY run").fetchall(), np.float64)
-        plan = Plan(np.ascontiguousarray(table[:, 1:-1]), table[:, -1].astype(np.int64))
+        names = _names(database)
+        rows = database.execute(f"SELECT {', '.join(_planned(names))} FROM plan ORDER BY run").fetchall()
+        table = np.array(rows, np.float64)
+        plan = Plan(np.ascontiguousarray(table[:, 1:-1]), table[:, -1].astype(np.int64), names)
         numbered = np.array_equal(table[:, 0], np.arange(len(table)))
         if sha256 != _sha256(provenance) or not numbered or plan.sha256 != about["plan_sha256"]:
             raise ValueError("a checksum doesn't fit")
         return about, plan
+
+
+def _names(database: sqlite3.Connection) -> tuple[str, ...]:
+    """Return the columns of the plan's settings."""
+    return settings_among(name for _, name, *_ in database.execute("PRAGMA table_info(plan)"))
 
 
 def _read_runs(database: sqlite3.Connection, path: Path) -> dict[str, tuple[Any, ...]]:

@@ -14,7 +14,6 @@ from typing import Self
 
 from meshgym.errors import MeshError, MeshGymError
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.mesh.load.closed_loop import no_collection
 from meshgym.types import Response, Setting
@@ -213,7 +212,7 @@ class SharedLanes(Pool):
 
     def _begin(self, lane: int, setting: Setting) -> None:
         with suppress(MeshError):  # _ended() finds a broken mesh
-            self._mesh.begin(lane, traffic_policy(setting.rules), setting.load)
+            self._mesh.begin(lane, self._mesh.scenario.policy(setting.rules), setting.load)
 
     def _ended(self) -> list[tuple[int, Response | MeshError]]:
         try:

@@ -23,7 +23,7 @@ _CLUSTER = {
     "known_limits": "the service's own state isn't reset between runs; rates depend on the cluster",
 }
 #: What a packed set takes from a collection, and gives back to it.
-_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions")
+_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions", "base")
 
 
 def pack(folder: Path, path: Path) -> Path:
@@ -44,7 +44,7 @@ def pack(folder: Path, path: Path) -> Path:
     frame = load_traces(source)
     quality = assess(frame)
     provenance = {
-        **{name: about[name] for name in _KEPT},
+        **{name: about[name] for name in _KEPT if name in about},
         "planned_rows": about["rows"],
         "licence": LICENCE,
         **(_CLUSTER if "destination_rule" in (about["service"] or {}) else _EMBEDDED),
@@ -77,7 +77,7 @@ def unpack(traces: str | Path, folder: Path, scenario: str | Path | None = None)
     path = folder / FILENAME
     if begun(path):
         raise TraceError(f"{folder} already holds a collection; choose another folder")
-    about = {name: provenance[name] for name in _KEPT} | {"rows": provenance["planned_rows"]}
+    about = {name: provenance[name] for name in _KEPT if name in provenance} | {"rows": provenance["planned_rows"]}
     plan = make_plan(load_scenario(scenario or about["scenario"]), about["rows"], about["seed"])
     if plan.sha256 != about["plan_sha256"]:
         raise TraceError(f"{traces} has another plan than the scenario {scenario or about['scenario']} gives")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
+from meshgym.types import SETTING_NAMES
 
 #: One setting in so many is run twice, to measure the noise.
 _REPEATED_ONE_IN = 10
@@ -20,12 +21,14 @@ class Plan:
     """Settings in the order in which they are run.
 
     Attributes:
-        settings: shape (rows, 9), columns ``SETTING_NAMES``.
+        settings: shape (rows, columns).
         repeat: shape (rows,), 0 for the first run of a setting, 1 and above for its repeats.
+        names: columns of the settings: the rules that vary, then the load.
     """
 
     settings: NDArray[np.float64]
     repeat: NDArray[np.int64]
+    names: tuple[str, ...] = SETTING_NAMES
 
     def __len__(self) -> int:
         return len(self.settings)
@@ -33,7 +36,8 @@ class Plan:
     @property
     def sha256(self) -> str:
         """Hash of settings and order."""
-        return hashlib.sha256(self.settings.tobytes() + self.repeat.tobytes()).hexdigest()
+        names = b"" if self.names == SETTING_NAMES else ",".join(self.names).encode()  # as before there were others
+        return hashlib.sha256(names + self.settings.tobytes() + self.repeat.tobytes()).hexdigest()
 
 
 def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
@@ -64,7 +68,7 @@ def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:
     place = np.argsort(order)
     earlier = place[distinct:] < place[again]
     repeat[again[earlier]], repeat[distinct:][earlier] = 1, 0
-    return Plan(settings[order], repeat[order].astype(np.int64))
+    return Plan(settings[order], repeat[order].astype(np.int64), scenario.setting_names)
 
 
 def _levels(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import MissingDependencyError
-from meshgym.types import SETTING_NAMES
+from meshgym.fields import settings_among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def group_by_setting(settings: FloatArray) -> NDArray[np.int64]:
     """Assign a number to each distinct setting.
 
     Args:
-        settings: shape (n, 9), columns ``SETTING_NAMES``.
+        settings: shape (n, columns).
 
     Returns:
         The number of each row's setting, shape (n,), whole numbers from 0.
@@ -132,11 +133,12 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     Raises:
         MissingDependencyError: scikit-learn isn't installed.
     """
-    settings = frame[list(SETTING_NAMES)].to_numpy(np.float64)
+    names = settings_among(frame)
+    settings = frame[list(names)].to_numpy(np.float64)
     group = group_by_setting(settings)
     lane = frame["lane"].to_numpy() if "lane" in frame else np.zeros(len(frame))
     outputs = {name: frame[name].to_numpy(np.float64) for name in OUTPUTS}
-    found = {name: explain(settings, values, group, seed) for name, values in outputs.items()}
+    found = {name: explain(settings, values, group, seed, names) for name, values in outputs.items()}
     p503 = outputs["p503"]
     return Quality(
         rows=len(frame),
@@ -179,14 +181,15 @@ def _autocorrelation(values: FloatArray) -> float:
     return float((centred[:-1] * centred[1:]).mean() / values.var())
 
 
-def explain(settings: FloatArray, values: FloatArray, group: Groups, seed: int) -> Explanation:
+def explain(settings: FloatArray, values: FloatArray, group: Groups, seed: int, names: Sequence[str]) -> Explanation:
     """Fit gradient-boosted trees to values, then shuffle one field of the settings after another.
 
     Args:
-        settings: shape (n, 9), columns ``SETTING_NAMES``.
+        settings: shape (n, columns).
         values: what to explain, shape (n,).
         group: which setting each row is, shape (n,); at least five distinct ones.
         seed: seed of folds, model and shuffles.
+        names: columns of the settings.
 
     Raises:
         MissingDependencyError: scikit-learn isn't installed.
@@ -211,5 +214,5 @@ def explain(settings: FloatArray, values: FloatArray, group: Groups, seed: int) 
             shuffled = permutation_importance(model, inputs[test], values[test], n_repeats=_SHUFFLES, random_state=seed)
             importances.append(shuffled.importances_mean)
     means = np.mean(importances, axis=0)
-    effects = {SETTING_NAMES[column]: float(value) for column, value in zip(varying, means, strict=True)}
+    effects = {names[int(column)]: float(value) for column, value in zip(varying, means, strict=True)}
     return Explanation(effects, float(np.mean(explained)), residuals)

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError, short
+from meshgym.fields import RULES, settings_among
 from meshgym.files import DATA_BYTES, check_signed, read_bytes, read_json, reading, signed, to_json, write_together
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
 from meshgym.traces.collection import read_about, read_collection
 from meshgym.traces.schema import COLUMNS, FACTS, REQUIRED
+from meshgym.types import RESPONSE_NAMES
 
 try:
     import pandas as pd
@@ -41,7 +43,7 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per run, in the file's order; columns in the schema's order. ``attrs["scenario"]`` is the name of the
-        scenario, None if the set doesn't say.
+        scenario and ``attrs["base"]`` its base; None if the set doesn't say.
 
     Raises:
         TraceError: the file is missing or unreadable, has a column or value that the schema doesn't allow (the message
@@ -51,6 +53,7 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
     frame = check_traces(_read(path), str(traces))
     provenance = read_provenance(path) or {}
     frame.attrs["scenario"] = provenance.get("scenario")
+    frame.attrs["base"] = provenance.get("base", {}) if provenance else None
     if path.suffix != ".db" and provenance and provenance.get("sha256") != trace_hash(frame):
         raise TraceError(
             f"{path} doesn't match its provenance {_provenance_path(path).name}: it was edited or cut after it was "
@@ -125,21 +128,24 @@ def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         TraceError: a missing or unknown column, no rows, or a value that the schema doesn't allow.
     """
     missing = [name for name in REQUIRED if name not in frame]
-    if missing:
-        raise TraceError(f"{source} has no column {', '.join(missing)}; a trace set needs {', '.join(REQUIRED)}")
+    if missing or not set(RULES) & set(frame):
+        lacks = ", ".join(missing) or "of a rule"
+        raise TraceError(f"{source} has no column {lacks}; a trace set needs {', '.join(REQUIRED)}, and rules")
     for name in frame:
         if name not in COLUMNS:
             raise TraceError(f"{source}: {UnknownNameError('column', name, COLUMNS)}")
     if frame.empty:
         raise TraceError(f"{source} has no rows")
-    known = [name for name in COLUMNS if name in REQUIRED or (name in frame and frame[name].notna().any())]
+    needed = {*REQUIRED, *RULES}
+    known = [name for name in COLUMNS if name in frame and (name in needed or frame[name].notna().any())]
     checked = pd.DataFrame({name: _checked(frame[name], source) for name in known})
     for fact in FACTS:
-        if set(fact.columns) <= set(checked) and fact.unless not in checked:
-            wrong = np.flatnonzero(~fact.holds(*(checked[name].to_numpy() for name in fact.columns)))
+        columns = fact.columns or (*settings_among(checked), *RESPONSE_NAMES)
+        if set(columns) <= set(checked) and fact.unless not in checked:
+            wrong = np.flatnonzero(~fact.holds(*(checked[name].to_numpy() for name in columns)))
             if len(wrong):
                 row = int(wrong[0])
-                found = ", ".join(f"{name} {checked[name].iloc[row]}" for name in fact.columns)
+                found = ", ".join(f"{name} {checked[name].iloc[row]}" for name in columns)
                 raise TraceError(f"{source}, row {row + 1}: {fact.says}; found {found}")
     return checked
 
@@ -153,8 +159,18 @@ def check_scenario(frame: pd.DataFrame, scenario: Scenario) -> None:
     known = frame.attrs.get("scenario")
     if known not in (None, scenario.name):
         raise TraceError(f"the traces are of scenario {known}, not of {scenario.name}; name the scenario they are of")
+    if settings_among(frame) != scenario.setting_names:
+        raise TraceError(
+            f"the traces vary {', '.join(settings_among(frame))}; scenario {scenario.name} varies "
+            f"{', '.join(scenario.setting_names)}: they are of another scenario"
+        )
+    if frame.attrs.get("base") not in (None, scenario.base):
+        raise TraceError(
+            f"the traces were collected under another base than scenario {scenario.name} has now: "
+            f"{frame.attrs['base']}, not {dict(scenario.base)}; collect them again, or use the base they are of"
+        )
     for name, span in scenario.ranges.items():
-        inside = frame[name].between(span.low, span.high).to_numpy() if name in frame else np.array([True])
+        inside = frame[name].between(span.low, span.high).to_numpy()
         if not inside.all():
             row = int(inside.argmin())
             raise TraceError(

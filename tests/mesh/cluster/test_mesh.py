@@ -6,7 +6,6 @@ import gc
 import json
 import re
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,13 @@ from mesh.cluster.standins.world import RULE
 import meshgym
 from meshgym.errors import DryRun, InvalidValueError, MeshError, RestoreError, RulesRefusedError
 from meshgym.mesh.cluster.mesh import IstioMesh
-from meshgym.mesh.destination_rule import traffic_policy, traffic_rules
+from meshgym.rules.policy import traffic_policy, traffic_rules
 from meshgym.testing import FakeMesh, check_mesh
 from meshgym.traces.collect import collect
 from meshgym.traces.collection import read_collection
 from meshgym.traces.pack import pack
 from meshgym.traces.store import load_traces, read_provenance
-from meshgym.types import Load, TrafficRules
+from meshgym.types import RULE_NAMES, Load, TrafficRules
 
 RULES = TrafficRules(2, 1, 4, 180, 50, 0.25, 6)
 LOAD = Load(5, 40)
@@ -52,11 +51,11 @@ def test_a_run_is_what_fortio_measured_under_the_rules(world):
 
 def test_load_is_sent_only_when_the_sidecar_holds_the_rules(world):
     world.lag_s = 0.3
-    other = replace(RULES, max_connections=3)
+    other = RULES.replace(max_connections=3)
     with IstioMesh(**world.arguments()) as mesh:
         for rules in (RULES, other, RULES):
             mesh.measure(rules, LOAD)
-    assert [traffic_rules(policy) for policy, _ in world.sent] == [RULES, other, RULES]
+    assert [traffic_rules(policy, RULE_NAMES) for policy, _ in world.sent] == [RULES, other, RULES]
     assert [load for _, load in world.sent] == [LOAD] * 3
 
 

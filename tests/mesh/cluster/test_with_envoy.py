@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from mesh.cluster.standins.world import World
@@ -54,7 +53,7 @@ def world(tmp_path, monkeypatch, impatient):
 
 
 def test_a_real_envoy_is_seen_to_hold_the_rules_and_acts_on_them(world):
-    narrow = replace(WIDE, max_connections=1, http1_max_pending_requests=1)
+    narrow = WIDE.replace(max_connections=1, http1_max_pending_requests=1)
     with IstioMesh(**world.arguments()) as mesh:
         assert mesh.measure(WIDE, Load(8, 400)).p503 == 0
         assert mesh.measure(narrow, Load(8, 400)).p503 > 0
@@ -67,4 +66,4 @@ def test_what_a_real_envoy_does_not_hold_is_noticed(world, monkeypatch):
         mesh.measure(WIDE, Load(2, 40))
         monkeypatch.setattr(world.mesh, "_apply", lambda policy: None)  # istiod is asleep
         with pytest.raises(RulesRefusedError, match="max_connections is 1000, not 3"):
-            mesh.measure(replace(WIDE, max_connections=3), Load(2, 40))
+            mesh.measure(WIDE.replace(max_connections=3), Load(2, 40))

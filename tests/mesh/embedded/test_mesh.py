@@ -23,10 +23,10 @@ from meshgym.errors import (
     MissingDependencyError,
     RulesRefusedError,
 )
-from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded import guard, process
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.mesh.envoy_cluster import deviations
+from meshgym.rules.envoy_cluster import deviations
+from meshgym.rules.policy import traffic_policy
 from meshgym.scenarios import load_scenario
 from meshgym.types import Load, TrafficRules
 
@@ -46,10 +46,10 @@ def test_a_service_with_capacity_answers_everything(plenty):
 
 
 def test_more_threads_than_connections_and_queue_overflow(plenty):
-    narrow = replace(WIDE, max_connections=1, http1_max_pending_requests=1)
+    narrow = WIDE.replace(max_connections=1, http1_max_pending_requests=1)
     response = plenty.measure(narrow, Load(8, 400))
     assert set(counts(response)) == {"ok", "overflow"}
-    assert response.p503 > plenty.measure(replace(narrow, http1_max_pending_requests=100), Load(8, 400)).p503 == 0
+    assert response.p503 > plenty.measure(narrow.replace(http1_max_pending_requests=100), Load(8, 400)).p503 == 0
 
 
 def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
@@ -60,12 +60,12 @@ def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
         assert counts(open_end).keys() == {"ok", "upstream_error"}
         assert open_end.details["ok"] == pytest.approx(40, abs=2)  # two buckets of 20
 
-        ejecting = mesh.measure(replace(WIDE, consecutive_5xx_errors=1), Load(2, 100))
+        ejecting = mesh.measure(WIDE.replace(consecutive_5xx_errors=1), Load(2, 100))
         assert ejecting.details["ejections"] == 2
         assert ejecting.details["no_healthy_host"] > 0
         assert ejecting.details["upstream_error"] <= 4
 
-        half = mesh.measure(replace(WIDE, consecutive_5xx_errors=1, max_ejection_percent=50), Load(2, 100))
+        half = mesh.measure(WIDE.replace(consecutive_5xx_errors=1, max_ejection_percent=50), Load(2, 100))
         assert half.details["ejections"] == 1  # one of two replicas is 50 %
         assert half.details["no_healthy_host"] == 0
 
@@ -73,10 +73,10 @@ def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
 def test_a_replica_on_standby_takes_over_from_one_that_is_ejected():
     profile = replace(PLENTY, replicas=1, weak_replicas=1, weakness=1000, standby_replicas=2)
     with EmbeddedMesh(profile=profile) as mesh:
-        response = mesh.measure(replace(WIDE, consecutive_5xx_errors=3, max_ejection_percent=34), Load(2, 400))
+        response = mesh.measure(WIDE.replace(consecutive_5xx_errors=3, max_ejection_percent=34), Load(2, 400))
         assert response.details["ejections"] == 1
         assert 3 <= response.details["upstream_error"] == 400 - response.details["ok"] < 20
-        kept = mesh.measure(replace(WIDE, consecutive_5xx_errors=3, max_ejection_percent=33), Load(2, 400))
+        kept = mesh.measure(WIDE.replace(consecutive_5xx_errors=3, max_ejection_percent=33), Load(2, 400))
         assert kept.details["ejections"] == 0  # one of three replicas is more than 33 %
         assert kept.p503 > 0.5
 
@@ -104,7 +104,7 @@ def test_idle_connections_are_closed_soon_unless_the_policy_says_when(plenty):
 
 def test_each_run_starts_afresh():
     with EmbeddedMesh(profile=replace(PLENTY, burst=20, rate_per_s=1)) as mesh:
-        rules = replace(WIDE, consecutive_5xx_errors=1)
+        rules = WIDE.replace(consecutive_5xx_errors=1)
         runs = [mesh.measure(rules, Load(1, 60)) for _ in range(5)]
     for response in runs:  # full buckets and no ejection, whatever the run before left behind
         assert response.details["ok"] == pytest.approx(40, abs=2)
@@ -172,7 +172,7 @@ def test_envoys_configuration_shows_the_rules_in_force(plenty):
     (shown,) = json.loads(plenty._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
     assert deviations(shown["cluster"], traffic_policy(rules)) == []
     for name, value in rules.to_dict().items():
-        (deviation,) = deviations(shown["cluster"], traffic_policy(replace(rules, **{name: value + 1})))
+        (deviation,) = deviations(shown["cluster"], traffic_policy(rules.replace(**{name: value + 1})))
         shown_as = {"http1_max_pending_requests": "max_pending_requests", "consecutive_5xx_errors": "consecutive_5xx"}
         assert deviation.startswith(f"{shown_as.get(name, name.removesuffix('_s'))} is ")
 

@@ -8,8 +8,8 @@ import pytest
 from mesh.services import PLENTY, WIDE, counts, envoys_in
 
 from meshgym.errors import InvalidValueError, MeshStartError, RulesRefusedError
-from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.rules.policy import traffic_policy
 from meshgym.traces.lanes import SharedLanes
 from meshgym.types import Load, Setting
 
@@ -26,8 +26,8 @@ def finish(mesh, lanes):
 
 
 def test_each_lane_has_its_own_rules_ejections_and_tokens():
-    ejecting = replace(WIDE, consecutive_5xx_errors=1)
-    rules = {0: WIDE, 1: ejecting, 2: replace(ejecting, max_ejection_percent=50), 3: WIDE}
+    ejecting = WIDE.replace(consecutive_5xx_errors=1)
+    rules = {0: WIDE, 1: ejecting, 2: ejecting.replace(max_ejection_percent=50), 3: WIDE}
     with EmbeddedMesh(profile=SCARCE, lanes=4) as mesh:
         for _ in range(2):  # the second time finds no ejection and no empty bucket of the first
             for lane, one in rules.items():

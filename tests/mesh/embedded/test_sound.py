@@ -87,7 +87,7 @@ def test_another_thread_and_a_forked_child_may_not_use_a_mesh(plenty):
 def test_a_forked_child_that_closes_its_copy_leaves_a_run_under_way_alone():
     code = (
         "import os; from mesh.services import *; from meshgym.types import Load\n"
-        "from meshgym.mesh.destination_rule import traffic_policy\n"
+        "from meshgym.rules.policy import traffic_policy\n"
         "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
         "from meshgym.mesh.load.closed_loop import Flow\n"
         "mesh = EmbeddedMesh(profile=PLENTY)\n"
@@ -149,7 +149,7 @@ def test_few_descriptors_are_no_failure_of_the_service():
 def test_lanes_that_begin_together_get_their_descriptors():
     code = (
         "import resource; from mesh.services import *; from meshgym.types import Load, Response\n"
-        "from meshgym.mesh.destination_rule import traffic_policy\n"
+        "from meshgym.rules.policy import traffic_policy\n"
         "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))\n"

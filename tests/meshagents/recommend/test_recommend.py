@@ -8,13 +8,14 @@ import yaml
 
 from meshagents.cli.main import main
 from meshagents.recommend import search
-from meshagents.recommend.inputs import read_load, read_names, read_rules
+from meshagents.recommend.inputs import Given, read_load, read_names, read_rules
 from meshagents.recommend.output import Report, Run, fortio, to_markdown
 from meshagents.recommend.request import Request
 from meshagents.recommend.search import Expected, all_loads, best_rules, expect, recommend
 from meshagents.statistics import Interval
 from meshgym.errors import FileError, FolderError, InvalidValueError, LoadError, UnknownNameError
-from meshgym.mesh.destination_rule import DestinationRule
+from meshgym.rules.destination_rule import Chosen, DestinationRule
+from meshgym.rules.policy import traffic_rules
 from meshgym.simulator import SimulatedMesh
 from meshgym.testing import FakeMesh
 from meshgym.types import RULE_NAMES, Load, Response, TrafficRules
@@ -75,7 +76,7 @@ def test_the_worst_load_has_most_503s_a_second(shop, simulator):
     (expected,) = advice.expected
     assert (advice.rules, advice.search, advice.loads, expected.load) == (rules, None, 12, worst)
     assert expected.harm == pytest.approx(answers[worst].qps * answers[worst].p503)
-    assert not expected.outside
+    assert expected.qps is not None
 
 
 def test_given_loads_are_all_kept_once_the_worst_first(shop, simulator):
@@ -96,10 +97,10 @@ def test_intervals_are_the_simulators_and_stay_possible(shop, simulator):
         assert 0 <= expected.p503.low <= expected.p503.estimate <= expected.p503.high <= 1
 
 
-def test_what_lies_outside_the_traces_is_marked(shop, simulator):
+def test_what_lies_outside_the_traces_gets_no_number(shop, simulator):
     inside, outside = expect(simulator, TrafficRules(*shop.rule_grid()[0]), [Load(4, 60), Load(5, 60)])
-    assert not inside.outside
-    assert outside.outside
+    assert inside.qps is not None
+    assert (outside.qps, outside.p503, outside.harm) == (None, None, -1)
 
 
 def test_an_unknown_criterion_is_refused(shop, simulator):
@@ -124,30 +125,33 @@ def test_a_load_that_is_none(text, error, message):
 
 def test_rules_that_the_scenario_fixes_may_be_left_out(shop):
     text = "max_connections=2, http1_max_pending_requests=9,max_ejection_percent=30,interval_s=0.5"
-    assert read_rules(text, shop) == TrafficRules(9, 2, 2, 180, 30, 0.5, 1)
+    assert traffic_rules(read_rules(Request(text), shop).policy, RULE_NAMES) == TrafficRules(9, 2, 2, 180, 30, 0.5, 1)
     with pytest.raises(InvalidValueError, match="Missing: interval_s"):
-        read_rules(text.rpartition(",")[0], shop)
+        read_rules(Request(text.rpartition(",")[0]), shop)
 
 
 def test_rules_from_a_manifest(shop, tmp_path):
-    rule = DestinationRule("shop", "market", "shop.market.svc", TrafficRules(*shop.rule_grid()[3]))
+    rule = DestinationRule.of("shop", "market", "shop.market.svc", TrafficRules(*shop.rule_grid()[3]))
     path = tmp_path / "rule.yaml"
     path.write_text(rule.to_yaml())
-    assert read_rules(str(path), shop) == rule
+    assert read_rules(Request(str(path)), shop).chosen.rule == rule
     path.write_bytes(b"\xff")
     for missing in (path, tmp_path / "none.yaml"):
-        with pytest.raises(FileError, match="Give a DestinationRule's file"):
-            read_rules(str(missing), shop)
+        with pytest.raises(FileError, match="Give a file with a DestinationRule"):
+            read_rules(Request(str(missing)), shop)
 
 
 def test_names_as_given_else_as_in_the_manifest_else_of_the_sample(shop):
-    rule = DestinationRule("shop", "market", "shop.market.svc", TrafficRules(*shop.rule_grid()[3]))
-    assert read_names(None, None, None, None)["host"] == "httpbin.default.svc.cluster.local"
-    assert read_names("pay", "bank", None, rule.rules)["host"] == "pay.bank.svc.cluster.local"
-    assert read_names(None, None, None, rule) == {"name": "shop", "namespace": "market", "host": "shop.market.svc"}
-    assert read_names("pay", None, None, rule) == {"name": "pay", "namespace": "market", "host": "shop.market.svc"}
+    rule = DestinationRule.of("shop", "market", "shop.market.svc", TrafficRules(*shop.rule_grid()[3]))
+    given = Given({}, Chosen(rule))
+    assert read_names(Request(), None)["host"] == "httpbin.default.svc.cluster.local"
+    assert read_names(Request(name="pay", namespace="bank"), Given({}))["host"] == "pay.bank.svc.cluster.local"
+    assert read_names(Request(), given) == {"name": "shop", "namespace": "market", "host": "shop.market.svc"}
+    assert read_names(Request(name="pay"), given)["name"] == "pay"
+    nameless = Given({}, Chosen(DestinationRule("", "market", {"host": "*.shop.com"})))
+    assert read_names(Request(), nameless)["name"] == "shop"
     with pytest.raises(InvalidValueError, match=r"metadata\.namespace"):
-        read_names(None, "a b", None, None)
+        read_names(Request(namespace="a b"), None)
 
 
 def test_the_fortio_command_sends_the_load_at_full_speed():
@@ -159,13 +163,13 @@ def test_the_fortio_command_sends_the_load_at_full_speed():
 @pytest.fixture
 def report(shop, simulator):
     advice = recommend(simulator, shop, None, LOADS)
-    rule = DestinationRule("shop", "market", "shop.market.svc", advice.rules)
+    rule = DestinationRule.of("shop", "market", "shop.market.svc", advice.rules)
     return Report(advice, rule, "http://shop:8000/get", simulator.identity)
 
 
 def test_every_load_is_measured_in_turns(report):
     with FakeMesh() as mesh:
-        report.measure(mesh, repeats=2)
+        report.measure(mesh, report.advice.rules, repeats=2)
     loads = [expected.load for expected in report.advice.expected]
     assert mesh.measured == [(report.advice.rules, load) for load in [*loads, *loads]]
     with pytest.raises(InvalidValueError, match="repeats is 0"):
@@ -174,7 +178,7 @@ def test_every_load_is_measured_in_turns(report):
 
 @pytest.mark.parametrize(("qps", "inside"), [(9.9, False), (10, True), (15, True), (20, True), (20.1, False)])
 def test_whether_a_run_was_as_expected(qps, inside):
-    expected = Expected(Load(1, 2), Interval(15, 10, 20), Interval(0.2, 0.1, 0.3), outside=False)
+    expected = Expected(Load(1, 2), Interval(15, 10, 20), Interval(0.2, 0.1, 0.3))
     run = Run(expected, Response(qps=qps, p200=0.5, p503=0.5))
     assert run.inside("qps") is inside
     assert not run.inside("p503")
@@ -182,7 +186,7 @@ def test_whether_a_run_was_as_expected(qps, inside):
 
 def test_what_is_written(report, tmp_path):
     with FakeMesh() as mesh:
-        report.measure(mesh, repeats=2)
+        report.measure(mesh, report.advice.rules, repeats=2)
     paths = report.write(tmp_path)
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
     assert DestinationRule.from_yaml((tmp_path / "destination-rule.yaml").read_text()) == report.destination_rule
@@ -210,10 +214,11 @@ def test_the_text_says_everything(report):
 def test_the_text_of_given_rules_outside_the_traces(shop, simulator):
     rules = TrafficRules(100, 1, 2, 180, 50, 0.2, 1)
     advice = recommend(simulator, shop, rules, [Load(2, 20)])
-    rule = DestinationRule("shop", "market", "shop.market.svc", rules)
+    rule = DestinationRule.of("shop", "market", "shop.market.svc", rules)
     text = to_markdown(Report(advice, rule, "http://shop:8000/get", simulator.identity))
     assert "The rules given" in text
-    assert "| 2* " in text
+    (row,) = [line.split() for line in text.splitlines() if line.startswith("| 2 ")]
+    assert row == ["|", "2", "|", "20", "|", "-", "|", "-", "|", "-", "|"]
     assert "outside the traces" in text
 
 

@@ -9,7 +9,7 @@ from meshagents.cli.main import main
 from meshagents.recommend.output import Run
 from meshagents.recommend.search import all_loads, recommend
 from meshgym import EmbeddedMesh, load_simulator
-from meshgym.mesh.destination_rule import DestinationRule
+from meshgym.rules.destination_rule import DestinationRule
 from meshgym.scenarios import load_scenario
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect
@@ -73,7 +73,7 @@ def test_applied_it_gives_what_was_said(folder, advice):
     runs = []
     with EmbeddedMesh(folder / "counter.toml") as mesh:
         for one in 3 * advice:
-            manifest = DestinationRule("counter", "market", "counter", one.rules).to_yaml()
+            manifest = DestinationRule.of("counter", "market", "counter", one.rules).to_yaml()
             policy = yaml.safe_load(manifest)["spec"]["trafficPolicy"]
             (expected,) = one.expected
             runs.append(Run(expected, mesh.measure_policy(policy, expected.load)))

@@ -130,9 +130,9 @@ def test_an_unknown_control_is_refused(shop, simulator):
         OracleAgent(simulator, shop, "call")
 
 
-def test_a_decision_in_words_names_rules_load_and_outcome(validated):
+def test_a_decision_in_words_names_rules_load_and_outcome(validated, shop):
     run = validated.replayed.iloc[0]
-    said = in_words(run)
+    said = in_words(run, shop)
     assert f"max_connections {run['max_connections']:g}" in said
     assert f"{run['threads']:.0f} threads sending {run['calls']:.0f} calls" in said
     assert f"{run['p503_live']:.0%}" in said

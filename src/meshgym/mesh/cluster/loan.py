@@ -18,6 +18,7 @@ from meshgym.errors import (
 )
 from meshgym.mesh.cluster.api import GROUP, VERSION, Cluster
 from meshgym.mesh.cluster.journal import Entry, Journal
+from meshgym.rules.policy import merge
 
 _ATTEMPTS = 3
 
@@ -183,15 +184,6 @@ def restore(path: Path) -> Cluster:
             raise RestoreError(f"{path} is of the cluster {entry.server}, but KUBECONFIG leads to {cluster.server}")
         BorrowedDestinationRule(cluster, journal, entry, host="").give_back()
         return cluster
-
-
-def merge(target: Object, patch: Object) -> Object:
-    """Merge ``patch`` into ``target``, as a JSON merge patch without null does (RFC 7386)."""
-    merged = {
-        name: merge(target.get(name) or {}, value) if isinstance(value, dict) else value
-        for name, value in patch.items()
-    }
-    return {**target, **merged}
 
 
 def _refuse_overrides(spec: Object, cluster: Cluster) -> None:

@@ -23,11 +23,11 @@ from meshgym.mesh.base import Mesh
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
 from meshgym.mesh.cluster.fortio import Fortio
 from meshgym.mesh.cluster.journal import Journal, journal_folder
-from meshgym.mesh.cluster.loan import borrow, merge
+from meshgym.mesh.cluster.loan import borrow
 from meshgym.mesh.cluster.sidecar import Sidecar
-from meshgym.mesh.destination_rule import duration, seconds, traffic_policy
-from meshgym.mesh.envoy_cluster import CONNECT_TIMEOUT
 from meshgym.mesh.limits import CallLimits
+from meshgym.rules.envoy_cluster import CONNECT_TIMEOUT
+from meshgym.rules.policy import duration, merge, seconds, traffic_policy
 from meshgym.types import Load, Response, TrafficRules
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.

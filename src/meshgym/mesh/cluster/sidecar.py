@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from meshgym.errors import ClusterError, RulesRefusedError
 from meshgym.mesh.cluster.api import Cluster
-from meshgym.mesh.envoy_cluster import deviations
 from meshgym.mesh.urls import check_url
+from meshgym.rules.envoy_cluster import deviations
 
 #: Envoy's admin port in a sidecar; it listens on the pod's loopback interface only.
 _ADMIN_PORT = 15000

@@ -16,7 +16,6 @@ from typing import Any
 
 from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError, RulesRefusedError
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.destination_rule import traffic_policy
 from meshgym.mesh.embedded.certificates import make_certificates
 from meshgym.mesh.embedded.process import EnvoyGroup
 from meshgym.mesh.embedded.response import check_sound, make_response
@@ -31,8 +30,8 @@ from meshgym.mesh.embedded.service import (
     sidecar_bootstrap,
     socket_in,
 )
-from meshgym.mesh.envoy_cluster import envoy_cluster
 from meshgym.mesh.load.closed_loop import ClosedLoop, Flow, LoadResult, allow_connections, no_collection
+from meshgym.rules.envoy_cluster import envoy_cluster
 from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
 from meshgym.types import Load, Response, TrafficRules
 
@@ -65,7 +64,8 @@ class EmbeddedMesh(Mesh):
     the replicas. Lanes share the processes, which costs far less than a mesh for each.
 
     Args:
-        scenario: name, file or :class:`Scenario`; its service profile is used.
+        scenario: name, file or :class:`Scenario`; its service profile is used, and its base holds for all rules that
+            aren't given.
         profile: another service profile than the scenario's.
         lanes: settings that can be measured at once, 1..64; see :meth:`begin`.
 
@@ -78,7 +78,8 @@ class EmbeddedMesh(Mesh):
     def __init__(
         self, scenario: str | Path | Scenario = "S1", profile: ServiceProfile | None = None, lanes: int = 1
     ) -> None:
-        chosen = profile or load_scenario(scenario).service
+        self.scenario = load_scenario(scenario)
+        chosen = profile or self.scenario.service
         if chosen is None:
             raise InvalidValueError("service", None, "a [service] section in the scenario, or a profile")
         if not 1 <= lanes <= MOST_LANES:
@@ -119,7 +120,7 @@ class EmbeddedMesh(Mesh):
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; checks that every response came under these rules and in this run."""
-        return self.measure_policy(traffic_policy(rules), load)
+        return self.measure_policy(self.scenario.policy(rules), load)
 
     def measure_policy(self, policy: dict[str, Any], load: Load) -> Response:
         """Measure as :meth:`measure` does, under a DestinationRule's ``trafficPolicy`` as it is.

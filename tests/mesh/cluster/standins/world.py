@@ -12,8 +12,8 @@ from mesh.cluster.standins.fortio import Fortio
 from mesh.cluster.standins.kubernetes import ApiServer
 from mesh.cluster.standins.server import Standin
 
-from meshgym.mesh.destination_rule import traffic_rules
-from meshgym.mesh.envoy_cluster import envoy_cluster
+from meshgym.rules.envoy_cluster import envoy_cluster
+from meshgym.rules.policy import traffic_rules
 from meshgym.testing import FakeMesh
 from meshgym.types import Load, Response
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from meshgym.mesh.destination_rule import traffic_policy
-from meshgym.mesh.envoy_cluster import envoy_cluster
+from meshgym.rules.envoy_cluster import envoy_cluster
+from meshgym.rules.policy import traffic_policy
 from meshgym.types import TrafficRules
 
 RULES = TrafficRules(2, 3, 4, 180, 50, 0.25, 6)

@@ -1,0 +1,335 @@
+"""What Kubernetes and istiod allow in a DestinationRule: fields, types, ranges, and what must not stand together.
+
+The fields that can be varied come from :data:`meshgym.fields.RULES`. The others are named here, because they are known
+and not refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.fields import LONGEST_S, RULES, Field
+from meshgym.rules.policy import find, seconds, tree
+
+#: ``check(path, value)`` raises if the field at ``path`` may not have ``value``.
+Check = Callable[[str, object], None]
+#: A check of a field, or those of each field of a mapping.
+Schema = Check | Mapping[str, Any]
+Spec = Mapping[str, Any]
+
+#: The Istio that is meant if nobody says which.
+ISTIO = "1.31"
+
+
+def check_spec(spec: object, istio: str = ISTIO) -> dict[str, Any]:
+    """Check the ``spec`` of a DestinationRule as Kubernetes and istiod do; return it without nulls.
+
+    Args:
+        spec: what was read.
+        istio: the release that it's for, such as ``"1.30"``.
+
+    Raises:
+        InvalidValueError: what they refuse, with its path and the reason.
+        UnknownNameError: a field that a DestinationRule doesn't have; the message says where it belongs, if anywhere.
+    """
+    whole: dict[str, Any] = without_nulls(mapping(spec, "spec"))
+    _check(whole, _SPEC, "spec")
+    _check_spec_fields(whole)
+    for path, policy in policies(whole):
+        _check_policy(policy, path, _release(istio))
+    return whole
+
+
+def policies(spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each ``trafficPolicy`` of a spec, those of subsets and ports too, with its path."""
+    subsets = enumerate(spec.get("subsets", ()))
+    holders = [("spec", spec), *((f"spec.subsets[{number}]", subset) for number, subset in subsets)]
+    for path, holder in holders:
+        if "trafficPolicy" in holder:
+            policy = holder["trafficPolicy"]
+            yield f"{path}.trafficPolicy", policy
+            for number, own in enumerate(policy.get("portLevelSettings", ())):
+                yield f"{path}.trafficPolicy.portLevelSettings[{number}]", own
+
+
+def check_names(name: str, namespace: str, host: str) -> None:
+    """Check the names of a DestinationRule.
+
+    Raises:
+        InvalidValueError: a name that Kubernetes or Istio doesn't allow.
+    """
+    check_name(name, namespace)
+    _HOST("spec.host", host)
+
+
+def check_name(name: object, namespace: object) -> None:
+    """Check the names in an object's metadata; see :func:`check_names`."""
+    _NAME("metadata.name", name)
+    _NAMESPACE("metadata.namespace", namespace)
+
+
+def mapping(value: object, path: str) -> dict[str, Any]:
+    """Return a mapping.
+
+    Raises:
+        InvalidValueError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise InvalidValueError(path, value, "a mapping of fields to values")
+    return value
+
+
+def without_nulls(value: Any) -> Any:
+    """Return nested values without the keys that are null: they count as absent."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _check(value: object, allowed: Schema, path: str) -> None:
+    """Check a field, or each field of a mapping."""
+    if callable(allowed):
+        allowed(path, value)
+        return
+    for name, inner in mapping(value, path).items():
+        if name == "consecutiveErrors":
+            remedy = "It is deprecated and does nothing; write consecutive5xxErrors."
+            raise InvalidValueError(f"{path}.{name}", inner, "not this field", remedy)
+        if name not in allowed:
+            raise _unknown(name, allowed, path)
+        _check(inner, allowed[name], f"{path}.{name}")
+
+
+def _unknown(name: str, allowed: Mapping[str, Any], path: str) -> InvalidValueError:
+    """Return the error of an unknown field; if it stands elsewhere, the message says where."""
+    places = [field.destination_rule for field in RULES.values() if field.destination_rule.endswith(f".{name}")]
+    if places:
+        remedy = f"It belongs into {' or '.join(place.rpartition('.')[0] for place in places)}."
+        return InvalidValueError(f"{path}.{name}", "here", ", ".join(sorted(allowed)), remedy)
+    return UnknownNameError(f"field of {path}", name, allowed)
+
+
+def _of(field: Field) -> Check:
+    """Make the check of a field in a manifest, where a number may also be 0."""
+
+    def check(path: str, value: object) -> None:
+        match field.kind:
+            case "seconds":
+                _duration(field.low)(path, value)
+            case "flag":
+                _flag(path, value)
+            case "choice":
+                _one_of(*field.choices)(path, value)
+            case "number":
+                _number(field.low, field.high)(path, value)
+            case _:
+                _whole(field.high)(path, value)
+
+    return check
+
+
+def _whole(high: float, low: float = 0) -> Check:
+    def check(path: str, value: object) -> None:
+        if type(value) is not int or not low <= value <= high:
+            quoted = isinstance(value, str) and value.lstrip("-").isdigit()
+            raise InvalidValueError(
+                path, value, f"a whole number {low:.0f}..{high:.0f}", "Remove the quotes." if quoted else ""
+            )
+
+    return check
+
+
+def _number(low: float, high: float) -> Check:
+    def check(path: str, value: object) -> None:
+        if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
+            raise InvalidValueError(path, value, f"a number {low:g}..{high:g}")
+
+    return check
+
+
+def _duration(low: float) -> Check:
+    def check(path: str, value: object) -> None:
+        found = seconds(value, path)
+        if found > LONGEST_S:
+            raise InvalidValueError(path, value, "at most 292 years, the longest duration of Kubernetes")
+        if found and (found < 0.001 or abs(found * 1000 - round(found * 1000)) > 1e-6):
+            raise InvalidValueError(path, value, "at least 1ms, and whole milliseconds")
+        if found < low:
+            raise InvalidValueError(path, value, "at least 1ms")
+
+    return check
+
+
+def _flag(path: str, value: object) -> None:
+    if type(value) is not bool:
+        raise InvalidValueError(path, value, "true or false, without quotes")
+
+
+def _text(path: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidValueError(path, value, "text", "Put it in quotes." if not isinstance(value, dict | list) else "")
+
+
+def _one_of(*choices: str) -> Check:
+    def check(path: str, value: object) -> None:
+        if value not in choices:
+            raise UnknownNameError(path, value, choices)
+
+    return check
+
+
+def _list_of(schema: Schema) -> Check:
+    def check(path: str, value: object) -> None:
+        if not isinstance(value, list):
+            raise InvalidValueError(path, value, "a list")
+        for number, inner in enumerate(value):
+            _check(inner, schema, f"{path}[{number}]")
+
+    return check
+
+
+def _map_of(schema: Check) -> Check:
+    def check(path: str, value: object) -> None:
+        for key, inner in mapping(value, path).items():
+            _text(path, key)
+            schema(f"{path}.{key}", inner)
+
+    return check
+
+
+def _matching(pattern: str, allowed: str) -> Check:
+    def check(path: str, value: object) -> None:
+        if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(pattern, value):
+            raise InvalidValueError(path, value, allowed)
+
+    return check
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_HOST_LABEL = "[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_NAME = _matching(rf"{_LABEL}(\.{_LABEL})*", "lower-case letters, digits, '-' and '.'")
+_NAMESPACE = _matching(_LABEL, "at most 63 lower-case letters, digits and '-'")
+_NAMED_HOST = _matching(
+    rf"\*|(\*\.)?{_HOST_LABEL}(\.{_HOST_LABEL})*\.?", "the name of a service, such as shop.default.svc.cluster.local"
+)
+
+
+def _HOST(path: str, value: object) -> None:  # noqa: N802 (a check, as _NAME)
+    _NAMED_HOST(path, value)
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return
+    raise InvalidValueError(path, value, "the name of a service, no IP address", "Make a ServiceEntry for it.")
+
+
+#: Known fields that can't be varied. What they mean for a measurement is in :data:`meshgym.explain`.
+_OTHERS: dict[str, Any] = {
+    "connectionPool": {"http": {"http2KeepAlive": _map_of(_duration(0.001))}},
+    "outlierDetection": {"outlierDetectionHttpErrorCodes": _list_of(_whole(599, 100))},
+    "loadBalancer": {
+        "warmupDurationSecs": _duration(0.001),
+        "consistentHash": {
+            "httpHeaderName": _text,
+            "httpQueryParameterName": _text,
+            "useSourceIp": _flag,
+            "httpCookie": {"name": _text, "path": _text, "ttl": _duration(0), "attributes": _list_of(_map_of(_text))},
+            "ringHash": {"minimumRingSize": _whole(2**53)},
+            "maglev": {"tableSize": _whole(5_000_010)},
+            "minimumRingSize": _whole(2**53),
+        },
+        "localityLbSetting": {
+            "enabled": _flag,
+            "distribute": _list_of({"from": _text, "to": _map_of(_whole(100))}),
+            "failover": _list_of({"from": _text, "to": _text}),
+            "failoverPriority": _list_of(_text),
+        },
+    },
+    "tls": {
+        "mode": _one_of("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"),
+        **dict.fromkeys(("clientCertificate", "privateKey", "caCertificates", "credentialName", "sni", "caCrl"), _text),
+        "subjectAltNames": _list_of(_text),
+        "insecureSkipVerify": _flag,
+    },
+}
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _joined(one[key], other[key]) for key in one.keys() & other.keys()}
+    return {**one, **other, **both}
+
+
+_PARTS = _joined(tree({field.destination_rule: _of(field) for field in RULES.values()}), _OTHERS)
+_TRAFFIC_POLICY = {
+    **_PARTS,
+    "portLevelSettings": _list_of({"port": {"number": _whole(65535, 1)}, **_PARTS}),
+    "tunnel": {"protocol": _one_of("CONNECT", "POST"), "targetHost": _text, "targetPort": _whole(65535, 1)},
+    "proxyProtocol": {"version": _one_of("V1", "V2")},
+}
+_SPEC = {
+    "host": _HOST,
+    "trafficPolicy": _TRAFFIC_POLICY,
+    "subsets": _list_of({"name": _text, "labels": _map_of(_text), "trafficPolicy": _TRAFFIC_POLICY}),
+    "exportTo": _list_of(_text),
+    "workloadSelector": {"matchLabels": _map_of(_text)},
+}
+
+
+def _check_spec_fields(spec: Spec) -> None:
+    """Check what must be there."""
+    if "host" not in spec:
+        _HOST("spec.host", None)
+    names = [subset.get("name") for subset in spec.get("subsets", ())]
+    for number, name in enumerate(names):
+        if not name or name in names[:number]:
+            raise InvalidValueError(f"spec.subsets[{number}].name", name, "a name that no other subset has")
+
+
+def _check_policy(policy: Spec, path: str, release: tuple[int, ...]) -> None:
+    """Check what istiod's webhook checks across the fields of a policy."""
+    parts = {"connectionPool", "outlierDetection", "loadBalancer", "tls", "retryBudget", "portLevelSettings"}
+    if not (parts | {"tunnel", "proxyProtocol"}) & set(policy):
+        raise InvalidValueError(path, dict(policy), "at least one part", "Leave it out, or fill it.")
+    pool = policy.get("connectionPool")
+    if pool is not None and not pool:
+        raise InvalidValueError(f"{path}.connectionPool", pool, "tcp or http", "Leave it out, or fill it.")
+    if path.endswith("]") and "portLevelSettings" in path and "number" not in policy.get("port", {}):
+        raise InvalidValueError(f"{path}.port", policy.get("port"), "a port's number")
+    for holds, field, allowed in _across(policy):
+        if not holds:
+            raise InvalidValueError(f"{path}.{field}", find(policy, field), allowed)
+    for rule in RULES.values():
+        if find(policy, rule.destination_rule) is not None and _release(rule.since) > release:
+            newer = f"nothing: this Istio doesn't have it (it is there since {rule.since})"
+            raise InvalidValueError(f"{path}.{rule.destination_rule}", find(policy, rule.destination_rule), newer)
+
+
+def _across(policy: Spec) -> Iterator[tuple[bool, str, str]]:
+    """Yield what must hold, the field that breaks it, and what that may be."""
+    detection, balancer = policy.get("outlierDetection", {}), policy.get("loadBalancer", {})
+    http, warmup = find(policy, "connectionPool.http") or {}, balancer.get("warmup")
+    failures = "consecutiveLocalOriginFailures"
+    apart = detection.get("splitExternalLocalOriginErrors") or not detection.get(failures)
+    yield apart, f"outlierDetection.{failures}", "0 or absent, unless splitExternalLocalOriginErrors is true"
+    upgraded = http.get("h2UpgradePolicy") == "UPGRADE" and http.get("useClientProtocol")
+    yield not upgraded, "connectionPool.http.useClientProtocol", "not true where h2UpgradePolicy is UPGRADE"
+    yield not {"simple", "consistentHash"} <= set(balancer), "loadBalancer", "simple or consistentHash, not both"
+    yield warmup is None or "duration" in warmup, "loadBalancer.warmup", "a mapping with a duration"
+    locality = {"distribute", "failover", "failoverPriority"} & set(balancer.get("localityLbSetting", {}))
+    yield len(locality) < 2, "loadBalancer.localityLbSetting", "one of distribute, failover and failoverPriority"
+    yield not {"tunnel", "proxyProtocol"} <= set(policy), "tunnel", "absent where there is a proxyProtocol"
+
+
+def _release(istio: str) -> tuple[int, ...]:
+    """Return a release as numbers.
+
+    Raises:
+        InvalidValueError: it isn't one.
+    """
+    if not re.fullmatch(r"1\.\d{1,3}(\.\d{1,3})?", istio):
+        raise InvalidValueError("Istio's release", istio, "such as 1.30")
+    return tuple(int(number) for number in istio.split("."))[:2]
