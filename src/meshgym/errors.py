@@ -18,6 +18,7 @@
     |       `-- ConflictError               an object that changed since it was last read
     |-- IncompleteError                     a collection without some of its runs
     |-- OutsideError                        a question about what was not measured
+    |-- FindingsError                       a rule with findings that were not to be
     |-- RestoreError                        a DestinationRule that is not restored
     |   `-- DestinationRuleChangedError     somebody else changed it in the meantime
     `-- DryRun                              what would have been sent if it were not a dry run
@@ -137,6 +138,10 @@ class IncompleteError(MeshGymError):
 
 class OutsideError(MeshGymError):
     """What is asked for lies outside what was measured, so there is no number for it."""
+
+
+class FindingsError(MeshGymError):
+    """A rule has findings of a severity that was not to be."""
 
 
 class RestoreError(MeshGymError):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
-from meshgym.errors import IncompleteError, MeshError, MeshGymError
+from meshgym.errors import FindingsError, IncompleteError, MeshError, MeshGymError
 from meshgym.files import make_folder
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 
@@ -18,7 +22,7 @@ from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     about = "Collect traces of a service in a mesh, fit simulators to them, and check that a mesh can be measured."
-    commands: list[Command] = [doctor, collect, pack, unpack, traces, fit, table4, scenarios]
+    commands: list[Command] = [doctor, explain, collect, pack, unpack, traces, fit, table4, scenarios]
     return run("meshgym", about, commands, arguments)
 
 
@@ -47,6 +51,47 @@ def doctor(
             print(f"ok: {finding}")
     if failed:
         raise MeshError(f"{failed} of the checks above failed")
+
+
+def explain(
+    files: tuple[Path, ...],
+    *,
+    host: str | None = None,
+    subset: str | None = None,
+    port: int | None = None,
+    replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 4,
+    istio: str = "1.31",
+    prove: bool = False,
+    format: Literal["text", "json", "sarif"] = "text",
+    fail_on: Literal["info", "warning", "error", "never"] = "error",
+) -> None:
+    """Say in plain words what DestinationRules do, and what their authors may not expect.
+
+    Args:
+        files: YAML or JSON, as kubectl apply takes them.
+        host: only the rule for this host.
+        subset: only this subset of it.
+        port: only this port of it.
+        replicas: how many the service has, 1..64.
+        istio: the release that the rules are for.
+        prove: measure each finding on a real Envoy, with the field and with it changed.
+        format: text, json or sarif.
+        fail_on: the severity from which findings end the command with exit code 1.
+    """
+    from meshgym.explain import explanation, output
+    from meshgym.explain.findings import SEVERITIES
+    from meshgym.explain.prove import prove as measure
+    from meshgym.rules.destination_rule import read_file
+
+    look = partial(explanation.explain, host=host, subset=subset, port=port, replicas=replicas)
+    explained = {str(file): look(read_file(file, istio)) for file in files}
+    every = [one for explanations in explained.values() for one in explanations]
+    proofs = {id(one): measure(one) for one in every} if prove else {}
+    print(output.FORMATS[format](explained, proofs))
+    grave = SEVERITIES[SEVERITIES.index(fail_on) :] if fail_on != "never" else ()
+    found = [finding.code for one in every for finding in one.findings if finding.severity in grave]
+    if found:
+        raise FindingsError(f"{len(found)} findings of severity {fail_on} or above: {', '.join(sorted(set(found)))}")
 
 
 def collect(

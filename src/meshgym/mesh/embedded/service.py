@@ -53,7 +53,9 @@ def _pipe(path: Path) -> dict[str, Any]:
     return {"pipe": {"path": str(path), "mode": 0o600}}
 
 
-def _connection_manager(name: str, route: dict[str, Any], filters: list[dict[str, Any]]) -> dict[str, Any]:
+def _connection_manager(
+    name: str, route: dict[str, Any], filters: list[dict[str, Any]], codec: str = "HTTP1"
+) -> dict[str, Any]:
     host = {"name": name, "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}
     router = {
         "name": "router",
@@ -67,7 +69,7 @@ def _connection_manager(name: str, route: dict[str, Any], filters: list[dict[str
         "typed_config": {
             "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": name,
-            "codec_type": "HTTP1",
+            "codec_type": codec,
             "generate_request_id": False,
             "route_config": {"name": name, "virtual_hosts": [host], "validate_clusters": False},
             "http_filters": [*filters, router],
@@ -140,7 +142,7 @@ def service_bootstrap(
         share = profile.weakness if number < profile.weak_replicas else 1
         capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1), lanes)
         filters = [*_delay(profile.service_time_ms), *_delay(profile.spread_ms, 50), capacity]
-        chain: dict[str, Any] = {"filters": [_connection_manager("replica", reply, filters)]}
+        chain: dict[str, Any] = {"filters": [_connection_manager("replica", reply, filters, "AUTO")]}
         if certificates is not None:
             chain["transport_socket"] = certificates.server_socket()
         address = _pipe(socket_in(folder, name))
