@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.metadata import version as version_of
 from typing import Any
 
+from meshagents.recommend.outside import in_words
+from meshgym.explain.findings import FINDINGS
 from meshgym.fields import LOADS, OUTCOMES, RULES
 from meshgym.traces.schema import COLUMNS, REQUIRED
 
@@ -66,12 +68,22 @@ def _help(program: str) -> Iterator[str]:
 def _fields() -> Iterator[str]:
     """Yield a table for each kind of field."""
     for title, table in (("Rules", RULES), ("Loads", LOADS), ("Outcomes", OUTCOMES)):
-        head = ["field", "unit", "allowed", "meaning"] + (["in the DestinationRule"] if title == "Rules" else [])
+        more = ["in the DestinationRule", "in Envoy's cluster", "if absent", "since Istio"] if title == "Rules" else []
+        head = ["field", "unit", "allowed", "meaning", *more]
         rows = [head, ["---"] * len(head)]
         for field in table.values():
-            place = [f"`{field.destination_rule}`"] if field.destination_rule else []
-            rows.append([f"`{field.name}`", field.unit, field.allowed(field.low), field.doc, *place])
+            about = [f"`{field.name}`", field.unit, field.allowed(field.low), field.doc]
+            envoy = f"`{field.envoy}`" if field.envoy else "depends on others"
+            places = [f"`{field.destination_rule}`", envoy, in_words(field.absent), field.since]
+            rows.append([*about, *(places if more else ())])
         yield f"## {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _findings() -> Iterator[str]:
+    """Yield a section for each finding."""
+    for row in FINDINGS.values():
+        shown = "" if row.instead else " Envoy can't show it."
+        yield f"## {row.code}\n\n**{row.title.capitalize()}** ({row.severity}, `spec.{row.field}`). {row.remedy}{shown}"
 
 
 def _columns() -> Iterator[str]:
@@ -85,6 +97,7 @@ _FILLED = {
     "help of meshgym": lambda: _help("meshgym"),
     "help of meshagents": lambda: _help("meshagents"),
     "fields": _fields,
+    "findings": _findings,
     "columns of a trace set": _columns,
 }
 

@@ -212,7 +212,7 @@ RULES: dict[str, Field] = _table(
           "outlierDetection.splitExternalLocalOriginErrors", "outlier_detection.split_external_local_origin_errors",
           gateway="healthCheck.passive.splitExternalLocalOriginErrors",
           absent=0, absent_envoy=0, absent_gateway=0, since="1.11"),
-    Field("consecutive_local_origin_failures", "errors", "whole", 0, UINT32_MAX, "failures to connect that eject one",
+    Field("consecutive_local_origin_failures", "errors", "whole", 1, UINT32_MAX, "failures to connect that eject one",
           "outlierDetection.consecutiveLocalOriginFailures", "outlier_detection.consecutive_local_origin_failure",
           enforcing="outlier_detection.enforcing_consecutive_local_origin_failure",
           gateway="healthCheck.passive.consecutiveLocalOriginFailures",

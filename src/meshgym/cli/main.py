@@ -16,13 +16,14 @@ from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
 from meshgym.errors import FindingsError, IncompleteError, MeshError, MeshGymError
 from meshgym.files import make_folder
+from meshgym.rules.policy import find, paths
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     about = "Collect traces of a service in a mesh, fit simulators to them, and check that a mesh can be measured."
-    commands: list[Command] = [doctor, explain, collect, pack, unpack, traces, fit, table4, scenarios]
+    commands: list[Command] = [doctor, explain, translate, collect, pack, unpack, traces, fit, table4, scenarios]
     return run("meshgym", about, commands, arguments)
 
 
@@ -92,6 +93,36 @@ def explain(
     found = [finding.code for one in every for finding in one.findings if finding.severity in grave]
     if found:
         raise FindingsError(f"{len(found)} findings of severity {fail_on} or above: {', '.join(sorted(set(found)))}")
+
+
+def translate(
+    file: Path,
+    *,
+    format: Literal["istio", "gateway", "envoy"],
+    name: str = "translated",
+    namespace: str = "default",
+    host: str | None = None,
+    subset: str | None = None,
+    port: int | None = None,
+) -> None:
+    """Print rules in another tongue; name on standard error what has no counterpart there.
+
+    Args:
+        file: a DestinationRule, a BackendTrafficPolicy of Envoy Gateway, or an Envoy cluster, as YAML or JSON.
+        format: istio, gateway (BackendTrafficPolicy) or envoy (cluster).
+        name: of the object that is printed; for istio, also its host without --host.
+        namespace: of the object that is printed.
+        host: which of the DestinationRules in the file; the host of the one that is printed.
+        subset: which of its subsets.
+        port: which of its ports with settings of their own.
+    """
+    from meshgym.rules.tongues import translate
+    from meshgym.rules.yaml_text import to_text
+
+    document, lost = translate(file, format, name, namespace, host, subset, port)
+    print(to_text(document), end="")
+    for path in lost:
+        print(f"no counterpart: {path}", file=sys.stderr)
 
 
 def collect(
@@ -250,6 +281,7 @@ def describe(scenario: Scenario) -> str:
     for name, span in scenario.ranges.items():
         values = f"{span.low:g}" if span.low == span.high else f"{span.low:g}..{span.high:g}"
         lines.append(f"  {name:<28} {values}")
+    lines += [f"  base: {path:<22} {find(scenario.base, path)}" for path in paths(scenario.base)]
     lines += [f"  actions: {name:<19} {', '.join(map(str, values))}" for name, values in scenario.actions.items()]
     lines.append(f"  service: {scenario.service or 'none'}")
     return "\n".join(lines)

@@ -76,9 +76,13 @@ class DestinationRule:
         """
         from meshgym.rules.yaml_text import to_text  # needs pyyaml
 
+        return to_text(self.to_document())
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the manifest as nested values; see :meth:`to_yaml`."""
         check_name(self.name, self.namespace)
         metadata = {"name": self.name, "namespace": self.namespace}
-        return to_text({"apiVersion": VERSIONS[0], "kind": KIND, "metadata": metadata, "spec": self.spec})
+        return {"apiVersion": VERSIONS[0], "kind": KIND, "metadata": metadata, "spec": self.spec}
 
     @classmethod
     def from_yaml(cls, text: str, istio: str = ISTIO) -> Self:

@@ -19,6 +19,8 @@ Policy = Mapping[str, Any]
 #: A Go duration, as Kubernetes takes it: ``3m``, ``0.25s``, ``1m30s``.
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+#: Other words for LEAST_REQUEST in a DestinationRule.
+_LEAST_REQUEST = ("LEAST_CONN", "UNSPECIFIED")
 #: The parts that a port's settings replace, and those that a subset's policy replaces.
 _OF_PORTS = ("connectionPool", "outlierDetection", "loadBalancer", "tls")
 _OF_SUBSETS = (*_OF_PORTS, "retryBudget", "tunnel", "proxyProtocol")
@@ -69,7 +71,8 @@ def given(field: Field, policy: Policy) -> float | None:
     if value is None or (value == 0 and field.whole and field.low > 0):
         return None
     if field.kind == "choice":
-        return float(field.choices.index(value))
+        index = field.choices.index("LEAST_REQUEST" if value in _LEAST_REQUEST else value)
+        return float(index)
     return seconds(value) if field.kind == "seconds" else float(value)
 
 
