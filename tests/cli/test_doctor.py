@@ -12,6 +12,7 @@ import pytest
 from collected import rows_of
 
 from meshgym.cli.main import main
+from meshgym.traces.collection import read_collection
 
 
 def doctor(world, *more):
@@ -25,7 +26,8 @@ def test_all_is_there(world, capsys):
     for line in (
         f"ok: Kubernetes v1.34.1 at {world.api.url}",
         "ok: all 3 rights are there",
-        f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin",
+        f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin; "
+        "in force: max_connections 77, http2_max_requests 99, load_balancer 2",
         f"ok: Fortio responds at {world.fortio.url}/fortio/rest/run, 0 runs under way",
         f"ok: Envoy 1.40.0 at {world.admin.url} reaches outbound|8000||httpbin.default.svc.cluster.local",
     ):
@@ -35,6 +37,7 @@ def test_all_is_there(world, capsys):
 
 
 def test_a_cluster_can_stand_in_a_file(world, tmp_path, capsys):
+    world.accepting = False
     pairs = [option.removeprefix("--").partition("=") for option in world.options()]
     (tmp_path / "cluster.toml").write_text("\n".join(f'{name} = "{value}"' for name, _, value in pairs))
     assert main(["doctor", "--config", str(tmp_path / "cluster.toml")]) == 0
@@ -107,6 +110,24 @@ def collect(world, tmp_path, shop_text, *more):
     (tmp_path / "shop.toml").write_text(shop_text)
     scenario = ["--scenario", str(tmp_path / "shop.toml"), "--rows", "4", "--out", str(tmp_path / "rows")]
     return ["collect", *scenario, *world.options(), *more]
+
+
+def test_rules_in_force_that_do_not_vary_are_refused_or_accepted_and_recorded(world, tmp_path, shop_text, capsys):
+    world.accepting = False
+    assert main(collect(world, tmp_path, shop_text)) == 1
+    said = capsys.readouterr().err
+    assert "{'http2_max_requests': 99, 'load_balancer': 2}" in said
+    assert "--accept http2_max_requests load_balancer" in said
+    assert not world.sent
+    assert main(collect(world, tmp_path, shop_text, "--accept", "http2_max_request")) == 1
+    assert "Did you mean 'http2_max_requests'?" in capsys.readouterr().err
+    world.accepting = True
+    assert main(collect(world, tmp_path, shop_text)) == 0
+    about, _ = read_collection(tmp_path / "rows" / "collection.db")
+    assert about["service"]["in_force"] == {"http2_max_requests": 99, "load_balancer": 2}
+    world.rule["spec"]["trafficPolicy"]["connectionPool"]["http"]["http2MaxRequests"] = 98
+    assert main(collect(world, tmp_path, shop_text)) == 1
+    assert "holds a collection with service" in capsys.readouterr().err
 
 
 @contextmanager

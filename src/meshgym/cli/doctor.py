@@ -43,7 +43,8 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
 
     def destination_rule() -> str:
         with IstioMesh(**{**arguments, "dry_run": True}) as mesh:
-            return f"{cluster} can be measured; it is for {mesh.host}"
+            rules = ", ".join(f"{name} {value:g}" for name, value in mesh.in_force().to_dict().items()) or "no rules"
+            return f"{cluster} can be measured; it is for {mesh.host}; in force: {rules}"
 
     yield _look(lambda: f"Kubernetes {cluster.server_version()} at {cluster.server}")
     yield _look(lambda: _rights(cluster, sidecar, arguments.get("host")))

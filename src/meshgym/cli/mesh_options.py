@@ -38,6 +38,7 @@ class ClusterOptions:
         max_calls: most requests in all.
         max_calls_per_step: most requests of a run.
         dry_run: print what a run would send, and send nothing.
+        accept: rules in force in the cluster, besides those that vary, to measure under nevertheless.
 
     Raises:
         InvalidValueError: ``destination_rule`` isn't NAMESPACE/NAME.
@@ -53,6 +54,7 @@ class ClusterOptions:
     max_calls: _Calls = 1_000_000
     max_calls_per_step: _Calls = 10_000
     dry_run: bool = False
+    accept: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
 
     def __post_init__(self) -> None:
         namespace, _, name = self.destination_rule.partition("/")
@@ -81,4 +83,4 @@ def open_mesh(cluster: ClusterOptions | None, scenario: Scenario) -> Mesh:
         return EmbeddedMesh(scenario)
     from meshgym.mesh.cluster.mesh import IstioMesh
 
-    return IstioMesh(**cluster.arguments())
+    return IstioMesh(**cluster.arguments(), scenario=scenario)

@@ -13,12 +13,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from meshgym.errors import DryRun, InvalidValueError, MeshError
+from meshgym.errors import DryRun, InvalidValueError, MeshError, UnknownNameError
+from meshgym.fields import RULES
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
 from meshgym.mesh.cluster.fortio import Fortio
@@ -27,7 +29,8 @@ from meshgym.mesh.cluster.loan import borrow
 from meshgym.mesh.cluster.sidecar import Sidecar
 from meshgym.mesh.limits import CallLimits
 from meshgym.rules.envoy_cluster import CONNECT_TIMEOUT
-from meshgym.rules.policy import duration, merge, seconds, traffic_policy
+from meshgym.rules.policy import duration, given_rules, merge, seconds, traffic_policy
+from meshgym.scenarios import Scenario
 from meshgym.types import Load, Response, TrafficRules
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.
@@ -55,6 +58,9 @@ class IstioMesh(Mesh):
         max_calls: most calls in the mesh's life.
         max_qps: most calls per second; None for a closed loop at full speed.
         dry_run: change and send nothing; :meth:`measure` raises ``DryRun`` with what it would have sent.
+        scenario: what varies. Other rules that are in force and decide outcomes are refused, unless the scenario's base
+            has them too, or they are accepted.
+        accept: names of such rules to measure under nevertheless.
         journal: file that remembers the DestinationRule as it was found; by default in ``$XDG_STATE_HOME/meshgym`` or
             ``~/.local/state/meshgym``.
 
@@ -80,6 +86,8 @@ class IstioMesh(Mesh):
         max_calls: int = 1_000_000,
         max_qps: float | None = None,
         dry_run: bool = False,
+        scenario: Scenario | None = None,
+        accept: Sequence[str] = (),
         journal: str | Path | None = None,
     ) -> None:
         for name, value in {"namespace": namespace, "destination_rule": destination_rule}.items():
@@ -94,6 +102,9 @@ class IstioMesh(Mesh):
         with ExitStack() as opening:  # frees what was taken if a later step fails
             file = opening.enter_context(Journal(Path(journal or _journal_path(self._cluster))))
             self._borrowed = borrow(self._cluster, file, host)
+            if scenario is not None:
+                _refuse_others(self.in_force(), scenario, accept)
+            self._varied = scenario.rule_names if scenario else ()
             opening.enter_context(_OnSigterm())
             atexit.register(self.close)
             self._open = opening.pop_all()
@@ -102,6 +113,11 @@ class IstioMesh(Mesh):
     def host(self) -> str:
         """The service, as the DestinationRule names it."""
         return self._borrowed.host
+
+    def in_force(self) -> TrafficRules:
+        """Return the rules that the DestinationRule gave when it was found."""
+        spec = self._borrowed.found["spec"] if self._borrowed.found else {}
+        return given_rules(spec.get("trafficPolicy") or {})
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; each run finds new connections and no ejections at the client's side.
@@ -160,6 +176,7 @@ class IstioMesh(Mesh):
             "host": self.host,
             "target_url": self._fortio.target_url,
             "envoy": self._sidecar.version(),
+            "in_force": {name: value for name, value in self.in_force().to_dict().items() if name not in self._varied},
         }
 
     def close(self) -> None:
@@ -190,6 +207,24 @@ class _OnSigterm:
     def __exit__(self, *_: object) -> None:
         if self._set and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _refuse_others(found: TrafficRules, scenario: Scenario, accept: Sequence[str]) -> None:
+    """Check that no rule decides outcomes unseen.
+
+    Raises:
+        UnknownNameError: there is no such rule to accept.
+        InvalidValueError: rules that neither vary nor are held by the base nor are accepted.
+    """
+    for name in accept:
+        if name not in RULES:
+            raise UnknownNameError("rule to accept", name, RULES)
+    known = {*scenario.rules, *given_rules(scenario.base).to_dict(), *accept}
+    others = {name: value for name, value in found.to_dict().items() if RULES[name].decides and name not in known}
+    if others:
+        remedy = f"Vary them, put them into the scenario's base, or accept them: --accept {' '.join(others)}."
+        allowed = f"only rules that scenario {scenario.name} varies or holds"
+        raise InvalidValueError("rules in force in the cluster", others, allowed, remedy)
 
 
 def _journal_path(cluster: Cluster) -> Path:

@@ -49,12 +49,14 @@ class World:
     Attributes:
         lag_s: seconds from a change of the rule until the sidecar holds it.
         deaf: the sidecar takes no more rules.
+        accepting: whether the options accept what else is in force.
         sent: every load, with the ``trafficPolicy`` that was in force.
     """
 
     def __init__(self, folder: Path, rule: dict[str, Any] | None = RULE) -> None:
         self.lag_s = 0.05
         self.deaf = False
+        self.accepting = True
         self.sent: list[tuple[dict[str, Any], Load]] = []
         self._history: list[tuple[float, dict[str, Any]]] = [(0.0, {})]
         self._lock = threading.Lock()
@@ -96,7 +98,9 @@ class World:
         """The same for the command line."""
         given = self.arguments()
         options = {"--fortio": "fortio_url", "--target": "target_url", "--sidecar": "sidecar"}
-        return ["--destination-rule=default/httpbin", *(f"{key}={given[name]}" for key, name in options.items())]
+        accept = [f"--accept={name}" for name in ("http2_max_requests", "load_balancer")]
+        pairs = [f"{key}={given[name]}" for key, name in options.items()]
+        return ["--destination-rule=default/httpbin", *pairs, *(accept if self.accepting else ())]
 
     def _changed(self) -> None:
         rule = self.rule
