@@ -9,7 +9,7 @@ from pathlib import Path
 
 from meshagents.recommend.inputs import read_load, read_names, read_rules
 from meshagents.recommend.output import Report
-from meshagents.recommend.outside import fixed_otherwise, nearest_rules, outside_traces
+from meshagents.recommend.outside import fixed_otherwise, in_words, nearest_rules, outside_traces
 from meshagents.recommend.request import Request
 from meshagents.recommend.search import Recommendation, recommend
 from meshagents.training.tasks import Task
@@ -76,15 +76,17 @@ def advise(
     finally:
         paths = report.write(folder)
     if not report.runs and any(expected.qps is None for expected in advice.expected):
-        raise OutsideError(_beyond(beyond, scenario, advice, request))
+        raise OutsideError(_beyond(beyond, task, advice, request))
     return report, paths
 
 
-def _beyond(fields: list[str], scenario: Scenario, advice: Recommendation, request: Request) -> str:
+def _beyond(fields: list[str], task: Task, advice: Recommendation, request: Request) -> str:
     """Say why there is no number, what is nearest, and how to get one."""
-    near = ", ".join(f"{name} {value:g}" for name, value in nearest_rules(scenario, advice.rules).to_dict().items())
-    command = f"meshagents recommend {scenario.name} --rules {shlex.quote(request.rules or '')} --measure"
-    return (
-        f"no number, because this was not measured: {'; '.join(fields)}. The nearest rules that were: {near}. "
-        f"Measure it with: {command}"
-    )
+    near = nearest_rules(task.load_scenario(), advice.rules).to_dict()
+    nearest = ", ".join(f"{name} {in_words(value)}" for name, value in near.items())
+    options = [*(("--rules", request.rules) if request.rules else ()), *(f"--load={text}" for text in request.load)]
+    chosen = {"--host": request.host, "--subset": request.subset, "--port": request.port}
+    options += [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    command = shlex.join(["meshagents", "recommend", task.title, *options, "--measure"])
+    why = f"no number, because this was not measured: {'; '.join(fields)}"
+    return f"{why}. The nearest rules that were: {nearest}. Measure it with: {command}"

@@ -30,6 +30,12 @@ class Task:
         """Name of the scenario."""
         return self.load_scenario().name
 
+    @property
+    def title(self) -> str:
+        """The task as a command line takes it."""
+        parts = [one for one in (self.scenario, self.simulator) if isinstance(one, str | Path)]
+        return "=".join(map(str, parts)) or self.name
+
     def load_scenario(self) -> Scenario:
         """Return the scenario.
 

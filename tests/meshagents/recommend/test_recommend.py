@@ -245,6 +245,35 @@ def test_the_command_writes_what_it_prints(folder, capsys, shop, simulator):
     assert "fortio load -c 2 -n 30" in (folder / "again" / "recommendation.md").read_text()
 
 
+def test_a_question_outside_the_traces_is_answered_by_how_to_measure_it(folder, capsys):
+    rule = DestinationRule.of(
+        "shop", "market", "shop.market.svc", TrafficRules(max_connections=2, http2_max_requests=3)
+    )
+    (folder / "my rule.yaml").write_text(rule.to_yaml())
+    command = ["recommend", "shop.toml=shop.npz", "--rules", "my rule.yaml", "--load", "threads=2,calls=30"]
+    assert main(command) == 3
+    said = capsys.readouterr().err
+    assert "http2_max_requests is 3, and the traces have no limit" in said
+    assert "The nearest rules that were: http1_max_pending_requests 4, max_connections 2" in said
+    assert "recommend shop.toml=shop.npz --rules 'my rule.yaml' --load=threads=2,calls=30 --measure" in said
+    found = json.loads((folder / "recommendations" / "shop" / "recommendation.json").read_text())
+    assert [(load["qps"], load["p503"]) for load in found["loads"]] == [(None, None)]
+    assert "-: outside the traces" in (folder / "recommendations" / "shop" / "recommendation.md").read_text()
+
+
+@pytest.mark.envoy
+def test_what_lies_outside_the_traces_is_measured(folder, capsys):
+    rule = DestinationRule.of(
+        "shop", "market", "shop.market.svc", TrafficRules(max_connections=2, http2_max_requests=1)
+    )
+    (folder / "rule.yaml").write_text(rule.to_yaml())
+    command = ["recommend", "shop.toml=shop.npz", "--rules", "rule.yaml", "--load", "threads=4,calls=40"]
+    assert main([*command, "--measure", "--repeats", "1"]) == 0
+    found = json.loads((folder / "recommendations" / "shop" / "recommendation.json").read_text())
+    (measured,) = found["loads"][0]["measured"]
+    assert measured["overflow"] > 0  # one request at a time
+
+
 class Tiring(FakeMesh):
     """Breaks down at its third run."""
 
