@@ -146,3 +146,33 @@ def test_what_gets_lost_is_said(tmp_path, capsys):
     assert capsys.readouterr().err == "no counterpart: outlier_detection.success_rate_minimum_hosts\n"
     (tmp_path / "other.yaml").write_text("kind: Service")
     assert main(["translate", str(tmp_path / "other.yaml"), "--format", "istio"]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "a", "circuit_breakers": 5}',
+        '{"name": "a", "circuit_breakers": {"thresholds": [1]}}',
+        '{"name": "a", "outlier_detection": {"interval": [1]}}',
+        '{"name": "a", "outlier_detection": {"max_ejection_percent": 500}}',
+        '{"name": "a", "typed_extension_protocol_options": []}',
+        '{"kind": "BackendTrafficPolicy", "spec": {"circuitBreaker": {"maxConnections": {"a": []}}}}',
+        '{"kind": "BackendTrafficPolicy", "spec": {"healthCheck": {"passive": {"interval": "soon"}}}}',
+        '{"kind": []}',
+        "[]",
+        "x",
+    ],
+)
+def test_what_has_another_shape_is_one_line(text, tmp_path, capsys):
+    (tmp_path / "file").write_text(text)
+    assert main(["translate", str(tmp_path / "file"), "--format", "istio"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_envoy_enforces_in_part_is_named():
+    cluster = {"name": "a", "outlier_detection": {"consecutive_5xx": 3, "enforcing_consecutive_5xx": 50}}
+    assert read_cluster(cluster).lost == ("outlier_detection.enforcing_consecutive_5xx",)
+    high = [{"priority": "HIGH", "max_connections": 1}, {"max_connections": 2, "track_remaining": True}]
+    found = read_cluster({"name": "a", "circuit_breakers": {"thresholds": high}})
+    assert found.document["connectionPool"]["tcp"] == {"maxConnections": 2, "connectTimeout": "5s"}
+    assert found.lost == ("circuit_breakers.track_remaining", "thresholds of another priority")

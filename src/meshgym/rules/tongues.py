@@ -18,7 +18,7 @@ from meshgym.files import read_text, reading
 from meshgym.rules.destination_rule import DestinationRule, choose, read_manifest
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, envoy_cluster
 from meshgym.rules.policy import Policy, find, given, paths, seconds, traffic_policy, traffic_rules, tree
-from meshgym.rules.schema import check_names
+from meshgym.rules.schema import check_names, mapping
 from meshgym.types import TrafficRules
 
 GATEWAY = "gateway.envoyproxy.io/v1alpha1"
@@ -26,6 +26,7 @@ GATEWAY = "gateway.envoyproxy.io/v1alpha1"
 _GATEWAY_BALANCERS = {"LEAST_REQUEST": "LeastRequest", "ROUND_ROBIN": "RoundRobin", "RANDOM": "Random"}
 _ENVOY_BALANCERS = {name: name for name in _GATEWAY_BALANCERS} | {"PASSTHROUGH": "CLUSTER_PROVIDED"}
 _OPTIONS = "typed_extension_protocol_options"
+_HTTP = ("@type", "common_http_protocol_options", "explicit_http_config", "use_downstream_protocol_config")
 #: Keys of a cluster that say which service it is, not how it is protected.
 _IDENTITY = ("name", "type", "load_assignment", "metadata", "eds_cluster_config", "alt_stat_name", "@type")
 
@@ -56,12 +57,11 @@ def write_gateway(policy: Policy, name: str, namespace: str) -> Translated:
     spec = {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": name}], **tree(values)}
     if policy.get("outlierDetection") is not None:
         spec.setdefault("healthCheck", {}).setdefault("passive", {})
-    kind = {"apiVersion": GATEWAY, "kind": "BackendTrafficPolicy"}
-    known = {field.destination_rule for field in RULES.values() if field.gateway} | {"connectionPool.tcp.idleTimeout"}
-    known |= {"loadBalancer.simple"} if balancer in (None, "UNSPECIFIED", "LEAST_CONN", *_GATEWAY_BALANCERS) else set()
-    return Translated(
-        {**kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}, tuple(_unknown(policy, known))
-    )
+    kind = {"apiVersion": GATEWAY, "kind": "BackendTrafficPolicy", "metadata": {"name": name, "namespace": namespace}}
+    known = {field.destination_rule for field in _with("gateway")} | {"connectionPool.tcp.idleTimeout"}
+    if balancer in (None, "UNSPECIFIED", "LEAST_CONN", *_GATEWAY_BALANCERS):
+        known.add("loadBalancer.simple")
+    return Translated({**kind, "spec": spec}, tuple(_unknown(policy, known)))
 
 
 def read_gateway(document: Policy) -> Translated:
@@ -77,13 +77,11 @@ def read_gateway(document: Policy) -> Translated:
     values = {field.name: _read(field, find(spec, field.gateway), field.absent_gateway) for field in _with("gateway")}
     names = {ours: theirs for theirs, ours in _GATEWAY_BALANCERS.items()}
     kind = find(spec, "loadBalancer.type")
-    known = {field.gateway for field in _with("gateway")}
+    known = {field.gateway for field in _with("gateway")} | {"targetRef", "targetRefs"}
     if kind in names:
         values["load_balancer"] = RULES["load_balancer"].choices.index(names[kind])
         known.add("loadBalancer.type")
-    lost = [
-        path for path in _unknown(spec, known) if not path.startswith("targetRef") and path != "healthCheck.passive"
-    ]
+    lost = [path for path in _unknown(spec, known) if find(spec, path) != {}]
     return Translated(_policy(values, detects), tuple(f"spec.{path}" for path in lost))
 
 
@@ -101,49 +99,51 @@ def read_cluster(document: Policy) -> Translated:
     """
     if not isinstance(document.get("name"), str):
         raise InvalidValueError("name of a cluster", document.get("name"), "text")
-    options = document.get(_OPTIONS) or {}
-    http = options.get(HTTP_OPTIONS, {})
-    thresholds = find(document, "circuit_breakers.thresholds") or []
-    default = [one for one in thresholds if one.get("priority", "DEFAULT") == "DEFAULT"]
-    upstream = http.get("explicit_http_config", {})
-    flat = {
-        **{
-            key: value for key, value in document.items() if key not in ("typed_extension_protocol_options", *_IDENTITY)
-        },
-        "circuit_breakers": default[0] if default else {},
-        "common_http_protocol_options": http.get("common_http_protocol_options", {}),
-        "http2_protocol_options": upstream.get("http2_protocol_options", {}),
-    }
-    detects = "outlier_detection" in document
+    http = mapping(mapping(document.get(_OPTIONS, {}), _OPTIONS).get(HTTP_OPTIONS, {}), HTTP_OPTIONS)
+    flat = _flat(document, http)
     values: dict[str, float | None] = {}
-    known = {"lb_policy", "outlier_detection.enforcing_success_rate"}
-    known.add("outlier_detection.enforcing_local_origin_success_rate")
+    known = {f"outlier_detection.enforcing_{origin}success_rate" for origin in ("", "local_origin_")}
     for field in _with("envoy"):
         parent = field.envoy.removesuffix(".value")
         absent = 0 if parent != field.envoy and find(flat, parent) is not None else field.absent_envoy  # a dump's {}
         values[field.name] = _read(field, find(flat, field.envoy), absent)
         known.add(field.envoy)
         if field.enforcing:
-            known.add(field.enforcing)
-            gateway = field.name == "consecutive_gateway_errors"  # the one that Envoy doesn't enforce unless told
-            if find(flat, field.enforcing) == 0 or (gateway and find(flat, field.enforcing) is None):
+            unsaid = 0 if field.name == "consecutive_gateway_errors" else 100  # percent that Envoy enforces
+            enforced = find(flat, field.enforcing)
+            if (unsaid if enforced is None else enforced) == 0:
                 values[field.name] = 0
-    if "circuit_breakers" not in document:
-        known.add("circuit_breakers")
-    if "http2_protocol_options" in upstream:
+            known |= {field.enforcing} if enforced in (None, 0, 100) else set()
+    if find(http, "explicit_http_config.http2_protocol_options") is not None:
         values["h2_upgrade_policy"] = RULES["h2_upgrade_policy"].choices.index("UPGRADE")
     values["use_client_protocol"] = float("use_downstream_protocol_config" in http)
-    values["load_balancer"], more = _balancer(document)
-    lost = [path for path in _unknown(flat, known | more) if find(flat, path) not in ({}, [], None)]
-    return Translated(_policy(values, detects), tuple(lost))
-
-
-def _balancer(cluster: Policy) -> tuple[float | None, set[str]]:
-    """Return the choice of a cluster's balancer, and the paths that it explains."""
     names = {theirs: ours for ours, theirs in _ENVOY_BALANCERS.items()}
-    kind = cluster.get("lb_policy", "ROUND_ROBIN")
-    choice = RULES["load_balancer"].choices.index(names[kind]) if kind in names else None
-    return choice, set() if kind in names else {"lb_policy"}
+    kind = document.get("lb_policy", "ROUND_ROBIN")
+    if kind in names:
+        values["load_balancer"] = RULES["load_balancer"].choices.index(names[kind])
+        known.add("lb_policy")
+    lost = [path for path in _unknown(flat, known) if find(flat, path) not in ({}, [], None)]
+    return Translated(_policy(values, "outlier_detection" in document), tuple(lost))
+
+
+def _flat(cluster: Policy, http: Policy) -> dict[str, Any]:
+    """Return what protects in a cluster, with the parts where :data:`meshgym.fields.RULES` has them."""
+    breakers = mapping(cluster.get("circuit_breakers", {}), "circuit_breakers")
+    thresholds = breakers.get("thresholds", [])
+    default = [one for one in thresholds if one.get("priority", "DEFAULT") == "DEFAULT"]
+    more = {key: value for key, value in breakers.items() if key != "thresholds"}
+    others = {key: value for key, value in http.items() if key not in _HTTP}
+    return {
+        **{key: value for key, value in cluster.items() if key not in (_OPTIONS, *_IDENTITY)},
+        _OPTIONS: others,
+        "circuit_breakers": {
+            **{key: value for key, value in (default or [{}])[0].items() if key != "priority"},
+            **more,
+        },
+        "thresholds of another priority": [one for one in thresholds if one not in default],
+        "common_http_protocol_options": http.get("common_http_protocol_options", {}),
+        "http2_protocol_options": find(http, "explicit_http_config.http2_protocol_options") or {},
+    }
 
 
 def _with(tongue: str) -> list[Field]:
@@ -230,16 +230,18 @@ def translate(
         FileError: it can't be read.
         InvalidValueError: it holds nothing that can be translated.
     """
-    with reading(file, "rules", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
-        text = read_text(file)
     from meshgym.rules.yaml_text import read_documents  # needs pyyaml
 
-    first = next(iter(read_documents(text)), None)
-    if isinstance(first, dict) and "kind" not in first:
-        source = read_cluster(first)
-    elif isinstance(first, dict) and first["kind"] == "BackendTrafficPolicy":
-        source = read_gateway(first)
-    else:
+    with reading(file, "rules", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
+        text = read_text(file)
+        first = next(iter(read_documents(text)), None)
+        whole = first if isinstance(first, dict) else {"kind": None}
+        source = None
+        if "kind" not in whole:
+            source = read_cluster(whole)
+        elif whole["kind"] == "BackendTrafficPolicy":
+            source = read_gateway(whole)
+    if source is None:
         source = Translated(choose(read_manifest(text), host, subset, port).policy, ())
     if tongue == "istio":
         rule = DestinationRule(name, namespace, {"host": host or name, "trafficPolicy": source.document})
