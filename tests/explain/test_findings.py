@@ -1,6 +1,7 @@
 """Each finding is found where it should be, and the real Envoy shows its effect."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -97,12 +98,15 @@ CASES = {
     "MG308": ({"policy": {"tls": {"mode": "DISABLE"}}}, {"policy": detection()}, 4, None),
     "MG309": ({"policy": detection(maxEjectionPercent=100, consecutive5xxErrors=1)},
               {"policy": detection(maxEjectionPercent=50)}, 1, lambda a, b: a["ejections"] == 1 > b["ejections"]),
+    "MG310": ({"gateway": {"rateLimit": {"type": "Local"}}}, {}, 4, None),
 }  # fmt: skip
 
 
 def explained(case, replicas=4):
     """The explanation of a case's rule: that of its subset or port, if it has one."""
     given = dict(case)
+    if "gateway" in given:
+        return explain(replace(manifest(), lost=("spec.rateLimit.type",)), replicas=replicas)
     more = [given.pop("more")] if "more" in given else []
     return explain(manifest(given.pop("policy", None), *more, **given), replicas=replicas)
 
@@ -169,6 +173,32 @@ def test_the_formats_name_every_finding(form):
         (run,) = json.loads(text)["runs"]
         assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(FINDINGS)
         assert {result["level"] for result in run["results"]} <= {"note", "warning", "error"}
+
+
+def test_a_policy_of_envoy_gateway_is_explained_too(tmp_path, capsys):
+    spec = {"circuitBreaker": {"maxConnections": 5}, "rateLimit": {"type": "Local"}}
+    document = {"kind": "BackendTrafficPolicy", "metadata": {"name": "shop"}, "spec": spec}
+    (tmp_path / "policy.yaml").write_text(json.dumps(document))
+    assert main(["explain", str(tmp_path / "policy.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "At most 5 connections are open to the service." in printed
+    assert "MG310" in printed
+    assert "spec.rateLimit.type" in printed
+
+
+def test_the_meshs_default_holds_for_what_a_rule_leaves_out(tmp_path, capsys):
+    (tmp_path / "rule.yaml").write_text(
+        json.dumps({**OTHER, "spec": {"host": "a.b", "trafficPolicy": pool(maxRetries=3)}})
+    )
+    (tmp_path / "mesh.yaml").write_text(json.dumps({"meshConfig": {"defaultTrafficPolicy": detection()}}))
+    command = ["explain", str(tmp_path / "rule.yaml"), "--mesh-config", str(tmp_path / "mesh.yaml")]
+    assert main(command) == 0
+    assert "A replica that answers 5 5xx in a row is ejected" in capsys.readouterr().out
+    assert main([*command, "--istio", "1.30"]) == 1
+    assert "it is there since 1.31" in capsys.readouterr().err
+    (tmp_path / "mesh.yaml").write_text("enableTracing: true")
+    assert main(command) == 1
+    assert "defaultTrafficPolicy among them" in capsys.readouterr().err
 
 
 def test_the_command_ends_with_1_from_a_chosen_severity(tmp_path, capsys):

@@ -9,8 +9,9 @@ from typing import Any
 
 from meshagents.recommend.request import Request
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.rules.destination_rule import Chosen, choose, read_file
+from meshgym.rules.destination_rule import Chosen, choose
 from meshgym.rules.schema import check_names
+from meshgym.rules.tongues import read_any
 from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES, Load, TrafficRules
 
@@ -51,7 +52,7 @@ def read_rules(request: Request, scenario: Scenario) -> Given | None:
     if not text:
         return None
     if "=" not in text or Path(text).is_file():
-        chosen = choose(read_file(text), request.host, request.subset, request.port)
+        chosen = choose(read_any(text), request.host, request.subset, request.port)
         return Given(chosen.policy, chosen)
     fixed = {name: span.low for name, span in scenario.rules.items() if span.low == span.high}
     rules = TrafficRules(**_read_pairs("rules", text, scenario.rule_names, fixed))

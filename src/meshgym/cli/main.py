@@ -62,6 +62,7 @@ def explain(
     port: int | None = None,
     replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 4,
     istio: str = "1.31",
+    mesh_config: Path | None = None,
     prove: bool = False,
     format: Literal["text", "json", "sarif"] = "text",
     fail_on: Literal["info", "warning", "error", "never"] = "error",
@@ -69,12 +70,13 @@ def explain(
     """Say in plain words what DestinationRules do, and what their authors may not expect.
 
     Args:
-        files: YAML or JSON, as kubectl apply takes them.
+        files: YAML or JSON, as kubectl apply takes them; also BackendTrafficPolicies and Envoy clusters.
         host: only the rule for this host.
         subset: only this subset of it.
         port: only this port of it.
         replicas: how many the service has, 1..64.
         istio: the release that the rules are for.
+        mesh_config: file of the mesh's configuration, whose defaultTrafficPolicy holds for what a rule leaves out.
         prove: measure each finding on a real Envoy, with the field and with it changed.
         format: text, json or sarif.
         fail_on: the severity from which findings end the command with exit code 1.
@@ -82,10 +84,12 @@ def explain(
     from meshgym.explain import explanation, output
     from meshgym.explain.findings import SEVERITIES
     from meshgym.explain.prove import prove as measure
-    from meshgym.rules.destination_rule import read_file
+    from meshgym.rules.destination_rule import read_mesh_default
+    from meshgym.rules.tongues import read_any
 
-    look = partial(explanation.explain, host=host, subset=subset, port=port, replicas=replicas)
-    explained = {str(file): look(read_file(file, istio)) for file in files}
+    default = read_mesh_default(mesh_config, istio) if mesh_config else {}
+    look = partial(explanation.explain, host=host, subset=subset, port=port, replicas=replicas, mesh_default=default)
+    explained = {str(file): look(read_any(file, istio)) for file in files}
     every = [one for explanations in explained.values() for one in explanations]
     proofs = {id(one): measure(one) for one in every} if prove else {}
     print(output.FORMATS[format](explained, proofs))
@@ -110,18 +114,20 @@ def translate(
     Args:
         file: a DestinationRule, a BackendTrafficPolicy of Envoy Gateway, or an Envoy cluster, as YAML or JSON.
         format: istio, gateway (BackendTrafficPolicy) or envoy (cluster).
-        name: of the object that is printed; for istio, also its host without --host.
+        name: of the object that is printed.
         namespace: of the object that is printed.
-        host: which of the DestinationRules in the file; the host of the one that is printed.
+        host: which of the DestinationRules in the file.
         subset: which of its subsets.
         port: which of its ports with settings of their own.
     """
-    from meshgym.rules.tongues import translate
+    from meshgym.rules.destination_rule import choose
+    from meshgym.rules.tongues import read_any, translate
     from meshgym.rules.yaml_text import to_text
 
-    document, lost = translate(file, format, name, namespace, host, subset, port)
-    print(to_text(document), end="")
-    for path in lost:
+    manifest = read_any(file)
+    made = translate(choose(manifest, host, subset, port), format, name, namespace)
+    print(to_text(made.document), end="")
+    for path in (*manifest.lost, *made.lost):
         print(f"no counterpart: {path}", file=sys.stderr)
 
 

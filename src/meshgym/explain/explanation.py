@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from meshgym.explain.findings import FINDINGS, Row, Severity, Situation
 from meshgym.fields import INT32_MAX
@@ -56,6 +58,7 @@ def explain(
     subset: str | None = None,
     port: int | None = None,
     replicas: int = REPLICAS,
+    mesh_default: Mapping[str, Any] | None = None,
 ) -> list[Explanation]:
     """Explain the rules of a file: the one that is chosen, or all.
 
@@ -64,6 +67,7 @@ def explain(
         host, subset, port: see :func:`meshgym.rules.destination_rule.choose`. Without any of them, every rule is
             explained, and each of its subsets and ports that has settings of its own.
         replicas: how many the service has.
+        mesh_default: the mesh's ``defaultTrafficPolicy``, from Istio 1.31.
 
     Raises:
         InvalidValueError: no rule, or none that is meant.
@@ -73,7 +77,7 @@ def explain(
         chosen = [one for rule in manifest.rules for one in _all(Chosen(rule))]
     else:
         chosen = [choose(manifest, host, subset, port)]
-    return [_explain(Situation(one, manifest, replicas)) for one in chosen]
+    return [_explain(Situation(replace(one, mesh_default=mesh_default or {}), manifest, replicas)) for one in chosen]
 
 
 def _all(chosen: Chosen) -> list[Chosen]:

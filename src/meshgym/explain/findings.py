@@ -165,6 +165,10 @@ def _retries(situation: Situation) -> list[str]:
     return found
 
 
+def _lost(situation: Situation) -> tuple[str, ...]:
+    return situation.manifest.lost
+
+
 def _unmeasured(situation: Situation) -> list[str]:
     """Return the parts that are in force and play no part in the embedded mesh."""
     parts = [part for part in ("tls", "tunnel", "proxyProtocol") if situation.policy.get(part) is not None]
@@ -353,6 +357,15 @@ FINDINGS: dict[str, Row] = {
             "Run more replicas, or leave outlierDetection out.",
             lambda s: {part: value for part, value in s.policy.items() if part != "outlierDetection"},
             "all",
+        ),
+        Row(
+            "MG310",
+            "no counterpart in a DestinationRule",
+            "warning",
+            "trafficPolicy",
+            _lost,
+            lambda s: f"a DestinationRule has nothing for {', '.join(_lost(s))}, which holds where the file comes from",
+            "Look at what it does there.",
         ),
     )
 }  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.files import read_text, reading
 from meshgym.rules.policy import given_rules, merge, policy_in_force, traffic_policy
-from meshgym.rules.schema import ISTIO, check_name, check_names, check_spec, mapping
+from meshgym.rules.schema import ISTIO, check_name, check_names, check_spec, mapping, release
 from meshgym.types import TrafficRules
 
 #: The first is written; the older ones have the same fields and are read too.
@@ -101,10 +101,12 @@ class Manifest:
     Attributes:
         rules: its DestinationRules, in their order.
         others: its other objects.
+        lost: what a file in another tongue says that a DestinationRule can't.
     """
 
     rules: tuple[DestinationRule, ...]
     others: tuple[Mapping[str, Any], ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,19 @@ class Chosen:
         subset: which of the rule's subsets it is for; None for the whole service.
         port: which port it is for; None for any without settings of its own.
         said: what was taken although nobody chose it, in sentences.
+        mesh_default: the mesh's ``defaultTrafficPolicy``, which holds for parts that the rule leaves out.
     """
 
     rule: DestinationRule
     subset: str | None = None
     port: int | None = None
     said: tuple[str, ...] = ()
+    mesh_default: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def policy(self) -> dict[str, Any]:
         """The ``trafficPolicy`` in force; see :func:`meshgym.rules.policy.policy_in_force`."""
-        return policy_in_force(self.rule.spec, self.subset, self.port)
+        return policy_in_force(self.rule.spec, self.subset, self.port, self.mesh_default)
 
 
 def read_file(path: str | Path, istio: str = ISTIO) -> Manifest:
@@ -138,6 +142,28 @@ def read_file(path: str | Path, istio: str = ISTIO) -> Manifest:
     with reading(path, "a DestinationRule", FileError, _REMEDY):
         text = read_text(path)
     return read_manifest(text, istio)
+
+
+def read_mesh_default(path: str | Path, istio: str = ISTIO) -> dict[str, Any]:
+    """Return the ``defaultTrafficPolicy`` of a mesh's configuration, as ``istioctl`` and the ConfigMap have it.
+
+    Raises:
+        FileError: it can't be read.
+        InvalidValueError: it has none, or one that istiod refuses, or this Istio doesn't know it.
+    """
+    from meshgym.rules.yaml_text import read_documents  # needs pyyaml
+
+    with reading(path, "a mesh configuration", FileError, "Give the file of a meshConfig."):
+        text = read_text(path)
+    whole = mapping(next(iter(read_documents(text)), None), "the mesh configuration")
+    whole = mapping(whole.get("meshConfig", whole), "meshConfig")
+    if "defaultTrafficPolicy" not in whole:
+        raise InvalidValueError("keys of the mesh configuration", sorted(whole), "defaultTrafficPolicy among them")
+    if release(istio) < release("1.31"):
+        allowed = "nothing: this Istio doesn't have it (it is there since 1.31)"
+        raise InvalidValueError("defaultTrafficPolicy", whole["defaultTrafficPolicy"], allowed)
+    policy: dict[str, Any] = check_spec({"host": "mesh", "trafficPolicy": whole["defaultTrafficPolicy"]}, istio)
+    return mapping(policy["trafficPolicy"], "defaultTrafficPolicy")
 
 
 def read_manifest(text: str, istio: str = ISTIO) -> Manifest:

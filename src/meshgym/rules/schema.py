@@ -40,7 +40,7 @@ def check_spec(spec: object, istio: str = ISTIO) -> dict[str, Any]:
     _check(whole, _SPEC, "spec")
     _check_spec_fields(whole)
     for path, policy in policies(whole):
-        _check_policy(policy, path, _release(istio))
+        _check_policy(policy, path, release(istio))
     return whole
 
 
@@ -289,7 +289,7 @@ def _check_spec_fields(spec: Spec) -> None:
             raise InvalidValueError(f"spec.subsets[{number}].name", name, "a name that no other subset has")
 
 
-def _check_policy(policy: Spec, path: str, release: tuple[int, ...]) -> None:
+def _check_policy(policy: Spec, path: str, newest: tuple[int, ...]) -> None:
     """Check what istiod's webhook checks across the fields of a policy."""
     parts = {"connectionPool", "outlierDetection", "loadBalancer", "tls", "retryBudget", "portLevelSettings"}
     if not (parts | {"tunnel", "proxyProtocol"}) & set(policy):
@@ -303,7 +303,7 @@ def _check_policy(policy: Spec, path: str, release: tuple[int, ...]) -> None:
         if not holds:
             raise InvalidValueError(f"{path}.{field}", find(policy, field), allowed)
     for rule in RULES.values():
-        if find(policy, rule.destination_rule) is not None and _release(rule.since) > release:
+        if find(policy, rule.destination_rule) is not None and release(rule.since) > newest:
             newer = f"nothing: this Istio doesn't have it (it is there since {rule.since})"
             raise InvalidValueError(f"{path}.{rule.destination_rule}", find(policy, rule.destination_rule), newer)
 
@@ -324,7 +324,7 @@ def _across(policy: Spec) -> Iterator[tuple[bool, str, str]]:
     yield not {"tunnel", "proxyProtocol"} <= set(policy), "tunnel", "absent where there is a proxyProtocol"
 
 
-def _release(istio: str) -> tuple[int, ...]:
+def release(istio: str) -> tuple[int, ...]:
     """Return a release as numbers.
 
     Raises:

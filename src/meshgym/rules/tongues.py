@@ -15,10 +15,10 @@ from typing import Any
 from meshgym.errors import FileError, InvalidValueError
 from meshgym.fields import INT32_MAX, RULES, UINT32_MAX, Field
 from meshgym.files import read_text, reading
-from meshgym.rules.destination_rule import DestinationRule, choose, read_manifest
+from meshgym.rules.destination_rule import Chosen, DestinationRule, Manifest, read_manifest
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, envoy_cluster
 from meshgym.rules.policy import Policy, find, given, paths, seconds, traffic_policy, traffic_rules, tree
-from meshgym.rules.schema import check_names, mapping
+from meshgym.rules.schema import ISTIO, check_names, mapping
 from meshgym.types import TrafficRules
 
 GATEWAY = "gateway.envoyproxy.io/v1alpha1"
@@ -209,44 +209,44 @@ def _gateway_duration(seconds: float) -> str:
     return text if re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", text) else "99999h" if text else "0s"
 
 
-def translate(
-    file: str | Path,
-    tongue: str,
-    name: str,
-    namespace: str,
-    host: str | None = None,
-    subset: str | None = None,
-    port: int | None = None,
-) -> tuple[dict[str, Any], list[str]]:
-    """Read a file in any tongue and return it in another, with the paths that got lost on either way.
-
-    Args:
-        file: holds one object, or DestinationRules.
-        tongue: ``"istio"``, ``"gateway"`` or ``"envoy"``.
-        name, namespace: of what is returned.
-        host, subset, port: choose among DestinationRules; the host is also that of a DestinationRule that is returned.
+def read_any(path: str | Path, istio: str = ISTIO) -> Manifest:
+    """Read DestinationRules, or one BackendTrafficPolicy or Envoy cluster as a DestinationRule.
 
     Raises:
-        FileError: it can't be read.
-        InvalidValueError: it holds nothing that can be translated.
+        FileError: it can't be read, or holds something else.
+        InvalidValueError: a value that Istio refuses, with its path.
+        UnknownNameError: a field that a DestinationRule doesn't have.
     """
     from meshgym.rules.yaml_text import read_documents  # needs pyyaml
 
-    with reading(file, "rules", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
-        text = read_text(file)
-        first = next(iter(read_documents(text)), None)
-        whole = first if isinstance(first, dict) else {"kind": None}
-        source = None
-        if "kind" not in whole:
-            source = read_cluster(whole)
-        elif whole["kind"] == "BackendTrafficPolicy":
-            source = read_gateway(whole)
-    if source is None:
-        source = Translated(choose(read_manifest(text), host, subset, port).policy, ())
+    with reading(path, "a rule file", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
+        text = read_text(path)
+    first = next(iter(read_documents(text)), None)
+    if not isinstance(first, dict) or first.get("kind", "") not in ("", "BackendTrafficPolicy"):
+        return read_manifest(text, istio)
+    with reading(path, "a rule file", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
+        source = read_gateway(first) if "kind" in first else read_cluster(first)
+        about = mapping(first.get("metadata") or {"name": first.get("name")}, "metadata")
+        name = re.sub(r"[^a-z0-9.-]+", "-", str(about.get("name")).lower()).strip("-.") or "translated"
+        namespace = str(about.get("namespace") or "default")
+        check_names(name, namespace, name)
+    spec = {"host": name} | ({"trafficPolicy": source.document} if source.document else {})
+    return Manifest((DestinationRule(name, namespace, spec),), (), source.lost)
+
+
+def translate(chosen: Chosen, tongue: str, name: str, namespace: str) -> Translated:
+    """Return a policy in a tongue.
+
+    Args:
+        chosen: the policy.
+        tongue: ``"istio"``, ``"gateway"`` or ``"envoy"``.
+        name, namespace: of the object that is returned.
+
+    Raises:
+        InvalidValueError: a name that Kubernetes doesn't allow.
+    """
+    check_names(name, namespace, chosen.rule.host)
     if tongue == "istio":
-        rule = DestinationRule(name, namespace, {"host": host or name, "trafficPolicy": source.document})
-        check_names(name, namespace, rule.host)
-        return rule.to_document(), list(source.lost)
-    policy = source.document
-    made = write_gateway(policy, name, namespace) if tongue == "gateway" else write_cluster(policy, name)
-    return made.document, [*source.lost, *made.lost]
+        spec = {"host": chosen.rule.host, "trafficPolicy": chosen.policy}
+        return Translated(DestinationRule(name, namespace, spec).to_document(), ())
+    return write_gateway(chosen.policy, name, namespace) if tongue == "gateway" else write_cluster(chosen.policy, name)

@@ -137,7 +137,7 @@ def test_rules_from_a_manifest(shop, tmp_path):
     assert read_rules(Request(str(path)), shop).chosen.rule == rule
     path.write_bytes(b"\xff")
     for missing in (path, tmp_path / "none.yaml"):
-        with pytest.raises(FileError, match="Give a file with a DestinationRule"):
+        with pytest.raises(FileError, match="Give a DestinationRule"):
             read_rules(Request(str(missing)), shop)
 
 
@@ -296,7 +296,7 @@ def test_what_was_measured_before_an_error_is_kept(folder, capsys, monkeypatch):
     [
         (["S9"], "scenario is 'S9'"),
         (["S1=none.npz"], "there is no simulator file none.npz"),
-        (["S1", "--rules", "none.yaml"], "there is no DestinationRule none.yaml"),
+        (["S1", "--rules", "none.yaml"], "there is no rule file none.yaml"),
         (["S1", "--rules", "max_connections=3"], "Missing: http1_max_pending_requests"),
         (["S1", "--load", "threads=3"], "Missing: calls"),
         (["S1", "--name", "My rule"], "metadata.name is 'My rule'"),

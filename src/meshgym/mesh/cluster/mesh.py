@@ -162,7 +162,7 @@ class IstioMesh(Mesh):
         path = f"{self._cluster.server}/apis/{GROUP}/{VERSION}/namespaces/{self._cluster.namespace}/{PLURAL}"
         spec = {"trafficPolicy": policy} | ({} if self._borrowed.found else {"host": self._borrowed.host})
         return (
-            f"A dry run: nothing was sent. A run under these rules would send\n"
+            f"A dry run: nothing was sent. In force now: {self.in_force()}. A run under these rules would send\n"
             f"{verb} {path}/{self._cluster.name}\n{json.dumps({'spec': spec}, indent=2)}\n"
             f"POST {self._fortio.run_url}\n{json.dumps(self._fortio.request(load), indent=2)}"
         )
