@@ -88,7 +88,7 @@ class Field:
         try:
             number: float = int(value) if self.whole else float(value)  # type: ignore[call-overload, arg-type]
             fits = low <= number <= self.high and (number == value or not self.whole) and not isinstance(value, bool)
-            if fits and (self.kind != "seconds" or math.isclose(number * 1000, round(number * 1000), abs_tol=1e-6)):
+            if fits and (self.kind != "seconds" or whole_milliseconds(number)):
                 return number
         except (TypeError, ValueError, OverflowError):
             pass
@@ -126,6 +126,11 @@ _FINITE = math.nextafter(math.inf, 0)
 LONGEST_S = 9_223_372_036.0
 #: Nothing is in force if the section is absent.
 _NOTHING = math.nan
+
+
+def whole_milliseconds(seconds: float) -> bool:
+    """Return whether a duration has whole milliseconds, but for what a float can't hold."""
+    return math.isclose(seconds * 1000, round(seconds * 1000), rel_tol=1e-12, abs_tol=1e-6)
 
 
 def _table(*rows: Field) -> dict[str, Field]:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from meshes import FlakyMesh
@@ -33,7 +34,9 @@ sys.exit(run("program", "About.", [work], ["work"]))
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_second_signal_does_not_interrupt_the_cleaning_up(number, times):
-    with subprocess.Popen([sys.executable, "-c", SLOW_END], stdout=-1, stderr=-1, text=True) as process:
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore it
+    command = [sys.executable, "-c", SLOW_END]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, preexec_fn=heeding) as process:
         for line in ["working", "cleaning", None][:times]:
             if line:
                 assert process.stdout.readline() == f"{line}\n"

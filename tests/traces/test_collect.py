@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -216,9 +217,11 @@ def test_endings_of_any_kind_at_any_moment_and_full_disks_lose_nothing(shop_text
         shop.write_text(shop_text)
         command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(shop), "--rows", str(rows)]
         quiet = {"env": {**os.environ, "TMPDIR": str(temporary)}, "stderr": subprocess.DEVNULL}
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore it
         kept, codes = [], Counter()
         for _ in range(times):
-            process = subprocess.Popen([*command, "--lanes", "2", "--out", str(folder)], **quiet)
+            lanes = [*command, "--lanes", "2", "--out", str(folder)]
+            process = subprocess.Popen(lanes, preexec_fn=heeding, **quiet)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.2 + rng.random())
             how = rng.choice(["kill", "kill", "term", "hang up", "interrupt twice", "below", "both", "full"])

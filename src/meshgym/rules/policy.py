@@ -152,8 +152,8 @@ def paths(policy: Policy, above: str = "") -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a protobuf duration, to the nanosecond: ``180s``, ``0.25s``."""
-    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+    """Return a protobuf duration, to the millisecond: ``180s``, ``0.25s``."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def seconds(duration: object, name: str = "duration") -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.fields import LONGEST_S, RULES, Field
+from meshgym.fields import LONGEST_S, RULES, Field, whole_milliseconds
 from meshgym.rules.policy import find, seconds, tree
 
 #: ``check(path, value)`` raises if the field at ``path`` may not have ``value``.
@@ -156,7 +156,7 @@ def _duration(low: float) -> Check:
         found = seconds(value, path)
         if found > LONGEST_S:
             raise InvalidValueError(path, value, "at most 292 years, the longest duration of Kubernetes")
-        if found and (found < 0.001 or abs(found * 1000 - round(found * 1000)) > 1e-6):
+        if found and (found < 0.001 or not whole_milliseconds(found)):
             raise InvalidValueError(path, value, "at least 1ms, and whole milliseconds")
         if found < low:
             raise InvalidValueError(path, value, "at least 1ms")
