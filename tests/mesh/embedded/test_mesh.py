@@ -204,9 +204,8 @@ def test_a_folder_in_use_is_not_swept_away(plenty):
 
 def test_a_folder_of_another_owner_is_not_swept_away(monkeypatch):
     with tempfile.TemporaryDirectory(prefix="m") as folder:
-        left = Path(folder) / "meshgym-left"
+        left = Path(folder) / "meshgym-mesh-left"
         left.mkdir()
-        (left / "owner.lock").touch()
         monkeypatch.setattr("tempfile.tempdir", folder)
         with monkeypatch.context() as others:
             others.setattr("os.getuid", lambda: left.stat().st_uid + 1)

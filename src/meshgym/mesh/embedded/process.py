@@ -28,9 +28,8 @@ from meshgym.mesh.embedded.service import socket_in
 _START_S = 20.0
 #: A Unix socket's path has at most 103 characters (macOS); the longest name of ours has 15.
 _LONGEST_FOLDER = 87
-_PREFIX = "meshgym-"
-#: Names a file in each group's folder that is locked while its owner lives.
-_LOCK = "owner.lock"
+#: Begins the name of each group's folder, which is locked while its owner lives.
+_PREFIX = "meshgym-mesh-"
 _GROUPS: weakref.WeakSet[EnvoyGroup] = weakref.WeakSet()
 
 
@@ -136,35 +135,42 @@ class Admin:
 def _make_folder() -> tuple[Path, int]:
     """Make a temporary folder and lock it as its owner; return it, and the descriptor that holds the lock."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        try:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
             if len(str(folder)) > _LONGEST_FOLDER:
+                folder.rmdir()
                 raise FolderError(f"{folder} is too long for Unix sockets; set TMPDIR to a shorter folder")
-            new = folder / f"{_LOCK}.new"
-            lock = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            new.rename(folder / _LOCK)  # so nobody finds it unlocked before
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            lock = _lock(folder)
+            if lock is not None:
+                if folder.exists():
+                    return folder, lock
+                os.close(lock)  # another process swept it away before it was locked
     except FolderError:
         raise
     except OSError as error:
         raise FolderError(f"cannot make a temporary folder ({error}); set TMPDIR to another one") from error
-    return folder, lock
+
+
+def _lock(folder: Path) -> int | None:
+    """Return a descriptor that holds a folder's lock; None if another process has it, or the folder is gone."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def _sweep() -> None:
     """Remove the folders of this user's groups whose owner and guard were both killed."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
-        with suppress(OSError):  # it isn't ours, is in use, or goes away right now
-            if path.parent.lstat().st_uid != os.getuid():
-                continue
-            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.parent)
-            finally:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # it isn't a folder, or goes away right now
+            if folder.lstat().st_uid == os.getuid() and (lock := _lock(folder)) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
 
 
