@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,7 +25,8 @@ from meshgym.fields import RULES
 from meshgym.files import read_text, reading
 from meshgym.rules.destination_rule import choose, read_file
 from meshgym.rules.policy import given_rules, merge, traffic_policy
-from meshgym.rules.schema import check_spec, mapping
+from meshgym.rules.schema import check_policy, mapping
+from meshgym.service_profile import ServiceProfile, read_profile
 from meshgym.types import LOAD_NAMES, Load, Setting, TrafficRules
 
 _LARGEST = sys.float_info.max
@@ -85,67 +86,6 @@ class Range:
         return exact.round(9)  # 0.1 + 2 * 0.1 would exceed a high of 0.3; Istio's durations have nanoseconds
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceProfile:
-    """The service under test of the embedded mesh: replicas of limited capacity.
-
-    Each replica responds after ``service_time_ms``. It holds a bucket of ``burst`` tokens that refills by
-    ``rate_per_s``; a request that finds the bucket empty gets a 503. The buckets are full at the start of every run.
-
-    A weak replica has a smaller and slower bucket: it is the outlier that the mesh should eject. Standby replicas
-    get requests only when others are ejected (Istio's locality failover); ``maxEjectionPercent`` counts them
-    among the replicas.
-
-    Attributes:
-        replicas: replicas in use, 1..64.
-        service_time_ms: whole milliseconds, 0..1000.
-        burst: requests that a replica can serve at once, 1..1000000.
-        rate_per_s: requests per second that a replica can serve for long, 1..1000000.
-        mtls: whether client sidecar and replicas use mutual TLS, as is Istio's default.
-        network_delay_ms: whole milliseconds that each request takes to reach the sidecar, 0..1000.
-        proxy_workers: worker threads of the client's sidecar, 1..16 (Istio's default is 2).
-        weak_replicas: how many of the replicas in use are weak, 0..replicas.
-        weakness: burst and rate of a weak replica are divided by this number, 1..1000, and are at least 1.
-        standby_replicas: replicas besides those in use, 0..64.
-        spread_ms: whole milliseconds that a random half of the responses take longer, 0..1000.
-
-    Raises:
-        InvalidValueError: a value outside its range.
-    """
-
-    replicas: int
-    service_time_ms: int
-    burst: int
-    rate_per_s: int
-    mtls: bool = True
-    network_delay_ms: int = 0
-    proxy_workers: int = 2
-    weak_replicas: int = 0
-    weakness: int = 20
-    standby_replicas: int = 0
-    spread_ms: int = 0
-
-    def __post_init__(self) -> None:
-        limits = {
-            "replicas": (1, 64),
-            "service_time_ms": (0, 1000),
-            "burst": (1, 10**6),
-            "rate_per_s": (1, 10**6),
-            "network_delay_ms": (0, 1000),
-            "proxy_workers": (1, 16),
-            "weak_replicas": (0, self.replicas),
-            "weakness": (1, 1000),
-            "standby_replicas": (0, 64),
-            "spread_ms": (0, 1000),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise InvalidValueError(f"service.{name}", value, f"a whole number {low}..{high}")
-        if type(self.mtls) is not bool:
-            raise InvalidValueError("service.mtls", self.mtls, "true or false")
-
-
 @dataclass(frozen=True)
 class Scenario:
     """Ranges of rules and load, the actions of an agent, and the service under test.
@@ -173,7 +113,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         if self.base:
-            check_spec({"host": "base", "trafficPolicy": self.base})
+            check_policy(self.base)
         for corner in ("low", "high"):  # the types know what Istio and Fortio allow
             TrafficRules(**{name: getattr(span, corner) for name, span in self.rules.items()})
         threads = max(self.load["threads"].high, self.actions["threads"][-1])
@@ -202,7 +142,7 @@ class Scenario:
             load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
             actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
             rows=rows,
-            service=_service(document["service"]) if "service" in document else None,
+            service=read_profile(document["service"]) if "service" in document else None,
             base=mapping(document.get("base", {}), "base"),
         )
 
@@ -282,17 +222,6 @@ def _action_values(name: str, values: object) -> tuple[int, ...]:
     ):
         raise InvalidValueError(f"actions.{name}", values, "a list of different whole numbers, ascending")
     return tuple(values)
-
-
-def _service(table: object) -> ServiceProfile:
-    names = {field.name for field in fields(ServiceProfile)}
-    if not isinstance(table, dict) or not set(table) <= names:
-        found = sorted(table) if isinstance(table, dict) else table
-        raise InvalidValueError("section [service]", found, f"keys out of {', '.join(sorted(names))}")
-    try:
-        return ServiceProfile(**table)
-    except TypeError as error:
-        raise InvalidValueError("section [service]", sorted(table), str(error)) from None
 
 
 def parse_scenario(name: str, text: str, folder: Path = Path()) -> Scenario:

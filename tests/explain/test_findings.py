@@ -132,7 +132,7 @@ def test_it_is_found_where_it_is_and_nowhere_else(code):
 def test_the_real_envoy_shows_it(code):
     has, _, replicas, shows = CASES[code]
     *_, explanation = explained(has, replicas)
-    proof = prove(explanation)[code]
+    proof = prove(explanation).proofs[code]
     assert shows(proof.with_field, proof.without_field), proof.in_words()
 
 
@@ -146,6 +146,13 @@ def test_what_a_rule_does_is_said_in_sentences():
     )
     (explanation,) = explained({})
     assert explanation.does == ("Nothing limits connections or requests.", "No replica is ever ejected.")
+
+
+@pytest.mark.parametrize(
+    "spec", [None, [], {"http": 5}, {"http": [1, {"retries": {}, "route": [2, {"destination": []}]}]}]
+)
+def test_another_object_of_any_shape_is_passed_over(spec):
+    explain(manifest(None, {"kind": "VirtualService", "metadata": [], "spec": spec}))
 
 
 def test_all_policies_of_a_file_are_explained_or_the_one_that_is_chosen():
@@ -163,7 +170,7 @@ def test_all_policies_of_a_file_are_explained_or_the_one_that_is_chosen():
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_formats_name_every_finding(form):
     explanations = explained(CASES["MG101"][0])
-    text = FORMATS[form]({"shop.yaml": explanations}, {})
+    text = FORMATS[form]({"shop.yaml": explanations})
     for finding in explanations[0].findings:
         assert finding.code in text
         assert finding.reason in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from meshgym.mesh.embedded.process import Admin
 from meshgym.mesh.embedded.service import socket_in
-from meshgym.scenarios import ServiceProfile
+from meshgym.service_profile import ServiceProfile
 from meshgym.types import TrafficRules
 
 WIDE = TrafficRules(1000, 1000, 10_000, 180, 100, 1, 0)  # nothing overflows, nothing is ejected

@@ -112,6 +112,12 @@ def test_defaults_are_each_tongues_own():
     assert write_gateway({}, "shop", "market").document["spec"]["circuitBreaker"]["maxConnections"] == 2**32 - 1
 
 
+def test_a_duration_that_the_gateway_api_cannot_hold_is_refused():
+    policy = {"outlierDetection": {"baseEjectionTime": "100000h"}}
+    with pytest.raises(InvalidValueError, match="at most 99999h"):
+        write_gateway(policy, "shop", "market")
+
+
 @pytest.mark.parametrize("document", [{}, {"kind": "Service"}, {"kind": "BackendTrafficPolicy", "spec": []}])
 def test_other_documents_are_refused(document):
     with pytest.raises(InvalidValueError):

@@ -50,7 +50,6 @@ def advise(
     url = request.url or f"http://{names['host'].strip('*.')}:8000/get"
     check_url("url of the load (--url)", url)
     folder = make_folder(folder or Path("recommendations") / scenario.name)
-    beyond = outside_traces(scenario, given.policy, loads) if given else outside_traces(scenario, scenario.base, loads)
     rules = traffic_rules(given.policy, scenario.rule_names) if given else None
     with bar("search", "loads") as progress:
         advice = recommend(
@@ -63,6 +62,7 @@ def advise(
             seed=request.seed,
             progress=progress,
         )
+    policy = given.policy if given else scenario.policy(advice.rules)
     if given and given.chosen:
         rule = DestinationRule(names["name"], names["namespace"], given.chosen.rule.spec)
     else:
@@ -70,13 +70,12 @@ def advise(
     report = Report(advice, rule, url, simulator.identity, said=given.chosen.said if given and given.chosen else ())
     try:
         if request.measure:
-            policy = given.policy if given else scenario.policy(advice.rules)
             with open_mesh(replace(scenario, base=policy)) as mesh, bar("measure", "runs") as progress:
                 report.measure(mesh, given_rules(policy), request.repeats, progress)
     finally:
         paths = report.write(folder)
     if not report.runs and any(expected.qps is None for expected in advice.expected):
-        raise OutsideError(_beyond(beyond, task, advice, request))
+        raise OutsideError(_beyond(outside_traces(scenario, policy, loads), task, advice, request))
     return report, paths
 
 

@@ -90,11 +90,12 @@ def explain(
     default = read_mesh_default(mesh_config, istio) if mesh_config else {}
     look = partial(explanation.explain, host=host, subset=subset, port=port, replicas=replicas, mesh_default=default)
     explained = {str(file): look(read_any(file, istio)) for file in files}
-    every = [one for explanations in explained.values() for one in explanations]
-    proofs = {id(one): measure(one) for one in every} if prove else {}
-    print(output.FORMATS[format](explained, proofs))
+    if prove:
+        explained = {file: list(map(measure, explanations)) for file, explanations in explained.items()}
+    print(output.FORMATS[format](explained))
     grave = SEVERITIES[SEVERITIES.index(fail_on) :] if fail_on != "never" else ()
-    found = [finding.code for one in every for finding in one.findings if finding.severity in grave]
+    findings = [finding for explanations in explained.values() for one in explanations for finding in one.findings]
+    found = [finding.code for finding in findings if finding.severity in grave]
     if found:
         raise FindingsError(f"{len(found)} findings of severity {fail_on} or above: {', '.join(sorted(set(found)))}")
 

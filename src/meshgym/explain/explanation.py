@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from meshgym.explain.findings import FINDINGS, Row, Severity, Situation
+from meshgym.explain.findings import FINDINGS, Row, Severity
+from meshgym.explain.situation import Situation
 from meshgym.fields import INT32_MAX
 from meshgym.rules.destination_rule import Chosen, Manifest, choose
 from meshgym.types import TrafficRules
@@ -37,6 +38,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What an Envoy did with a rule, and with the rule changed.
+
+    Attributes:
+        calls: how many were sent, each time.
+        with_field, without_field: ``p503``, ``qps`` and ``ejections`` under the rule, and under the changed one.
+    """
+
+    calls: int
+    with_field: Mapping[str, float]
+    without_field: Mapping[str, float]
+
+    def in_words(self) -> str:
+        """Return both as a sentence."""
+        one, other = (
+            f"{side['p503']:.1%} 503s, {side['qps']:.0f} answers/s, {side['ejections']:.0f} ejections"
+            for side in (self.with_field, self.without_field)
+        )
+        return f"Measured with {self.calls} calls: as it is {one}; changed {other}."
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A rule in words.
 
@@ -44,11 +67,13 @@ class Explanation:
         situation: what was looked at.
         does: what it does, in sentences.
         findings: what its author may not expect, the gravest first.
+        proofs: what an Envoy showed, by the finding's code; see :func:`meshgym.explain.prove.prove`.
     """
 
     situation: Situation
     does: tuple[str, ...]
     findings: tuple[Finding, ...]
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
 
 
 def explain(

@@ -5,69 +5,26 @@ Each has a code that stays, a page in the docs, and, where Envoy shows it, a cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from meshgym.explain.situation import (
+    Situation,
+    replaced,
+    retries,
+    same_host,
+    unmeasured,
+    whole_service,
+    zeros,
+)
 from meshgym.fields import INT32_MAX, RULES
-from meshgym.rules.destination_rule import Chosen, Manifest
-from meshgym.rules.policy import find, given_rules, merge, traffic_policy, traffic_rules
+from meshgym.rules.policy import Policy, merge, traffic_policy
 from meshgym.rules.schema import policies
 from meshgym.types import TrafficRules
 
 Severity = Literal["info", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
-Policy = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Situation:
-    """A rule to look at.
-
-    Attributes:
-        chosen: which policy.
-        manifest: all that stands in the file.
-        replicas: how many the service has.
-    """
-
-    chosen: Chosen
-    manifest: Manifest
-    replicas: int
-
-    @property
-    def policy(self) -> Policy:
-        """The ``trafficPolicy`` in force."""
-        return self.chosen.policy
-
-    @property
-    def values(self) -> TrafficRules:
-        """The values in force."""
-        return traffic_rules(self.policy)
-
-    @property
-    def detects(self) -> bool:
-        """Whether there is an outlier detection."""
-        return self.policy.get("outlierDetection") is not None
-
-    @property
-    def ejectable(self) -> int:
-        """How many replicas can be ejected."""
-        return int(self.replicas * (self.values.max_ejection_percent or 0) // 100)
-
-    @property
-    def errors(self) -> float:
-        """How many 5xx in a row eject a replica; 0 if they never do."""
-        return self.values.consecutive_5xx_errors or 0
-
-    @property
-    def gateway_errors(self) -> float:
-        """How many 502, 503 and 504 in a row do."""
-        return self.values.consecutive_gateway_errors or 0
-
-    @property
-    def ejects(self) -> bool:
-        """Whether errors eject replicas at all."""
-        return bool(self.errors or self.gateway_errors)
 
 
 @dataclass(frozen=True)
@@ -122,63 +79,7 @@ def _without(policy: Policy, keys: list[str]) -> Policy:
     return {**policy, key: _without(policy[key], rest)}
 
 
-def _zeros(situation: Situation) -> list[str]:
-    """Return the names of fields that are 0 where istiod reads 0 as absent."""
-    return [
-        field.name
-        for field in RULES.values()
-        if field.whole and field.low > 0 and find(situation.policy, field.destination_rule) == 0
-    ]
-
-
-def _whole_service(situation: Situation) -> Policy:
-    """Return the parts of the whole service's policy that a subset or port replaces, merged with their own."""
-    own = situation.policy
-    whole = situation.chosen.rule.spec.get("trafficPolicy", {})
-    return merge({part: whole[part] for part in ("connectionPool", "outlierDetection") if part in whole}, own)
-
-
-def _replaced(situation: Situation) -> list[str]:
-    """Return the fields of the whole service's policy that a subset or port leaves out."""
-    whole, own = (
-        given_rules(policy).to_dict()
-        for policy in (situation.chosen.rule.spec.get("trafficPolicy", {}), situation.policy)
-    )
-    return [RULES[name].destination_rule for name in whole if name not in own]
-
-
-def _same_host(situation: Situation) -> list[str]:
-    rule = situation.chosen.rule
-    return [other.title for other in situation.manifest.rules if other is not rule and other.host == rule.host]
-
-
-def _retries(situation: Situation) -> list[str]:
-    """Return the VirtualServices of the file that retry calls to this host."""
-    short = situation.chosen.rule.host.partition(".")[0]
-    found = []
-    for one in situation.manifest.others:
-        routes = (one.get("spec") or {}).get("http") or () if one.get("kind") == "VirtualService" else ()
-        for route in routes:
-            hosts = {str(to["destination"].get("host")).partition(".")[0] for to in route.get("route") or ()}
-            if route.get("retries") and short in hosts:
-                found.append(str((one.get("metadata") or {}).get("name")))
-    return found
-
-
-def _lost(situation: Situation) -> tuple[str, ...]:
-    return situation.manifest.lost
-
-
-def _unmeasured(situation: Situation) -> list[str]:
-    """Return the parts that are in force and play no part in the embedded mesh."""
-    parts = [part for part in ("tls", "tunnel", "proxyProtocol") if situation.policy.get(part) is not None]
-    balancer = situation.policy.get("loadBalancer") or {}
-    return parts + [f"loadBalancer.{key}" for key in ("consistentHash", "localityLbSetting") if key in balancer]
-
-
-_DETECTION, _HTTP, _TCP = (
-    f"trafficPolicy.{path}" for path in ("outlierDetection", "connectionPool.http", "connectionPool.tcp")
-)
+_DETECTION, _HTTP = "trafficPolicy.outlierDetection", "trafficPolicy.connectionPool.http"
 
 #: Everything that is looked for.
 FINDINGS: dict[str, Row] = {
@@ -285,11 +186,11 @@ FINDINGS: dict[str, Row] = {
         ),
         Row(
             "MG205", "0 means not set", "warning", "trafficPolicy",
-            _zeros,
+            zeros,
             lambda s: "istiod reads 0 as absent, so the default holds for "
-            + ", ".join(RULES[name].destination_rule for name in _zeros(s)),
+            + ", ".join(RULES[name].destination_rule for name in zeros(s)),
             "Leave it out, or set it above 0.",
-            lambda s: _with(**dict.fromkeys(_zeros(s), 1))(s),
+            lambda s: _with(**dict.fromkeys(zeros(s), 1))(s),
         ),
         Row(
             "MG206", "limits of connections mean little over HTTP/2", "info", f"{_HTTP}.h2UpgradePolicy",
@@ -300,10 +201,10 @@ FINDINGS: dict[str, Row] = {
         ),
         Row(
             "MG301", "a subset or port replaces the whole", "warning", "subsets",
-            lambda s: (s.chosen.subset or s.chosen.port) and _replaced(s),
-            lambda s: f"its own settings don't add to those above: {', '.join(_replaced(s))} no longer hold",
+            lambda s: (s.chosen.subset or s.chosen.port) and replaced(s),
+            lambda s: f"its own settings don't add to those above: {', '.join(replaced(s))} no longer hold",
             "Repeat what should hold.",
-            _whole_service,
+            whole_service,
         ),
         Row(
             "MG302", "retryBudget of a port is dropped", "warning", "trafficPolicy.portLevelSettings",
@@ -327,14 +228,14 @@ FINDINGS: dict[str, Row] = {
         ),
         Row(
             "MG305", "two rules for one host", "error", "host",
-            _same_host,
-            lambda s: f"{', '.join(_same_host(s))} is for the same host; only the older one's policy holds",
+            same_host,
+            lambda s: f"{', '.join(same_host(s))} is for the same host; only the older one's policy holds",
             "Keep one.",
         ),
         Row(
             "MG306", "retries come on top", "warning", "trafficPolicy.connectionPool.http.maxRetries",
-            lambda s: _retries(s) and s.values.max_retries == INT32_MAX and s.values.retry_budget_percent is None,
-            lambda s: f"VirtualService {', '.join(_retries(s))} retries failed calls, and nothing limits how many "
+            lambda s: retries(s) and s.values.max_retries == INT32_MAX and s.values.retry_budget_percent is None,
+            lambda s: f"VirtualService {', '.join(retries(s))} retries failed calls, and nothing limits how many "
             "retries are under way: under overload they multiply it",
             "Set maxRetries or retryBudget.",
         ),
@@ -346,8 +247,8 @@ FINDINGS: dict[str, Row] = {
         ),
         Row(
             "MG308", "not measured here", "info", "trafficPolicy",
-            _unmeasured,
-            lambda s: f"{', '.join(_unmeasured(s))}: read and kept, but the embedded mesh has nothing for it to act on",
+            unmeasured,
+            lambda s: f"{', '.join(unmeasured(s))}: read and kept, but the embedded mesh has nothing for it to act on",
             "Measure in a cluster if it matters.",
         ),
         Row(
@@ -363,8 +264,9 @@ FINDINGS: dict[str, Row] = {
             "no counterpart in a DestinationRule",
             "warning",
             "trafficPolicy",
-            _lost,
-            lambda s: f"a DestinationRule has nothing for {', '.join(_lost(s))}, which holds where the file comes from",
+            lambda s: s.manifest.lost,
+            lambda s: "where the file comes from there also holds what a DestinationRule can't say: "
+            + ", ".join(s.manifest.lost),
             "Look at what it does there.",
         ),
     )

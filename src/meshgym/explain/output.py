@@ -9,12 +9,9 @@ from typing import Any
 
 from meshgym.explain.explanation import Explanation
 from meshgym.explain.findings import FINDINGS
-from meshgym.explain.prove import Proof
 
 #: Explanations by the file they are of.
 Explained = Mapping[str, Sequence[Explanation]]
-#: What an Envoy showed, by finding.
-Proofs = Mapping[int, Mapping[str, Proof]]
 _PAGE = "https://github.com/meshgym/meshgym/blob/main/docs/reference/findings.md"
 _LEVELS = {"info": "note", "warning": "warning", "error": "error"}
 
@@ -28,7 +25,7 @@ def title(explanation: Explanation) -> str:
     return ", ".join(parts)
 
 
-def to_text(explained: Explained, proofs: Proofs) -> str:
+def to_text(explained: Explained) -> str:
     """Return explanations to read."""
     blocks = []
     for path, explanations in explained.items():
@@ -37,19 +34,19 @@ def to_text(explained: Explained, proofs: Proofs) -> str:
             for found in explanation.findings:
                 lines.append(f"  {found.severity} {found.code} {found.title} ({found.field})")
                 lines.append(f"    {found.reason}. {found.remedy}")
-                proof = proofs.get(id(explanation), {}).get(found.code)
+                proof = explanation.proofs.get(found.code)
                 lines += [f"    {proof.in_words()}"] if proof else []
             blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
-def to_json(explained: Explained, proofs: Proofs) -> str:
+def to_json(explained: Explained) -> str:
     """Return explanations as JSON: a list with one object for each policy."""
     documents = []
     for path, explanations in explained.items():
         for explanation in explanations:
             chosen = explanation.situation.chosen
-            proved = proofs.get(id(explanation), {})
+            proved = explanation.proofs
             documents.append(
                 {
                     "file": path,
@@ -68,7 +65,7 @@ def to_json(explained: Explained, proofs: Proofs) -> str:
     return json.dumps(documents, indent=2)
 
 
-def to_sarif(explained: Explained, proofs: Proofs) -> str:
+def to_sarif(explained: Explained) -> str:
     """Return the findings as a SARIF log."""
     rules = [
         {
@@ -102,4 +99,4 @@ def to_sarif(explained: Explained, proofs: Proofs) -> str:
     return json.dumps(log, indent=2)
 
 
-FORMATS: dict[str, Callable[[Explained, Proofs], str]] = {"text": to_text, "json": to_json, "sarif": to_sarif}
+FORMATS: dict[str, Callable[[Explained], str]] = {"text": to_text, "json": to_json, "sarif": to_sarif}

@@ -10,7 +10,7 @@ from typing import Any, Self
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.files import read_text, reading
 from meshgym.rules.policy import given_rules, merge, policy_in_force, traffic_policy
-from meshgym.rules.schema import ISTIO, check_name, check_names, check_spec, mapping, release
+from meshgym.rules.schema import ISTIO, check_name, check_names, check_policy, check_since, check_spec, mapping
 from meshgym.types import TrafficRules
 
 #: The first is written; the older ones have the same fields and are read too.
@@ -159,11 +159,8 @@ def read_mesh_default(path: str | Path, istio: str = ISTIO) -> dict[str, Any]:
     whole = mapping(whole.get("meshConfig", whole), "meshConfig")
     if "defaultTrafficPolicy" not in whole:
         raise InvalidValueError("keys of the mesh configuration", sorted(whole), "defaultTrafficPolicy among them")
-    if release(istio) < release("1.31"):
-        allowed = "nothing: this Istio doesn't have it (it is there since 1.31)"
-        raise InvalidValueError("defaultTrafficPolicy", whole["defaultTrafficPolicy"], allowed)
-    policy: dict[str, Any] = check_spec({"host": "mesh", "trafficPolicy": whole["defaultTrafficPolicy"]}, istio)
-    return mapping(policy["trafficPolicy"], "defaultTrafficPolicy")
+    check_since("defaultTrafficPolicy", whole["defaultTrafficPolicy"], "1.31", istio)
+    return check_policy(mapping(whole["defaultTrafficPolicy"], "defaultTrafficPolicy"), istio)
 
 
 def read_manifest(text: str, istio: str = ISTIO) -> Manifest:
@@ -178,15 +175,16 @@ def read_manifest(text: str, istio: str = ISTIO) -> Manifest:
         UnknownNameError: a field that a DestinationRule doesn't have.
         MissingDependencyError: the package ``pyyaml`` isn't installed.
     """
-    objects = [one for document in _documents(text) for one in _items(document)]
-    rules = tuple(_rule(one, istio) for one in objects if one.get("kind") == KIND)
-    return Manifest(rules, tuple(one for one in objects if one.get("kind") != KIND))
-
-
-def _documents(text: str) -> list[Any]:
     from meshgym.rules.yaml_text import read_documents  # needs pyyaml
 
-    return read_documents(text)  # JSON is YAML
+    return manifest_of(read_documents(text), istio)  # JSON is YAML
+
+
+def manifest_of(documents: Sequence[object], istio: str = ISTIO) -> Manifest:
+    """Return the objects in the documents of a file; see :func:`read_manifest`."""
+    objects = [one for document in documents for one in _items(document)]
+    rules = tuple(_rule(one, istio) for one in objects if one.get("kind") == KIND)
+    return Manifest(rules, tuple(one for one in objects if one.get("kind") != KIND))
 
 
 def _items(document: object) -> Iterator[dict[str, Any]]:

@@ -40,8 +40,24 @@ def check_spec(spec: object, istio: str = ISTIO) -> dict[str, Any]:
     _check(whole, _SPEC, "spec")
     _check_spec_fields(whole)
     for path, policy in policies(whole):
-        _check_policy(policy, path, release(istio))
+        _check_fields(policy, path, istio)
     return whole
+
+
+def check_policy(policy: Spec, istio: str = ISTIO) -> dict[str, Any]:
+    """Check a ``trafficPolicy`` by itself; see :func:`check_spec`."""
+    checked: dict[str, Any] = check_spec({"host": "any", "trafficPolicy": policy}, istio)["trafficPolicy"]
+    return checked
+
+
+def check_since(path: str, value: object, since: str, istio: str) -> None:
+    """Check that an Istio has a field.
+
+    Raises:
+        InvalidValueError: it is older.
+    """
+    if release(since) > release(istio):
+        raise InvalidValueError(path, value, f"nothing: this Istio doesn't have it (it is there since {since})")
 
 
 def policies(spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -289,7 +305,7 @@ def _check_spec_fields(spec: Spec) -> None:
             raise InvalidValueError(f"spec.subsets[{number}].name", name, "a name that no other subset has")
 
 
-def _check_policy(policy: Spec, path: str, newest: tuple[int, ...]) -> None:
+def _check_fields(policy: Spec, path: str, istio: str) -> None:
     """Check what istiod's webhook checks across the fields of a policy."""
     parts = {"connectionPool", "outlierDetection", "loadBalancer", "tls", "retryBudget", "portLevelSettings"}
     if not (parts | {"tunnel", "proxyProtocol"}) & set(policy):
@@ -303,9 +319,9 @@ def _check_policy(policy: Spec, path: str, newest: tuple[int, ...]) -> None:
         if not holds:
             raise InvalidValueError(f"{path}.{field}", find(policy, field), allowed)
     for rule in RULES.values():
-        if find(policy, rule.destination_rule) is not None and release(rule.since) > newest:
-            newer = f"nothing: this Istio doesn't have it (it is there since {rule.since})"
-            raise InvalidValueError(f"{path}.{rule.destination_rule}", find(policy, rule.destination_rule), newer)
+        value = find(policy, rule.destination_rule)
+        if value is not None:
+            check_since(f"{path}.{rule.destination_rule}", value, rule.since, istio)
 
 
 def _across(policy: Spec) -> Iterator[tuple[bool, str, str]]:

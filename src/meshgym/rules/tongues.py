@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from meshgym.errors import FileError, InvalidValueError
 from meshgym.fields import INT32_MAX, RULES, UINT32_MAX, Field
 from meshgym.files import read_text, reading
-from meshgym.rules.destination_rule import Chosen, DestinationRule, Manifest, read_manifest
+from meshgym.rules.destination_rule import Chosen, DestinationRule, Manifest, manifest_of
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, envoy_cluster
-from meshgym.rules.policy import Policy, find, given, paths, seconds, traffic_policy, traffic_rules, tree
+from meshgym.rules.policy import Policy, duration, find, given, paths, seconds, traffic_policy, traffic_rules, tree
 from meshgym.rules.schema import ISTIO, check_names, mapping
 from meshgym.types import TrafficRules
 
+_REMEDY = "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."
 GATEWAY = "gateway.envoyproxy.io/v1alpha1"
 #: How the balancers of a DestinationRule are called.
 _GATEWAY_BALANCERS = {"LEAST_REQUEST": "LeastRequest", "ROUND_ROBIN": "RoundRobin", "RANDOM": "Random"}
@@ -45,7 +47,11 @@ class Translated:
 
 
 def write_gateway(policy: Policy, name: str, namespace: str) -> Translated:
-    """Return a BackendTrafficPolicy for the HTTPRoute ``name`` that protects as a ``trafficPolicy`` does."""
+    """Return a BackendTrafficPolicy for the HTTPRoute ``name`` that protects as a ``trafficPolicy`` does.
+
+    Raises:
+        InvalidValueError: a duration that is too long for the Gateway API.
+    """
     values = {}
     for field, value in _in_force(policy):
         usual = field.absent if field.absent_gateway is None else field.absent_gateway
@@ -202,11 +208,13 @@ def _gateway_value(field: Field, value: float) -> Any:
 
 def _gateway_duration(seconds: float) -> str:
     """Return a duration as the Gateway API has it (GEP-2257): whole hours, minutes, seconds and milliseconds."""
-    left, text = round(seconds * 1000), ""
+    left, text = round(seconds * 1000), "" if seconds else "0s"
     for unit, milliseconds in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
         count, left = divmod(left, milliseconds)
         text += f"{count}{unit}" if count else ""
-    return text if re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", text) else "99999h" if text else "0s"
+    if left or not re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", text):
+        raise InvalidValueError("duration", duration(seconds), "at most 99999h, the longest of the Gateway API")
+    return text
 
 
 def read_any(path: str | Path, istio: str = ISTIO) -> Manifest:
@@ -219,12 +227,14 @@ def read_any(path: str | Path, istio: str = ISTIO) -> Manifest:
     """
     from meshgym.rules.yaml_text import read_documents  # needs pyyaml
 
-    with reading(path, "a rule file", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
+    safely = partial(reading, path, "a rule file", FileError, _REMEDY)
+    with safely():
         text = read_text(path)
-    first = next(iter(read_documents(text)), None)
+    documents = read_documents(text)
+    first = documents[0] if documents else None
     if not isinstance(first, dict) or first.get("kind", "") not in ("", "BackendTrafficPolicy"):
-        return read_manifest(text, istio)
-    with reading(path, "a rule file", FileError, "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."):
+        return manifest_of(documents, istio)
+    with safely():
         source = read_gateway(first) if "kind" in first else read_cluster(first)
         about = mapping(first.get("metadata") or {"name": first.get("name")}, "metadata")
         name = re.sub(r"[^a-z0-9.-]+", "-", str(about.get("name")).lower()).strip("-.") or "translated"

@@ -21,6 +21,23 @@ from meshgym.types import Load
 
 pytestmark = pytest.mark.envoy
 
+#: What programs begin with that use a mesh in a process of their own.
+PROGRAM = """
+import os
+import resource
+from mesh.services import *
+from meshgym.errors import MeshError
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.mesh.load.closed_loop import Flow
+from meshgym.rules.policy import traffic_policy
+from meshgym.types import Load, Response
+"""
+
+
+def run_program(text):
+    command = [sys.executable, "-c", PROGRAM + text]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=_with_tests())
+
 
 @pytest.mark.parametrize("victim", ["sidecar", "service"])
 def test_a_run_in_which_an_envoy_stood_still_is_made_again(victim):
@@ -65,8 +82,6 @@ def test_another_thread_and_a_forked_child_may_not_use_a_mesh(plenty):
     with ThreadPoolExecutor(1) as pool, pytest.raises(MeshError, match="belongs to the process and thread"):
         pool.submit(plenty.measure, WIDE, Load(1, 10)).result()
     code = (
-        "import os; from mesh.services import *; from meshgym.errors import MeshError; from meshgym.types import Load\n"
-        "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
         "mesh = EmbeddedMesh(profile=PLENTY)\n"
         "if not os.fork():\n"
         "    try: mesh.measure(WIDE, Load(1, 10))\n"
@@ -77,7 +92,7 @@ def test_another_thread_and_a_forked_child_may_not_use_a_mesh(plenty):
         "print(mesh.measure(WIDE, Load(1, 10)).p200, flush=True)\n"  # the child's close() left it alone
         "mesh.close()\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=_with_tests())
+    said = run_program(code)
     assert said.stdout.splitlines() == [
         "this mesh belongs to the process and thread that made it; make another one here",
         "1.0",
@@ -86,10 +101,6 @@ def test_another_thread_and_a_forked_child_may_not_use_a_mesh(plenty):
 
 def test_a_forked_child_that_closes_its_copy_leaves_a_run_under_way_alone():
     code = (
-        "import os; from mesh.services import *; from meshgym.types import Load\n"
-        "from meshgym.rules.policy import traffic_policy\n"
-        "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
-        "from meshgym.mesh.load.closed_loop import Flow\n"
         "mesh = EmbeddedMesh(profile=PLENTY)\n"
         "mesh.begin(0, traffic_policy(WIDE), Load(4, 400))\n"
         "while not isinstance(mesh._runs[0].step, Flow): mesh.completed()\n"
@@ -101,7 +112,7 @@ def test_a_forked_child_that_closes_its_copy_leaves_a_run_under_way_alone():
         "print(getattr(ended[0][1], 'p200', ended[0][1]))\n"
         "mesh.close()\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=_with_tests())
+    said = run_program(code)
     assert said.stdout == "1.0\n", said
 
 
@@ -148,9 +159,6 @@ def test_few_descriptors_are_no_failure_of_the_service():
 
 def test_lanes_that_begin_together_get_their_descriptors():
     code = (
-        "import resource; from mesh.services import *; from meshgym.types import Load, Response\n"
-        "from meshgym.rules.policy import traffic_policy\n"
-        "from meshgym.mesh.embedded.mesh import EmbeddedMesh\n"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))\n"
         "with EmbeddedMesh(profile=PLENTY, lanes=16) as mesh:\n"
@@ -160,7 +168,7 @@ def test_lanes_that_begin_together_get_their_descriptors():
         "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 2 * 16 * 20)\n"
         "print({type(result) is Response or str(result) for _, result in ended})\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=_with_tests())
+    said = run_program(code)
     assert said.stdout == "True\n{True}\n", said
 
 

@@ -261,6 +261,12 @@ def test_a_question_outside_the_traces_is_answered_by_how_to_measure_it(folder, 
     assert "-: outside the traces" in (folder / "recommendations" / "shop" / "recommendation.md").read_text()
 
 
+def test_a_load_outside_the_traces_is_named_and_no_rule(folder, capsys):
+    assert main(["recommend", "shop.toml=shop.npz", "--load", "threads=9,calls=60"]) == 3
+    said = capsys.readouterr().err
+    assert "not measured: threads is 9, and the traces have 1..4. The nearest" in said
+
+
 @pytest.mark.envoy
 def test_what_lies_outside_the_traces_is_measured(folder, capsys):
     rule = DestinationRule.of(

@@ -32,7 +32,8 @@ from meshgym.mesh.embedded.service import (
 )
 from meshgym.mesh.load.closed_loop import ClosedLoop, Flow, LoadResult, allow_connections, no_collection
 from meshgym.rules.envoy_cluster import envoy_cluster
-from meshgym.scenarios import Scenario, ServiceProfile, load_scenario
+from meshgym.scenarios import Scenario, load_scenario
+from meshgym.service_profile import ServiceProfile
 from meshgym.types import Load, Response, TrafficRules
 
 _APPLY_S = 5.0

@@ -9,7 +9,7 @@ import numpy as np
 from meshgym.errors import DisturbedError
 from meshgym.mesh.embedded.service import FLAGS_HEADER
 from meshgym.mesh.load.closed_loop import LoadResult
-from meshgym.scenarios import ServiceProfile
+from meshgym.service_profile import ServiceProfile
 from meshgym.types import Load, Response
 
 #: Seconds of silence, besides the service's own, that disturb a run.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meshgym.mesh.embedded.certificates import Certificates
-from meshgym.scenarios import ServiceProfile
+from meshgym.service_profile import ServiceProfile
 
 #: Header of every request: the cluster of its lane.
 CLUSTER_HEADER = "x-meshgym-cluster"
