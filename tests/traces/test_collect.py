@@ -209,7 +209,7 @@ def test_endings_of_any_kind_at_any_moment_and_full_disks_lose_nothing(shop_text
     ``MESHGYM_ENDINGS`` sets how often (20 by default); the end is that of an undisturbed collection.
     """
     times, rng = int(os.environ.get("MESHGYM_ENDINGS", "20")), random.Random(0)
-    rows = 40 * times
+    rows = 100 * times  # more than can be measured meanwhile
     with tempfile.TemporaryDirectory(prefix="m") as place, _small_disk(Path(place) / "disk") as disk:
         folder, temporary = disk / "disturbed", Path(place) / "t"
         temporary.mkdir()
@@ -245,9 +245,9 @@ def test_endings_of_any_kind_at_any_moment_and_full_disks_lose_nothing(shop_text
 
 @contextlib.contextmanager
 def _small_disk(path):
-    """Yield a folder on a disk of 1 MiB where this machine lets us mount one, else a usual folder."""
+    """Yield a folder on a disk of 8 MiB where this machine lets us mount one, else a usual folder."""
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", path], capture_output=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", path], capture_output=True, check=False)
     try:
         yield path
     finally:
@@ -261,7 +261,7 @@ def _end(process, how, rng, disk):
     if how == "full":
         with suppress(OSError):
             for number in range(100):
-                (disk / f"ballast-{number}").write_bytes(bytes(2**14))
+                (disk / f"ballast-{number}").write_bytes(bytes(2**17))
         time.sleep(0.5)
         for ballast in disk.glob("ballast-*"):
             ballast.unlink()
