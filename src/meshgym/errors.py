@@ -12,14 +12,15 @@
     |   |-- MeshStartError                  a process of the mesh did not start
     |   |-- RulesRefusedError               the proxy refused the traffic rules
     |   |-- LoadError                       the load could not be sent or did not finish
-    |   |   `-- DisturbedError              the machine or a proxy stood still meanwhile
+    |   |   `-- DisturbedError              something got in the way meanwhile
     |   `-- ClusterError                    a cluster's API server or sidecar that didn't respond as it should
     |       |-- AccessDeniedError           a missing right
     |       `-- ConflictError               an object that changed since it was last read
+    |-- AwayError                           a part of a cluster that doesn't respond for now
     |-- IncompleteError                     a collection without some of its runs
     |-- OutsideError                        a question about what was not measured
     |-- FindingsError                       a rule with findings that were not to be
-    |-- RestoreError                        a DestinationRule that is not restored
+    |-- RestoreError                        a DestinationRule that is on loan, and not given back
     |   `-- DestinationRuleChangedError     somebody else changed it in the meantime
     `-- DryRun                              what would have been sent if it were not a dry run
 
@@ -55,6 +56,13 @@ def short(value: object) -> str:
     short.maxstring = short.maxother = 200
     short.maxlist = short.maxtuple = short.maxdict = 20
     return short.repr(value)
+
+
+def clean(text: object, most: int = 300) -> str:
+    """Return what came from outside as one line of printable characters, at most ``most`` of them."""
+    line = " ".join(str(text)[: 4 * most].split())
+    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 class UnknownNameError(InvalidValueError):
@@ -117,7 +125,10 @@ class LoadError(MeshError):
 
 
 class DisturbedError(LoadError):
-    """The machine or a proxy stood still in the middle of a run: what came back says nothing about the service."""
+    """Something got in the way in the middle of a run: what came back says nothing about the service.
+
+    The machine or a proxy stood still, the load generator's own connections broke, or a rule or sidecar changed.
+    """
 
 
 class ClusterError(MeshError):
@@ -130,6 +141,13 @@ class AccessDeniedError(ClusterError):
 
 class ConflictError(ClusterError):
     """An object of the cluster changed since it was last read."""
+
+
+class AwayError(MeshGymError):
+    """A part of a cluster (API server, webhook, sidecar, Fortio), or the way to it, doesn't respond for now.
+
+    Not a :class:`MeshError`: the run hasn't failed, it waits.
+    """
 
 
 class IncompleteError(MeshGymError):
@@ -145,7 +163,7 @@ class FindingsError(MeshGymError):
 
 
 class RestoreError(MeshGymError):
-    """A DestinationRule was changed and couldn't be restored; its journal is kept.
+    """A DestinationRule is on loan, to somebody else or to a run that couldn't give it back.
 
     Not a :class:`MeshError`, because repeating the run wouldn't help.
     """

@@ -83,7 +83,7 @@ def test_given_up_runs_are_named_at_the_end(tmp_path, capsys, monkeypatch):
     printed, said = capsys.readouterr()
     assert printed == f"{tmp_path / 'collection.db'}\n"
     assert "runs of" in said
-    assert "were given up: one thread is too few" in said
+    assert "were given up (0, 4): one thread is too few" in said
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["scenarios"], 0), (["--help"], 1), (["collect", "--help"], 1)])

@@ -26,8 +26,9 @@ def test_all_is_there(world, capsys):
     for line in (
         f"ok: Kubernetes v1.34.1 at {world.api.url}",
         "ok: all 3 rights are there",
-        f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin; "
-        "in force: max_connections 77, http2_max_requests 99, load_balancer 2",
+        f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin",
+        "ok: in force: max_connections 77, http2_max_requests 99, load_balancer 2; Envoy 1.40.0 of Istio 1.31.0 with "
+        "2 workers, idle connections kept 3600s, http1",
         f"ok: Fortio responds at {world.fortio.url}/fortio/rest/run, 0 runs under way",
         f"ok: Envoy 1.40.0 at {world.admin.url} reaches outbound|8000||httpbin.default.svc.cluster.local",
     ):

@@ -8,6 +8,7 @@ leaves shell completion to other packages.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -27,12 +28,12 @@ from cyclopts.validators import Number
 
 from meshgym.errors import DryRun, FileError, IncompleteError, InvalidValueError, MeshGymError, OutsideError
 from meshgym.files import read_text, reading, write_text
+from meshgym.stopping import Stopped, heeding_signals
 from meshgym.types import Progress
 
 #: Exit codes: the command failed; the command line is wrong; some of its runs, or numbers, are missing. Stopped by a
 #: signal, it is 128 and the signal's number, as in shells.
 FAILED, MISUSED, INCOMPLETE = 1, 2, 3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Options with a range: how many, and a generator's seed.
 Count = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
@@ -115,11 +116,11 @@ def run(
     """
     app = _make_app(program, about, commands, sources)
     try:
-        with _stopping(program):
+        with heeding_signals(), _telling(program):
             code = _call(program, app, sys.argv[1:] if arguments is None else arguments)
             sys.stdout.flush()
             return code
-    except KeyboardInterrupt as stopped:
+    except (KeyboardInterrupt, Stopped) as stopped:
         kept = "what was measured is kept, and the same command goes on from it"
         print(f"{program}: stopped; {kept}", file=sys.stderr)
         return 128 + getattr(stopped, "number", signal.SIGINT)
@@ -145,34 +146,19 @@ def _call(program: str, app: App, arguments: Sequence[str]) -> int:
     return 0
 
 
-class _Stopped(KeyboardInterrupt):
-    """A signal asked the command to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 @contextmanager
-def _stopping(program: str) -> Iterator[None]:
-    """End in order at the first signal; don't let a second one interrupt that, but a third one."""
-    received = 0
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal received
-        received += 1
-        if received == 2:
-            print(f"{program}: still putting things in order; once more ends it at once", file=sys.stderr, flush=True)
-        else:
-            raise _Stopped(number)
-
-    heeded = (number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN)  # as nohup wants it
-    before = {number: signal.signal(number, stop) for number in heeded}
+def _telling(program: str) -> Iterator[None]:
+    """Show what the library logs, such as what it waits for, as lines of this program."""
+    handler = logging.Handler()
+    # The progress bar takes the place of sys.stderr now and then.
+    handler.emit = lambda record: print(f"{program}: {record.getMessage()}", file=sys.stderr)  # type: ignore[method-assign]
+    logger = logging.getLogger("meshgym")
+    logger.addHandler(handler)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each repeated request
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        logger.removeHandler(handler)
 
 
 def _fail(program: str, error: Exception, code: int) -> int:

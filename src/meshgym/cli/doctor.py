@@ -1,8 +1,10 @@
-"""Check that a mesh can be measured, and put back what a killed run left in a cluster."""
+"""Check that a mesh can be measured; tell what is on loan in a cluster, and give it back."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ def check_embedded() -> Iterator[Finding]:
 
 
 def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
-    """Check that everything ``IstioMesh(**arguments)`` needs is there. Change nothing, and send no load.
+    """Check that everything ``IstioMesh(**arguments)`` needs is there, and tell what is in force; change nothing.
 
     Raises:
         MissingDependencyError: a package of the extra ``cluster`` isn't installed.
@@ -40,28 +42,104 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
     cluster = Cluster(arguments["namespace"], arguments["destination_rule"], arguments.get("kube_context"))
     sidecar = Sidecar(arguments["sidecar"], cluster)
     fortio = Fortio(arguments["fortio_url"], arguments["target_url"])
+    host = arguments.get("host")
 
     def destination_rule() -> str:
-        with IstioMesh(**{**arguments, "dry_run": True}) as mesh:
-            rules = ", ".join(f"{name} {value:g}" for name, value in mesh.in_force().to_dict().items()) or "no rules"
-            return f"{cluster} can be measured; it is for {mesh.host}; in force: {rules}"
+        with IstioMesh(**arguments) as mesh:
+            return f"{cluster} can be measured; it is for {mesh.host}"
+
+    def in_force() -> str:
+        with IstioMesh(**arguments) as mesh:
+            return str(mesh.situation)
 
     yield _look(lambda: f"Kubernetes {cluster.server_version()} at {cluster.server}")
-    yield _look(lambda: _rights(cluster, sidecar, arguments.get("host")))
-    yield _look(destination_rule)
+    yield _look(lambda: _rights(cluster, sidecar, host))
+    yield (rule := _look(destination_rule))
     yield _look(lambda: f"Fortio responds at {fortio.run_url}, {fortio.check()} runs under way")
-    yield _look(lambda: _sidecar(cluster, sidecar, arguments.get("host")))
+    yield (reached := _look(lambda: _sidecar(cluster, sidecar, host)))
+    if isinstance(rule, str) and isinstance(reached, str):
+        yield _look(in_force)
 
 
-def restore(journals: list[Path]) -> Iterator[Finding]:
-    """Put back the DestinationRules that ``journals`` remember; without journals, those of all in the usual folder."""
-    from meshgym.mesh.cluster import loan
+def restore(loans: list[str], force: bool = False) -> Iterator[Finding]:
+    """Give back DestinationRules; yield a finding per loan.
 
-    paths = journals or sorted(journal_folder().glob("*.json"))
-    if not paths:
-        yield f"nothing to put back: there is no journal in {journal_folder()}"
-    for path in paths:
-        yield _look(lambda path=path: f"{loan.restore(path)} is as it was found")  # type: ignore[misc]
+    Args:
+        loans: each ``NAMESPACE/NAME`` of a DestinationRule on loan, or the path of a journal; if empty, all journals in
+            the usual folder, but for those in use.
+        force: give back even over somebody else's change.
+    """
+    if not loans and not (paths := _journals()):
+        yield f"nothing to give back: there is no journal in {journal_folder()}"
+    for loan in loans or map(str, paths):
+        yield from _restore(loan, force, skip=not loans)
+
+
+def _restore(loan: str, force: bool, skip: bool) -> Iterator[Finding]:
+    from meshgym.mesh.cluster.journal import JournalInUseError
+    from meshgym.mesh.cluster.loan import reclaim
+
+    try:
+        with reclaim(loan) as borrowed:
+            if difference := borrowed.difference():
+                yield f"somebody else changed {borrowed.cluster} while it was on loan:\n{difference}"
+            borrowed.give_back(force=force)
+            yield f"{borrowed.cluster} is as it was found"
+    except JournalInUseError as error:
+        yield f"left alone: {error}" if skip else error
+    except MeshGymError as error:
+        yield error
+
+
+def status(namespaces: list[str], kube_context: str | None) -> Iterator[Finding]:
+    """Tell what is on loan: by the notes in a cluster's DestinationRules, and by the journals on this machine.
+
+    Args:
+        namespaces: where to look; if empty, in all.
+        kube_context: context of the kubeconfig.
+    """
+    from meshgym.mesh.cluster.api import Cluster
+
+    for namespace in namespaces or [""]:
+        cluster = Cluster(namespace, "", kube_context)
+        where = f"in {namespace or 'all namespaces'} on {cluster.server}"
+        try:
+            lent = cluster.on_loan()
+        except MeshGymError as error:
+            yield error
+            continue
+        if not lent:
+            yield f"nothing is on loan {where}"
+        yield from (_look(partial(_loan, found, cluster.server)) for found in lent)
+    for path in _journals():
+        yield _look(partial(_journal, path))
+
+
+def _loan(found: dict[str, Any], server: str) -> str:
+    """Tell the loan of a DestinationRule that has a note."""
+    from meshgym.mesh.cluster.note import note_in
+
+    named = f"{found['metadata']['namespace']}/{found['metadata']['name']}"
+    return f"{named} on {server} is {note_in(found)}; if that has ended: meshgym doctor --restore {named}"
+
+
+def _journals() -> list[Path]:
+    return sorted(journal_folder().glob("*.json"))
+
+
+def _journal(path: Path) -> str:
+    """Tell whose loan a journal on this machine is."""
+    from meshgym.mesh.cluster.journal import Journal, JournalInUseError
+
+    try:
+        with Journal(path) as journal:
+            entry = journal.read()
+    except JournalInUseError as error:
+        return str(error)
+    if entry is None:
+        return f"{path} is gone by now"
+    what = f"{entry.namespace}/{entry.name} on {entry.server}, on loan since {entry.since}"
+    return f"left by an earlier run: {what}; to give it back: meshgym doctor --restore {shlex.quote(str(path))}"
 
 
 def _look(check: Callable[[], str]) -> Finding:
@@ -113,5 +191,6 @@ def _in_words(right: dict[str, str]) -> str:
 
 def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
     found = cluster.read()
-    reached = sidecar.outbound(found["spec"]["host"] if found else host or "")
-    return f"Envoy {sidecar.version()} at {sidecar.where} reaches {', '.join(one['name'] for one in reached)}"
+    seen = sidecar.look(found["spec"]["host"] if found else host or "")
+    names = ", ".join(one.cluster["name"] for one in seen.clusters)
+    return f"Envoy {seen.info.version.split('/')[1]} at {sidecar.where} reaches {names}"

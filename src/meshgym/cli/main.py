@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
-from meshgym.errors import FindingsError, IncompleteError, MeshError, MeshGymError
+from meshgym.errors import FindingsError, IncompleteError, MeshError, MeshGymError, clean
 from meshgym.files import make_folder
 from meshgym.rules.policy import find, paths
 from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
@@ -23,35 +23,67 @@ from meshgym.scenarios import SCENARIO_NAMES, Scenario, load_scenario
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     about = "Collect traces of a service in a mesh, fit simulators to them, and check that a mesh can be measured."
-    commands: list[Command] = [doctor, explain, translate, collect, pack, unpack, traces, fit, table4, scenarios]
+    commands: list[Command] = [
+        doctor,
+        status,
+        explain,
+        translate,
+        collect,
+        pack,
+        unpack,
+        traces,
+        fit,
+        table4,
+        scenarios,
+    ]
     return run("meshgym", about, commands, arguments)
 
 
 def doctor(
     *,
-    restore: Annotated[list[Path] | None, Several] = None,
+    restore: Annotated[list[str] | None, Several] = None,
+    force: bool = False,
     cluster: ClusterOptions | None = None,
 ) -> None:
-    """Check that the mesh can be measured, or put back what a killed run left in a cluster.
+    """Check that the mesh can be measured, or give back what a killed run left on loan in a cluster.
 
     Args:
-        restore: put back the DestinationRules that these journals remember (default: all journals).
+        restore: give back these DestinationRules, as NAMESPACE/NAME or as the journal of an earlier run (default: those
+            of all journals).
+        force: give them back even over somebody else's change.
     """
     from meshgym.cli import doctor
 
     if restore is not None:
-        findings = doctor.restore(restore)
+        _report(doctor.restore(restore, force), "", "", "of the loans are not given back")
     else:
         findings = doctor.check_cluster(cluster.arguments()) if cluster else doctor.check_embedded()
+        _report(findings, "ok: ", "missing: ", "of the checks above failed")
+
+
+def status(*, namespace: Annotated[list[str] | None, Several] = None, kube_context: str | None = None) -> None:
+    """Tell which DestinationRules of a cluster are on loan, to whom and since when.
+
+    Args:
+        namespace: where to look (default: in all namespaces).
+        kube_context: context of the kubeconfig (default: its current one).
+    """
+    from meshgym.cli import doctor
+
+    _report(doctor.status(namespace or [], kube_context), "", "", "of the questions got no answer")
+
+
+def _report(findings: Iterable[str | MeshGymError], good: str, bad: str, failure: str) -> None:
+    """Print findings, each after ``good`` or ``bad``; end with ``failure`` if one of them is an error."""
     failed = 0
     for finding in findings:
         if isinstance(finding, MeshGymError):
             failed += 1
-            print(f"missing: {finding}", file=sys.stderr)
+            print(f"{bad}{finding}", file=sys.stderr)
         else:
-            print(f"ok: {finding}")
+            print(f"{good}{finding}")
     if failed:
-        raise MeshError(f"{failed} of the checks above failed")
+        raise MeshError(f"{failed} {failure}")
 
 
 def explain(
@@ -163,8 +195,12 @@ def collect(
     console.record(folder)
     print(path)
     if given_up := read_given_up(path):
-        reasons = "; ".join(sorted(set(given_up.values())))
-        raise IncompleteError(f"{len(given_up)} runs of {path} failed each time and were given up: {reasons}")
+        named = ", ".join(map(str, list(given_up)[:20])) + (", ..." if len(given_up) > 20 else "")
+        reasons = clean("; ".join(sorted(set(given_up.values()))))
+        raise IncompleteError(
+            f"{len(given_up)} of {rows or chosen.rows} runs of {path} failed each time and were given up ({named}): "
+            f"{reasons}. The same command tries them again"
+        )
 
 
 def pack(folder: Path, file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
@@ -38,7 +39,10 @@ class ClusterOptions:
         max_calls: most requests in all.
         max_calls_per_step: most requests of a run.
         dry_run: print what a run would send, and send nothing.
-        accept: rules in force in the cluster, besides those that vary, to measure under nevertheless.
+        accept: rules in force in the cluster, besides those that vary, to measure under nevertheless; http2 for a port
+            that isn't HTTP/1.1.
+        mesh_config: file of the mesh's configuration, whose defaultTrafficPolicy holds for what the rule leaves out.
+        wait: seconds to wait for a part of the cluster that is away, before the command ends.
 
     Raises:
         InvalidValueError: ``destination_rule`` isn't NAMESPACE/NAME.
@@ -55,6 +59,8 @@ class ClusterOptions:
     max_calls_per_step: _Calls = 10_000
     dry_run: bool = False
     accept: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    mesh_config: Path | None = None
+    wait: Annotated[float, Parameter(validator=Number(gte=0, lte=86_400))] = 600.0
 
     def __post_init__(self) -> None:
         namespace, _, name = self.destination_rule.partition("/")
@@ -65,7 +71,7 @@ class ClusterOptions:
         """Return the arguments of ``IstioMesh``."""
         given = asdict(self)
         namespace, _, name = given.pop("destination_rule").partition("/")
-        renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host"}
+        renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host", "wait": "wait_s"}
         return {"namespace": namespace, "destination_rule": name} | {
             renamed.get(option, option): value for option, value in given.items()
         }

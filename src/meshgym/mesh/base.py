@@ -69,6 +69,10 @@ class Mesh(ABC):
         """Describe the service that is measured, as plain values for a collection's provenance; no secrets."""
         return {"mesh": type(self).__name__}
 
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what is measured with; they may change in the middle of a collection."""
+        return {}
+
     def close(self) -> None:
         """End what was started, restore what was changed."""
 

@@ -66,14 +66,22 @@ def _in_force(field: Field, policy: Policy) -> float | None:
 
 
 def given(field: Field, policy: Policy) -> float | None:
-    """Return a field's value in a ``trafficPolicy``; None if it is absent, null, or a 0 that istiod reads so."""
+    """Return a field's value in a ``trafficPolicy``; None if it is absent, null, or a 0 that istiod reads so.
+
+    Raises:
+        InvalidValueError: a value of another kind.
+    """
     value = find(policy, field.destination_rule)
     if value is None or (value == 0 and field.whole and field.low > 0):
         return None
-    if field.kind == "choice":
-        index = field.choices.index("LEAST_REQUEST" if value in _LEAST_REQUEST else value)
-        return float(index)
-    return seconds(value) if field.kind == "seconds" else float(value)
+    if field.kind == "seconds":
+        return seconds(value, field.destination_rule)
+    try:
+        if field.kind == "choice":
+            return float(field.choices.index("LEAST_REQUEST" if value in _LEAST_REQUEST else value))
+        return float(value)
+    except (ValueError, TypeError):
+        raise InvalidValueError(field.destination_rule, value, ", ".join(field.choices) or "a number") from None
 
 
 def written(field: Field, value: float) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from meshgym.errors import InvalidValueError, MeshError, TraceError
+from meshgym.errors import InvalidValueError, MeshError, MeshGymError, TraceError
 from meshgym.files import make_folder, read_bytes, read_json, reading
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
@@ -35,7 +35,12 @@ _GIVE_UP = 5
 
 
 def open_collection(
-    folder: Path, scenario: Scenario, plan: Plan, seed: int, service: Mapping[str, Any] | None = None
+    folder: Path,
+    scenario: Scenario,
+    plan: Plan,
+    seed: int,
+    service: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> Collection:
     """Open the collection in a folder, or begin one; a collection of version 0.1 is taken over.
 
@@ -45,6 +50,8 @@ def open_collection(
         plan: what is run.
         seed: seed of the plan.
         service: what is measured; None for the service that the embedded mesh makes of the scenario.
+        versions: of what it's measured with; None for the embedded mesh's Envoy. If they have changed since, the
+            provenance tells from which run on.
 
     Raises:
         FolderError: the folder can't be written.
@@ -58,19 +65,19 @@ def open_collection(
         "service": service if service or not scenario.service else asdict(scenario.service),
         **({"base": dict(scenario.base)} if scenario.base else {}),
     }
+    ours = {"meshgym": version("meshgym"), "python": platform.python_version()}
+    now = {**ours, **(envoy_identity() if versions is None else versions)}
     path = make_folder(folder) / FILENAME
     if not begun(path):
         if (folder / "collection.json").exists():
             _take_over(folder, identity, plan)
         else:
-            versions = {"meshgym": version("meshgym"), "python": platform.python_version()}
-            if service is None:
-                versions |= envoy_identity()
-            create(path, {**identity, "versions": versions}, plan)
+            create(path, {**identity, "versions": now}, plan)
     collection = Collection(path)
     try:
         _check_identity(folder, collection.about, identity)
-    except TraceError:
+        collection.note_versions(now)
+    except MeshGymError:
         collection.close()
         raise
     return collection
@@ -116,6 +123,8 @@ def collect(
 ) -> Path:
     """Run a plan, or the rest of it, and return the path of ``collection.db``.
 
+    Runs that were given up before are tried again.
+
     Args:
         scenario: what is collected.
         folder: a collection begun in it with the same arguments is continued.
@@ -137,7 +146,8 @@ def collect(
         raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}", "" if most > 1 else "There is one mesh.")
     if plan is None:
         plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
-    with open_collection(folder, scenario, plan, seed, mesh.about() if mesh else None) as collection:
+    about, versions = (mesh.about(), mesh.versions()) if mesh else (None, None)
+    with open_collection(folder, scenario, plan, seed, about, versions) as collection:
         missing = collection.missing()
         progress(len(plan) - len(missing), len(plan))
         if missing:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from meshgym.errors import FolderError, TraceError
+from meshgym.errors import FolderError, TraceError, clean
 from meshgym.fields import settings_among
 from meshgym.files import DATA_BYTES, parse_json, reading
 from meshgym.traces.plan import Plan
@@ -74,7 +74,8 @@ class Collection:
         try:
             _begin(self._database, path)
             self.about, self.plan = _read_plan(self._database, path)
-            self._done = set(_read_runs(self._database, path)["run"]) | set(_read_given_up(self._database, path))
+            self._done = {int(run) for run in _read_runs(self._database, path)["run"]}
+            _read_given_up(self._database, path)
         except BaseException:
             self._database.close()
             raise
@@ -91,7 +92,7 @@ class Collection:
         self._database.close()
 
     def missing(self) -> list[int]:
-        """Return the runs that are neither measured nor given up."""
+        """Return the runs that aren't measured."""
         return [run for run in range(len(self.plan)) if run not in self._done]
 
     def add(self, run: int, lane: int, attempt: int, response: Mapping[str, float]) -> None:
@@ -106,19 +107,30 @@ class Collection:
             FolderError: it can't be written; what was added before is kept.
             TraceError: the file was removed or replaced meanwhile, or another collector writes to it.
         """
-        self._insert("runs", _row({**response, "run": run, "lane": lane, "attempt": attempt}))
+        row = _row({**response, "run": run, "lane": lane, "attempt": attempt})
+        self._execute((_insertion("runs", len(row)), row), ("DELETE FROM given_up WHERE run = ?", [run]))
         self._done.add(run)
 
     def give_up(self, run: int, reason: str) -> None:
-        """Add a run that failed every time; see :meth:`add`."""
-        self._insert("given_up", [run, " ".join(reason.split())])
-        self._done.add(run)
+        """Note that a run failed every time, until it is added; see :meth:`add`."""
+        self._execute(("INSERT OR REPLACE INTO given_up VALUES (?, ?)", [run, clean(reason)]))
 
-    def _insert(self, table: str, row: Sequence[Any]) -> None:
+    def note_versions(self, versions: Mapping[str, str]) -> None:
+        """Tell in the provenance from which row on the versions were others than before; see :meth:`add`."""
+        changes = self.about.get("later_versions", [])
+        known = {**self.about.get("versions", {}), **{name: value for one in changes for name, value in one.items()}}
+        if changed := {name: value for name, value in versions.items() if known.get(name) != value}:
+            self.about["later_versions"] = [*changes, {"from_row": len(self._done), **changed}]
+            provenance = json.dumps(self.about)
+            self._execute(("UPDATE about SET provenance = ?, sha256 = ?", [provenance, _sha256(provenance)]))
+
+    def _execute(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Carry out statements as one transaction."""
         if _identity(self.path) != self._identity:
             raise TraceError(f"{self.path} was removed or replaced while it was written to; what it held went with it")
         try:
-            self._database.execute(_insertion(table, len(row)), row)
+            for statement, values in statements:
+                self._database.execute(statement, values)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             raise FolderError(f"cannot write to {self.path} ({error}); the runs before are kept") from error

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
 from mesh.cluster.standins.server import Fault
 
-from meshgym.errors import ClusterError, DestinationRuleChangedError, RestoreError
+from meshgym.cli.main import main
+from meshgym.errors import DestinationRuleChangedError, RestoreError, RulesRefusedError
 from meshgym.mesh.cluster.journal import Journal
-from meshgym.mesh.cluster.loan import restore
+from meshgym.mesh.cluster.loan import reclaim
 from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.mesh.cluster.note import note_in
 from meshgym.types import Load, TrafficRules
 
 RULES = TrafficRules(2, 1, 4, 180, 50, 0.25, 6)
@@ -44,16 +49,22 @@ def test_a_rule_that_somebody_else_changed_is_left_to_them(world, tmp_path, how)
     (journal,) = journals(tmp_path)
     assert json.loads(journal.read_text())["found"] == world.found
     _end(mesh)
+    with reclaim(str(journal)) as borrowed:
+        assert "+    simple: RANDOM" in borrowed.difference()
+        with pytest.raises(DestinationRuleChangedError):
+            borrowed.give_back()
+        borrowed.give_back(force=True)
+    assert world.rule["spec"] == world.found["spec"]
+    assert not journals(tmp_path)
 
 
 def test_what_cannot_be_put_back_is_told_and_done_later(world, tmp_path):
     mesh = IstioMesh(**world.arguments())
     mesh.measure(RULES, LOAD)
     world.api.denied.add(("update", "destinationrules"))
-    with pytest.raises(RestoreError, match=r"is not put back: .*meshgym doctor --restore") as caught:
+    with pytest.raises(RestoreError, match=r"is not given back: .*meshgym doctor --restore default/httpbin"):
         mesh.close()
     (journal,) = journals(tmp_path)
-    assert str(journal) in str(caught.value)
     assert journal.stat().st_mode & 0o077 == 0
     world.api.denied.clear()
     mesh.close()
@@ -64,6 +75,7 @@ def test_what_cannot_be_put_back_is_told_and_done_later(world, tmp_path):
 _MEASURING = """
 import json, sys
 from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.mesh.cluster.note import note_in
 from meshgym.types import Load, TrafficRules
 how, arguments = sys.argv[1], json.loads(sys.argv[2])
 mesh = IstioMesh(**arguments)
@@ -71,6 +83,9 @@ mesh.measure(TrafficRules(2, 1, 4, 180, 50, 0.25, 6), Load(5, 40))
 print("measured", flush=True)
 if how == "stay":
     sys.stdin.read()
+if how == "close":
+    mesh.close()
+    print("closed", flush=True)
 if how == "raise":
     raise RuntimeError("out of luck")
 """
@@ -91,47 +106,136 @@ def test_at_the_end_of_the_program_the_rule_is_put_back(world, tmp_path, how):
     assert not journals(tmp_path)
 
 
-def test_sigterm_puts_the_rule_back(world, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_and_sighup_put_the_rule_back(world, tmp_path, number):
     with _measuring(world, "stay") as process:
         assert process.stdout.readline() == "measured\n"
         assert not world.restored
-        process.terminate()
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + number
     assert "Traceback" not in said
     assert world.restored
     assert not journals(tmp_path)
+
+
+def _giving_back(world, process):
+    """Wait until the process gives the rule back, which takes a while."""
+    assert process.stdout.readline() == "measured\n"
+    while not any(method == "PUT" for method, *_ in world.api.asked):
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_wait_until_the_rule_is_given_back(world, tmp_path, number):
+    world.api.faults.append(Fault("PUT", "httpbin", 0, hang_s=1))
+    with _measuring(world, "close") as process:
+        _giving_back(world, process)
+        process.send_signal(number)
+        time.sleep(0.2)
+        process.send_signal(number)
+        told, said = process.communicate(timeout=60)
+    assert process.returncode == (-number if number == signal.SIGINT else 128 + number)
+    first, second, *_ = said.splitlines()
+    assert first == f"still giving back DestinationRule default/httpbin on {world.api.url}"
+    assert second == f"{first}; once more ends it at once"
+    assert "closed" not in told
+    assert world.restored
+    assert not journals(tmp_path)
+
+
+def test_a_third_signal_ends_it_and_the_command_is_printed(world, tmp_path):
+    world.api.faults.append(Fault("PUT", "httpbin", hang_s=3, times=9))
+    with _measuring(world, "close") as process:
+        _giving_back(world, process)
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        _, said = process.communicate(timeout=60)
+    command = "meshgym doctor --restore default/httpbin"
+    assert f"DestinationRule default/httpbin on {world.api.url} is not given back; do so with: {command}" in said
+    assert not world.restored
+    world.api.faults.clear()
+    assert main(command.split()[1:]) == 0
+    assert world.restored
 
 
 def test_after_a_kill_9_the_doctor_puts_the_rule_back(world, tmp_path):
     with _measuring(world, "stay") as process:
         assert process.stdout.readline() == "measured\n"
         (journal,) = journals(tmp_path)
-        with pytest.raises(RestoreError, match="another process is measuring"):
-            restore(journal)
+        with pytest.raises(RestoreError, match="another process is measuring"), reclaim(str(journal)):
+            pass
+        doctor = [sys.executable, "-m", "meshgym", "doctor", "--restore"]
+        done = subprocess.run(doctor, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0  # it's no fault that another rule is being measured
+        assert f"left alone: another process is measuring with the journal {journal}" in done.stdout
         process.kill()
     assert not world.restored
-    with pytest.raises(RestoreError, match="by an earlier run and not put back; do so with: meshgym doctor --restore"):
+    with pytest.raises(
+        RestoreError, match=r"is on loan to .*, process \d+ since 20.*: meshgym doctor --restore default/"
+    ):
         IstioMesh(**world.arguments())
-    doctor = [sys.executable, "-m", "meshgym", "doctor", "--restore"]
     done = subprocess.run(doctor, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"DestinationRule default/httpbin on {world.api.url} is as it was found" in done.stdout
     assert world.restored
     assert not journals(tmp_path)
-    assert "nothing to put back" in subprocess.run(doctor, capture_output=True, text=True, timeout=60).stdout
+    assert "nothing to give back" in subprocess.run(doctor, capture_output=True, text=True, timeout=60).stdout
+
+
+ENDINGS = ([signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT], [signal.SIGINT] * 2, [signal.SIGKILL])
+
+
+def test_endings_of_any_kind_at_any_moment_leave_the_rule_or_the_way_back(world, shop_text, tmp_path):
+    """``MESHGYM_LOANS`` of them, one after the other, with an API server that is slow at times."""
+    generator = random.Random(0)
+    (tmp_path / "shop.toml").write_text(shop_text)
+    world.lag_s = 0
+    command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(tmp_path / "shop.toml"), *world.options()]
+    for number in range(int(os.environ.get("MESHGYM_LOANS", "5"))):
+        more = ["--rows=4", f"--out={tmp_path / str(number)}", "--quiet"]
+        slow = Fault(generator.choice(["", "PUT", "PATCH"]), "httpbin", 0, hang_s=generator.uniform(0, 3), times=2)
+        with subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: world.sent or process.poll() is not None)
+            time.sleep(generator.uniform(0, 4))
+            world.api.faults.append(slow)
+            for sign in generator.choice(ENDINGS):
+                time.sleep(generator.uniform(0, 1))
+                process.send_signal(sign)
+            _, said = process.communicate(timeout=60)
+        world.api.faults.clear()
+        time.sleep(0.05)  # what was under way at the kill is carried out
+        assert "Traceback" not in said
+        if not world.restored:
+            lent = note_in(world.rule)
+            assert lent or "do so with: meshgym doctor --restore default/httpbin" in said
+            assert main(["doctor", "--restore", "default/httpbin"]) == 0
+            assert world.restored
+        world.sent.clear()
+    assert not journals(tmp_path)
+
+
+def wait_until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_killed_run_in_the_middle_of_a_change(world, tmp_path):
     """The journal announces each change; whether it was made or not, what was found can be put back."""
     mesh = IstioMesh(**world.arguments())
     mesh.measure(RULES, LOAD)
-    world.api.faults.append(Fault("PATCH", "/destinationrules/httpbin", 500, times=9))
-    with pytest.raises(ClusterError):
+    world.api.faults.append(Fault("PATCH", "/destinationrules/httpbin", 422, times=9))
+    with pytest.raises(RulesRefusedError):
         mesh.measure(TrafficRules(3, 3, 3, 180, 50, 1, 3), LOAD)
     _end(mesh)
     (journal,) = journals(tmp_path)
-    restore(journal)
+    with reclaim(str(journal)) as borrowed:
+        assert not borrowed.difference()
+        borrowed.give_back()
     assert world.restored
 
 
@@ -143,13 +247,16 @@ def test_the_journal_of_another_cluster_is_refused(world, tmp_path):
     whole = journal.read_text()
     with Journal(journal) as held:
         held.write(replace(held.read(), server="https://production.example"))
-    with pytest.raises(RestoreError, match=r"is of the cluster https://production.example, but KUBECONFIG leads to"):
-        restore(journal)
+
+    def refused(path, message):
+        with pytest.raises(RestoreError, match=message), reclaim(str(path)):
+            pass
+
+    refused(journal, r"is of the cluster https://production.example, but KUBECONFIG leads to")
     journal.write_text(whole[: len(whole) // 2])
-    with pytest.raises(RestoreError, match="isn't a journal, or is damaged"):
-        restore(journal)
-    with pytest.raises(RestoreError, match="there is no journal"):
-        restore(tmp_path / "none.json")
+    refused(journal, "isn't a journal, or is damaged")
+    refused(tmp_path / "none.json", "there is no journal")
+    refused("default/reviews", "DestinationRule default/reviews on .* is not on loan")
 
 
 def _end(mesh):

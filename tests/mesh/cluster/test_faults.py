@@ -14,6 +14,7 @@ from mesh.cluster.standins.server import Fault
 
 from meshgym.errors import (
     AccessDeniedError,
+    AwayError,
     ClusterError,
     FolderError,
     InvalidValueError,
@@ -67,11 +68,11 @@ def test_what_passes_is_waited_for(world, tmp_path, fault):
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [
-        (Fault("PATCH", API, 429, {"message": "slow down"}, {"Retry-After": "0"}, times=9), ClusterError, "429, slow"),
-        (Fault("PATCH", API, 500, times=9), ClusterError, "HTTP 500"),
-        (Fault("PATCH", API, reset=True, times=9), ClusterError, "no response from the API server"),
-        (Fault("PATCH", API, hang_s=0.5, late=True, times=9), ClusterError, "no response from the API server"),
-        (Fault("PATCH", API, 200, "<html>log in</html>"), ClusterError, "instead of a DestinationRule"),
+        (Fault("PATCH", API, 429, {"message": "slow down"}, {"Retry-After": "0"}, times=9), AwayError, "429, slow"),
+        (Fault("PATCH", API, 500, times=9), AwayError, "HTTP 500"),
+        (Fault("PATCH", API, reset=True, times=9), AwayError, "no response from the API server"),
+        (Fault("PATCH", API, hang_s=0.5, late=True, times=9), AwayError, "no response from the API server"),
+        (Fault("PATCH", API, 200, "<html>log in</html>"), ClusterError, "something other than the DestinationRule"),
         (Fault("PATCH", API, 409, {"message": "modified"}, times=9), ClusterError, "another version each time"),
         (Fault("PATCH", API, 403, {"message": "me cannot"}), AccessDeniedError, "me cannot.*docs/how-to/cluster.md"),
         (Fault("PATCH", API, 401), AccessDeniedError, "HTTP 401"),
@@ -81,7 +82,7 @@ def test_what_passes_is_waited_for(world, tmp_path, fault):
 )
 def test_what_does_not_pass_is_a_typed_error(world, tmp_path, fault, error, message):
     world.api.faults.append(fault)
-    with IstioMesh(**world.arguments()) as mesh:
+    with IstioMesh(**world.arguments(wait_s=0)) as mesh:
         with pytest.raises(error, match=message):
             mesh.measure(RULES, LOAD)
         assert not world.sent
@@ -106,7 +107,7 @@ def test_after_a_change_that_failed_the_next_run_is_fresh_all_the_same(world, la
 def test_an_api_server_that_is_gone(world):
     url = world.api.url
     world.api.close()
-    with pytest.raises(ClusterError, match=f"cannot read DestinationRule default/httpbin on {url}: no response"):
+    with pytest.raises(AwayError, match=f"cannot read DestinationRule default/httpbin on {url}: no response"):
         IstioMesh(**world.arguments())
 
 
@@ -186,19 +187,24 @@ def test_a_change_of_anything_but_the_content_is_kept(world):
 
 def test_a_sidecar_that_is_gone(world):
     world.admin.close()
-    with IstioMesh(**world.arguments()) as mesh, pytest.raises(ClusterError, match="does `kubectl port-forward` still"):
+    mesh = IstioMesh(**world.arguments(wait_s=0))
+    with mesh, pytest.raises(AwayError, match="does `kubectl port-forward` still"):
         mesh.measure(RULES, LOAD)
     assert world.restored
 
 
 def test_a_pod_without_a_sidecar(world):
     world.api.admin = None
-    with IstioMesh(**world.arguments(sidecar="default/fortio")) as mesh:
-        with pytest.raises(ClusterError, match=r"port 15000 of pod default/fortio doesn't respond: .*refused"):
+    with IstioMesh(**world.arguments(sidecar="default/fortio", wait_s=0)) as mesh:
+        with pytest.raises(AwayError, match=r"port 15000 of pod default/fortio doesn't respond: .*refused"):
             mesh.measure(RULES, LOAD)
         world.api.denied.add(("get", "pods/portforward"))
-        with pytest.raises(ClusterError, match="cannot forward port 15000"):
+        with pytest.raises(AccessDeniedError, match=r"cannot forward port 15000 .*: HTTP 403, Forbidden\. The rights"):
             mesh.measure(RULES, LOAD)
+        world.api.no_pod = True
+        with pytest.raises(ClusterError, match="there is no such pod; `kubectl get pods`") as caught:
+            mesh.measure(RULES, LOAD)
+        assert len(str(caught.value)) < 200
     assert world.restored
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import shlex
 from pathlib import Path
@@ -13,12 +14,21 @@ from collected import rows_of
 from meshagents.cli.main import main as meshagents
 from meshgym.cli import doctor
 from meshgym.cli.main import main
+from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.types import Load, TrafficRules
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "cluster.md").read_text()
 
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def _leave_on_loan(world):
+    mesh = IstioMesh(**world.arguments())
+    mesh.measure(TrafficRules(max_connections=3), Load(2, 20))
+    atexit.unregister(mesh.close)
+    mesh._open.close()
 
 
 @pytest.fixture
@@ -31,8 +41,10 @@ def here(world):
 def test_its_commands(here, world, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("meshgym ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
+        if "--restore" in command:
+            _leave_on_loan(world)
         accept = ["--accept", "http2_max_requests", "load_balancer"] if " collect " in command else []
         assert main([*shlex.split(here(command))[1:], *accept]) == 0, capsys.readouterr().err
         assert world.restored

@@ -209,7 +209,8 @@ def test_rules_the_sidecar_does_not_take(world):
 
 def test_a_sidecar_of_another_service(make_world):
     world = make_world({"host": "ratings"})
-    with IstioMesh(**world.arguments()) as mesh, pytest.raises(MeshError, match="knows no service ratings"):
+    said = "host is 'ratings'; allowed: a service that the sidecar knows"
+    with IstioMesh(**world.arguments()) as mesh, pytest.raises(InvalidValueError, match=said):
         mesh.measure(RULES, LOAD)
     assert world.restored
 
@@ -235,8 +236,10 @@ def test_a_collection_has_empty_cells_for_what_fortio_cannot_know(world, shop, t
     assert "ejections" not in frame
     about, _ = read_collection(path)
     assert about["service"]["destination_rule"] == "httpbin"
-    assert about["service"]["envoy"] == "1.40.0"
-    assert "envoy" not in about["versions"]
+    assert about["service"]["found"] == RULE
+    assert about["service"]["workers"] == 2
+    assert about["versions"]["envoy"] == "1.40.0"
+    assert about["versions"]["istio"] == "1.31.0"
     assert world.restored
     provenance = read_provenance(pack(path.parent, tmp_path / "set.parquet"))
     assert provenance["taken"].endswith("docs/how-to/cluster.md")

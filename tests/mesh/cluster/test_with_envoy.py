@@ -27,12 +27,13 @@ class EnvoyWorld(World):
 
     def _changed(self):
         super()._changed()
-        if self.rule and "trafficPolicy" in self.rule["spec"]:
-            self.mesh._apply(self.rule["spec"]["trafficPolicy"])
+        if self.rule:
+            self.mesh._apply(self.rule["spec"].get("trafficPolicy", {}))
 
     def clusters(self):
         dump = json.loads(self.mesh._sidecar.get("/config_dump", resource="dynamic_active_clusters"))
-        return [one["cluster"] for one in dump["configs"]]
+        # The embedded mesh notes its runs in the metadata, and istiod doesn't.
+        return [{**one["cluster"], "metadata": {}} for one in dump["configs"]]
 
     def _serve(self, load):
         return self._thread.submit(self.mesh.measure_policy, self.rule["spec"]["trafficPolicy"], load).result()

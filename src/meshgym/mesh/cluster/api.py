@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import weakref
 from collections.abc import Iterator
@@ -12,15 +11,21 @@ from typing import Any
 
 from meshgym.errors import (
     AccessDeniedError,
+    AwayError,
     ClusterError,
     ConflictError,
-    MeshError,
+    MeshGymError,
     MissingDependencyError,
     RulesRefusedError,
+    clean,
 )
+from meshgym.mesh.cluster import answers
+from meshgym.mesh.cluster.answers import Object
+from meshgym.mesh.cluster.note import ANNOTATION
 
 try:
     import urllib3
+    import websocket
     import yaml
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
@@ -38,6 +43,9 @@ _CHANGING: dict[str, Any] = {**_READING, "field_manager": "meshgym"}
 #: Every request may be repeated: reading changes nothing, and a change names the version that it changes.
 _RETRY = urllib3.Retry(
     total=4,
+    read=1,  # a server that hangs does so again
+    redirect=0,  # the token isn't for others
+    raise_on_redirect=False,
     backoff_factor=0.2,
     allowed_methods=None,
     status_forcelist=[429, 500, 502, 503, 504],
@@ -56,8 +64,8 @@ class Cluster:
         namespace, name: namespace and name of the DestinationRule.
         kube_context: context of the kubeconfig; None for its current one.
 
-    Every method raises ``ClusterError`` if the API server doesn't respond as it should, and ``AccessDeniedError`` if a
-    right is missing.
+    Every method raises ``AwayError`` if the API server, or a webhook that it asks, doesn't respond; ``ClusterError`` if
+    it doesn't respond as it should, and ``AccessDeniedError`` if a right is missing.
 
     Raises:
         ClusterError: there is no usable kubeconfig, or it turns TLS verification off.
@@ -75,15 +83,16 @@ class Cluster:
     def __str__(self) -> str:
         return f"DestinationRule {self.namespace}/{self.name} on {self.server}"
 
-    def read(self) -> dict[str, Any] | None:
+    def read(self) -> Object | None:
         """Return the DestinationRule; None if there is none."""
         try:
             with self._trying("read"):
-                return _checked(self._objects.get_namespaced_custom_object(**self._kind, name=self.name, **_READING))
+                found = self._objects.get_namespaced_custom_object(**self._kind, name=self.name, **_READING)
+            return self._checked(found)
         except _NotFoundError:
             return None
 
-    def create(self, found: dict[str, Any]) -> dict[str, Any]:
+    def create(self, found: Object) -> Object:
         """Create the DestinationRule; return it as it is then.
 
         Raises:
@@ -91,24 +100,24 @@ class Cluster:
             RulesRefusedError: the cluster doesn't accept it.
         """
         with self._trying("create"):
-            return _checked(self._objects.create_namespaced_custom_object(**self._kind, body=found, **_CHANGING))
+            made = self._objects.create_namespaced_custom_object(**self._kind, body=found, **_CHANGING)
+        return self._checked(made)
 
-    def patch(self, spec: dict[str, Any], resource_version: str) -> dict[str, Any]:
-        """Merge ``spec`` into the DestinationRule's (RFC 7386), if it still has ``resource_version``.
+    def patch(self, spec: Object, metadata: Object, resource_version: str) -> Object:
+        """Merge ``spec`` and ``metadata`` into the DestinationRule's (RFC 7386), if it still has ``resource_version``.
 
         Raises:
             ConflictError: it has another version.
             RulesRefusedError: the cluster doesn't accept it.
         """
-        body = {"metadata": {"resourceVersion": resource_version}, "spec": spec}
+        body = {"metadata": {"resourceVersion": resource_version, **metadata}, "spec": spec}
         with self._trying("patch"):
-            return _checked(
-                self._objects.patch_namespaced_custom_object(
-                    **self._kind, name=self.name, body=body, _content_type="application/merge-patch+json", **_CHANGING
-                )
+            patched = self._objects.patch_namespaced_custom_object(
+                **self._kind, name=self.name, body=body, _content_type="application/merge-patch+json", **_CHANGING
             )
+        return self._checked(patched)
 
-    def replace(self, found: dict[str, Any]) -> dict[str, Any]:
+    def replace(self, found: Object) -> Object:
         """Replace the DestinationRule, if it still has the same ``resourceVersion``; return it as it is then.
 
         Raises:
@@ -116,9 +125,10 @@ class Cluster:
             RulesRefusedError: the cluster doesn't accept it.
         """
         with self._trying("update"):
-            return _checked(
-                self._objects.replace_namespaced_custom_object(**self._kind, name=self.name, body=found, **_CHANGING)
+            replaced = self._objects.replace_namespaced_custom_object(
+                **self._kind, name=self.name, body=found, **_CHANGING
             )
+        return self._checked(replaced)
 
     def delete(self, resource_version: str) -> None:
         """Delete the DestinationRule, if it still has ``resource_version`` or is gone already.
@@ -130,10 +140,24 @@ class Cluster:
         with suppress(_NotFoundError), self._trying("delete"):
             self._objects.delete_namespaced_custom_object(**self._kind, name=self.name, body=body, **_READING)
 
+    def on_loan(self) -> list[Object]:
+        """Return the DestinationRules that are on loan, of the namespace, or of all if it is empty."""
+        kind = {name: value for name, value in self._kind.items() if value}
+        listing = (
+            self._objects.list_namespaced_custom_object if self.namespace else self._objects.list_cluster_custom_object
+        )
+        with self._trying("list"):
+            found = listing(**kind, **_READING)
+        return [
+            rule
+            for rule in answers.destination_rules(found)
+            if ANNOTATION in (rule["metadata"].get("annotations") or {})
+        ]
+
     def server_version(self) -> str:
         """Return the version of Kubernetes."""
         with self._trying("read the version of"):
-            return str(client.VersionApi(self._api).get_code(**_READING).git_version)
+            return clean(client.VersionApi(self._api).get_code(**_READING).git_version, 100)
 
     def allowed(self, **what: Any) -> bool:
         """Return whether this user has a right (SelfSubjectAccessReview).
@@ -145,13 +169,13 @@ class Cluster:
         review = client.V1SelfSubjectAccessReview(spec=spec)
         with self._trying("review the rights to"):
             found = client.AuthorizationV1Api(self._api).create_self_subject_access_review(review, **_READING)
-        return found.status is not None and found.status.allowed
+            return found.status is not None and found.status.allowed is True
 
     @contextmanager
     def connection(self, namespace: str, pod: str, port: int) -> Iterator[http.client.HTTPConnection]:
         """Yield an HTTP connection to a port on the pod's loopback interface (port-forward)."""
         connect = client.CoreV1Api(self._api).connect_get_namespaced_pod_portforward
-        with self._trying(f"forward port {port} of pod {namespace}/{pod} beside"):
+        with self._trying(f"forward port {port} of pod {namespace}/{pod} beside"), _websocket_timeout():
             forward = portforward(connect, pod, namespace, ports=str(port))
         if tunnel := forward.websocket.sock:
             weakref.finalize(forward.websocket, tunnel.close)  # the client forgets it if the server hangs up first
@@ -162,7 +186,7 @@ class Cluster:
             yield connection
         except (OSError, http.client.HTTPException) as error:
             reason = forward.error(port) or error
-            raise ClusterError(f"port {port} of pod {namespace}/{pod} doesn't respond: {reason}") from error
+            raise AwayError(f"port {port} of pod {namespace}/{pod} doesn't respond: {clean(reason)}") from error
         finally:
             forward.close()
 
@@ -177,7 +201,25 @@ class Cluster:
                 raise error.__context__ from None
             raise _typed(error, f"cannot {verb} {self}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(f"cannot {verb} {self}: no response from the API server ({error})") from None
+            said = f"cannot {verb} {self}: no response from the API server ({clean(error)})"
+            untrusted = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
+            raise ClusterError(said) if untrusted else AwayError(said) from None
+        except (ValueError, TypeError, AttributeError) as error:  # the client expects other JSON
+            raise ClusterError(f"cannot {verb} {self}: the API server sent something else ({clean(error)})") from None
+
+    def _checked(self, found: Any) -> Object:
+        return answers.destination_rule(found, self.namespace, self.name)
+
+
+@contextmanager
+def _websocket_timeout() -> Iterator[None]:
+    """Give the client's websockets a timeout meanwhile; it has no option for one."""
+    before = websocket.getdefaulttimeout()
+    websocket.setdefaulttimeout(_TIMEOUT_S[1])
+    try:
+        yield
+    finally:
+        websocket.setdefaulttimeout(before)
 
 
 class _NotFoundError(ConflictError):
@@ -207,29 +249,37 @@ def _configuration(kube_context: str | None) -> client.Configuration:
     return configuration
 
 
-def _checked(found: Any) -> dict[str, Any]:
-    """Check that something is an object of Kubernetes, and not a proxy's login page."""
-    if isinstance(found, dict) and "resourceVersion" in found.get("metadata", {}):
-        return found
-    raise ClusterError(f"the API server sent {str(found)[:100]!r} instead of a DestinationRule")
-
-
-def _typed(error: ApiException, what: str) -> MeshError:
+def _typed(error: ApiException, what: str) -> MeshGymError:
     """Return our error for an HTTP status."""
-    try:
-        status = json.loads(error.body or "")
-    except ValueError:
-        status = {}
-    message = f"{what}: HTTP {error.status}, {status.get('message') or error.reason}"
-    match error.status:
+    said, name = answers.status_of(error.body)
+    status = error.status or 0
+    message = f"{what}: HTTP {status}, {said or clean(error.reason)}"
+    if status == 429 or status >= 500:
+        return AwayError(message)
+    match status:
+        case 0:  # a port-forward that didn't open; the reason has all headers in it
+            return _unopened(error.__context__, what)
         case 401 | 403:
             return AccessDeniedError(f"{message}. The rights that are needed: docs/how-to/cluster.md")
         case 400 | 422:
             return RulesRefusedError(message)
-        case 404 if status.get("details", {}).get("name"):
+        case 404 if name:
             return _NotFoundError(message)
         case 404:
             return ClusterError(f"{message}. Is Istio installed? `kubectl get crd {PLURAL}.{GROUP}`")
         case 409:
             return ConflictError(message)
     return ClusterError(message)
+
+
+def _unopened(cause: BaseException | None, what: str) -> MeshGymError:
+    """Return our error for a port-forward that the API server didn't open."""
+    if not isinstance(cause, websocket.WebSocketBadStatusException):
+        return AwayError(f"{what}: {clean(cause, 100)}")
+    said = f"{what}: HTTP {cause.status_code}, {clean(cause.status_message, 100)}"
+    match cause.status_code:
+        case 401 | 403:
+            return AccessDeniedError(f"{said}. The rights that are needed: docs/how-to/cluster.md")
+        case 404:
+            return ClusterError(f"{what}: there is no such pod; `kubectl get pods` lists those that are")
+    return AwayError(said)

@@ -11,8 +11,20 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from meshgym.errors import InvalidValueError, LoadError, MissingDependencyError
+from meshgym.errors import (
+    AwayError,
+    ClusterError,
+    DisturbedError,
+    InvalidValueError,
+    LoadError,
+    MeshGymError,
+    MissingDependencyError,
+    clean,
+)
+from meshgym.mesh.cluster import answers
+from meshgym.mesh.cluster.answers import FortioResult
 from meshgym.mesh.urls import check_url
+from meshgym.stopping import finishing
 from meshgym.types import Load, Response
 
 try:
@@ -35,18 +47,20 @@ class Fortio:
         url: URL of its user interface or REST API, such as ``http://localhost:8080/fortio/``.
         target_url: URL that it calls.
         max_qps: most calls per second; None for full speed.
+        owner: stands in the label of each run, so that those of an earlier process are known.
 
     Raises:
         InvalidValueError: a URL or limit that isn't allowed.
     """
 
-    def __init__(self, url: str, target_url: str, max_qps: float | None = None) -> None:
+    def __init__(self, url: str, target_url: str, max_qps: float | None = None, owner: str = "") -> None:
         check_url("fortio_url", url)
         check_url("target_url", target_url)
         if max_qps is not None and not 0 < max_qps < math.inf:
             raise InvalidValueError("max_qps", max_qps, "calls per second, above 0", "None means no limit.")
         self.run_url = f"{url.rstrip('/').removesuffix('/fortio')}/fortio/rest/run"
         self.target_url, self._max_qps = target_url, max_qps
+        self._label = f"meshgym {owner} "
 
     def request(self, load: Load) -> dict[str, str]:
         """Return the body of the request that sends ``load``."""
@@ -57,93 +71,123 @@ class Fortio:
             "qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps),
             "timeout": f"{_CALL_S}s",
             "p": "50,99",
-            "labels": f"meshgym {uuid.uuid4()}",
+            "labels": f"{self._label}{uuid.uuid4()}",
         }
 
     def run(self, load: Load) -> Response:
         """Send ``load`` and wait for all responses; stop the run if the wait is cut short.
 
         Raises:
-            LoadError: Fortio doesn't respond, refuses the run, or doesn't make all calls.
+            AwayError: Fortio, or what is before it, doesn't respond for now.
+            LoadError: Fortio refuses the run, doesn't make all calls, or returns what can't be.
         """
         body = self.request(load)
         limit_s = _RUN_S + (load.calls / self._max_qps if self._max_qps else 0)
         try:
-            reply = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s))
+            reply = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s), allow_redirects=False)
         except BaseException as error:
-            self._stop(body["labels"])
+            with finishing("stopping Fortio's run"):
+                self._stop(body["labels"])
             if isinstance(error, requests.RequestException):
-                raise LoadError(f"Fortio at {self.run_url} doesn't respond: {error}") from error
+                raise AwayError(f"Fortio at {self.run_url} doesn't respond: {clean(error)}") from error
             raise
-        result = _result(reply)
-        try:
-            return _response(result, load)
-        except (KeyError, TypeError) as error:
-            raise LoadError(f"Fortio's result lacks what is needed ({error!r}): {str(result)[:200]}") from error
+        return _response(_result(reply, f"Fortio at {self.run_url}"), load, body)
 
     def check(self) -> int:
         """Return how many runs Fortio has under way.
 
         Raises:
-            LoadError: nothing responds, or not Fortio.
+            AwayError: nothing responds.
+            LoadError: something else than Fortio does.
         """
         return len(self._runs())
 
-    def _runs(self) -> dict[str, dict[str, Any]]:
-        """Return the runs that Fortio has now, by number."""
+    def clear(self) -> None:
+        """Stop runs of our owner that an earlier process left.
+
+        Raises:
+            AwayError: nothing responds, or Fortio is busy with somebody else's run.
+        """
+        runs = self._runs()
+        for label in runs.values():
+            if label.startswith(self._label):
+                self._stop(label)
+        others = [clean(label, 60) for label in runs.values() if not label.startswith(self._label)]
+        if others:
+            raise AwayError(f"Fortio at {self.run_url} sends load for somebody else ({', '.join(map(repr, others))})")
+
+    def _runs(self) -> dict[str, str]:
+        """Return the label of each run that Fortio has now, by number."""
+        url = self._rest("status")
         try:
-            reply = requests.get(self._rest("status"), timeout=_CONNECT_S)
-            runs: dict[str, dict[str, Any]] | None = reply.json()["Statuses"]
-        except (requests.RequestException, KeyError, TypeError) as error:
-            raise LoadError(f"no Fortio responds at {self._rest('status')}: {error}") from error
-        return runs or {}
+            reply = requests.get(url, timeout=_CONNECT_S, allow_redirects=False)
+        except requests.RequestException as error:
+            raise AwayError(f"no Fortio responds at {url}: {clean(error)}") from error
+        if reply.status_code >= 500:
+            raise AwayError(f"no Fortio responds at {url}: HTTP {reply.status_code}, {clean(reply.text, 100)!r}")
+        try:
+            return answers.fortio_runs(answers.read_json(reply.content, url), url)
+        except ClusterError as error:
+            raise LoadError(f"no Fortio responds there: {error}") from None
 
     def _rest(self, what: str) -> str:
         return f"{self.run_url.removesuffix('run')}{what}"
 
     def _stop(self, label: str) -> None:
-        """Stop our run, if it is under way; leave other runs alone."""
-        with suppress(LoadError, requests.RequestException, KeyError, TypeError):
-            for number, run in self._runs().items():
-                if run["RunnerOptions"]["Labels"] == label:
-                    requests.get(self._rest("stop"), params={"runid": number, "wait": "on"}, timeout=_CONNECT_S)
+        """Stop a run, if it is under way; leave others alone."""
+        with suppress(MeshGymError, requests.RequestException):
+            for number, found in self._runs().items():
+                if found == label:
+                    stop = {"runid": number, "wait": "on"}
+                    requests.get(self._rest("stop"), params=stop, timeout=_CONNECT_S, allow_redirects=False)
 
 
-def _result(reply: requests.Response) -> dict[str, Any]:
+def _result(reply: requests.Response, whose: str) -> FortioResult:
     """Return Fortio's result. Only its own JSON counts: a 503 of a server in between isn't a result."""
+    said = f"HTTP {reply.status_code}, {clean(reply.text[:400], 100)!r}"
     try:
-        found = reply.json()
-    except requests.JSONDecodeError:
+        found: Any = answers.read_json(reply.content, whose)
+    except ClusterError:
         found = None
     if not isinstance(found, dict) or not {"RetCodes", "error"} & set(found):
-        text = reply.text[:100]
-        raise LoadError(f"something other than Fortio responds at {reply.url}: HTTP {reply.status_code}, {text!r}")
+        message = f"something other than Fortio responds at {reply.url}: {said}"
+        raise AwayError(message) if reply.status_code in (429, 500, 502, 503, 504) else LoadError(message)
     if "RetCodes" not in found or not reply.ok:
-        reason = ": ".join(str(found[name]) for name in ("message", "exception") if found.get(name))
-        raise LoadError(f"Fortio refuses the run: {reason or found}")
-    return found
+        reason = ": ".join(clean(found[name]) for name in ("message", "exception") if found.get(name))
+        raise LoadError(f"Fortio refuses the run: {reason or said}")
+    try:
+        return answers.fortio_result(found, whose)
+    except ClusterError as error:
+        raise LoadError(f"Fortio's result can't be used: {error}") from None
 
 
-def _response(result: dict[str, Any], load: Load) -> Response:
+def _response(result: FortioResult, load: Load, asked: dict[str, str]) -> Response:
     """Turn Fortio's result into a response. It can't know whose the 503s are, so those details are missing."""
-    counts = {status: int(count) for status, count in result["RetCodes"].items()}
-    if sum(counts.values()) != load.calls or result["NumThreads"] != load.threads:
+    counts = result.RetCodes
+    if sum(counts.values()) != load.calls or result.NumThreads != load.threads:
         raise LoadError(
-            f"Fortio made {sum(counts.values())} of {load.calls} calls with {result['NumThreads']} of {load.threads} "
+            f"Fortio made {sum(counts.values())} of {load.calls} calls with {result.NumThreads} of {load.threads} "
             "threads; was the run stopped?"
         )
-    if counts.get(_SOCKET_ERROR) == load.calls:
-        raise LoadError(f"not one of {load.calls} calls got a response: does Fortio reach {result['URL']}?")
+    for name, found in {"labels": result.Labels, "url": result.URL}.items():
+        if found != asked[name]:
+            raise LoadError(f"Fortio's result is of another run: its {name} {clean(found, 100)!r}, not {asked[name]!r}")
+    if (failed := counts.get(_SOCKET_ERROR, 0)) == load.calls:
+        raise LoadError(f"not one of {load.calls} calls got a response: does Fortio reach {result.URL}?")
+    if failed:
+        raise DisturbedError(f"{failed} of {load.calls} calls broke on Fortio's own connections")
     ok, unavailable = counts.get("200", 0), counts.get("503", 0)
-    times = {one["Percentile"]: 1000 * one["Value"] for one in result["DurationHistogram"]["Percentiles"]}
+    times = {one.Percentile: 1000 * one.Value for one in result.DurationHistogram.Percentiles}
+    if not {50, 99} <= times.keys():
+        raise LoadError(f"Fortio's result lacks what is needed: percentiles 50 and 99; it has {sorted(times)}")
     return Response(
-        qps=result["ActualQPS"],
+        qps=result.ActualQPS,
         p200=ok / load.calls,
         p503=unavailable / load.calls,
         details={
             "other_error": load.calls - ok - unavailable,
             "latency_p50_ms": times[50],
             "latency_p99_ms": times[99],
-            "duration_s": result["ActualDuration"] / 1e9,
+            "duration_s": result.ActualDuration / 1e9,
         },
     )

@@ -1,7 +1,8 @@
-"""What a cluster's DestinationRule was before it was changed, on disk until it is put back.
+"""What a cluster's DestinationRule was before it was changed, on disk until it is given back.
 
-A journal is a JSON file. It is replaced whole and forced to the disk before each change that it announces. Its writer
-holds a lock beside it; the system frees the lock when the writer dies.
+It is the second line, should the note in the object be lost (see :mod:`meshgym.mesh.cluster.note`). A journal is a JSON
+file. It is replaced whole and forced to the disk before each change that it announces. Its writer holds a lock beside
+it; the system frees the lock when the writer dies.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from meshgym.errors import FolderError, RestoreError
 from meshgym.files import check_signed, lock, read_json, reading, remove, signed, write_json
@@ -24,16 +26,19 @@ class Entry:
         server: address of the API server.
         kube_context: context of the kubeconfig; None for the current one, or inside the cluster.
         namespace, name: namespace and name of the DestinationRule.
+        holder, since: of the loan, as its note has them.
         found: the whole object as it was found; None if there was none.
-        written: every ``spec`` that it may have because of us; None among them if it may not exist yet.
+        written: digests of every ``spec`` that it may have because of us.
     """
 
     server: str
     kube_context: str | None
     namespace: str
     name: str
+    holder: str
+    since: str
     found: dict[str, Any] | None
-    written: list[dict[str, Any] | None]
+    written: list[str]
 
 
 def journal_folder() -> Path:
@@ -49,6 +54,15 @@ def journal_folder() -> Path:
     return Path(base) / "meshgym"
 
 
+def journal_path(server: str, namespace: str, name: str) -> Path:
+    """Return the default journal of a DestinationRule: one per cluster, namespace and name."""
+    return journal_folder() / f"{quote(server.partition('://')[2], safe='')}.{namespace}.{name}.json"
+
+
+class JournalInUseError(RestoreError):
+    """Another process is measuring with this journal."""
+
+
 class Journal:
     """One file, locked until the journal is closed; a context manager.
 
@@ -57,12 +71,12 @@ class Journal:
 
     Raises:
         FolderError: the folder can't be written.
-        RestoreError: another process has the journal open.
+        JournalInUseError: another process has the journal open.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        busy = RestoreError(f"another process is measuring with the journal {path}; wait for it to end")
+        busy = JournalInUseError(f"another process is measuring with the journal {path}; wait for it to end")
         with ExitStack() as held:
             try:
                 held.enter_context(lock(path.with_suffix(".lock"), busy))

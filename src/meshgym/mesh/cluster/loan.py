@@ -1,9 +1,16 @@
-"""Borrow a cluster's DestinationRule: journal it, change it, and put it back as it was found."""
+"""Borrow a cluster's DestinationRule: note the loan in it, change it, and give it back as it was found."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import difflib
+import logging
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -11,128 +18,242 @@ from meshgym.errors import (
     ClusterError,
     ConflictError,
     DestinationRuleChangedError,
+    DisturbedError,
     InvalidValueError,
-    MeshError,
     RestoreError,
     RulesRefusedError,
+    clean,
 )
+from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.api import GROUP, VERSION, Cluster
-from meshgym.mesh.cluster.journal import Entry, Journal
-from meshgym.rules.policy import merge
+from meshgym.mesh.cluster.journal import Entry, Journal, journal_path
+from meshgym.mesh.cluster.managers import metadata_as_found, same_managers
+from meshgym.mesh.cluster.note import ANNOTATION, Note, note_in, spec_digest
+from meshgym.mesh.cluster.waiting import patiently
+from meshgym.rules.yaml_text import to_text
+from meshgym.stopping import finishing
 
 _ATTEMPTS = 3
-
-#: An object of the cluster, or its ``spec``.
-Object = dict[str, Any]
+#: Name and namespace of an object of Kubernetes.
+_NAMED = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
+_log = logging.getLogger(__name__)
 
 
 class BorrowedDestinationRule:
     """A cluster's DestinationRule, to be changed any number of times and given back.
 
-    Each change is announced in the journal first, and made only to what was last written here. So a change that
-    somebody else made in the meantime is never overwritten.
+    A note in the object tells the loan, with all that is needed to give it back from anywhere; a journal on this disk
+    announces each change before it is made. Changes are made only to what was last written here, so one that somebody
+    else made in the meantime is never overwritten.
 
     Args:
         cluster: names the DestinationRule.
         journal: an open one.
-        entry: what was found, and what may have been written since.
-        host: the service that it is for.
+        found: the DestinationRule before the loan; None if there was none.
+        note: of the loan.
+        written: digests of every ``spec`` that it may have because of the loan.
 
     Attributes:
-        found: the DestinationRule before the loan; None if there was none.
-        host: the service that it is for.
+        found: see above.
     """
 
-    def __init__(self, cluster: Cluster, journal: Journal, entry: Entry, host: str) -> None:
-        self._cluster, self._journal, self._entry = cluster, journal, entry
-        self.found = self._now = entry.found
-        self.host = host
+    def __init__(
+        self, cluster: Cluster, journal: Journal, found: Object | None, note: Note, written: list[str]
+    ) -> None:
+        self.cluster, self.found = cluster, found
+        self._journal, self._note, self._written = journal, note, written
+        self._now = found
 
-    def change(self, policy: Object) -> Object:
-        """Merge ``policy`` into the ``trafficPolicy``; return the whole ``trafficPolicy`` that is in force then.
+    def change(self, spec: Object) -> None:
+        """Change the ``spec``; the note goes along.
 
         Raises:
             FolderError: the journal can't be written; nothing was changed.
             DestinationRuleChangedError: somebody else changed it.
+            RestoreError: somebody else borrowed it.
             RulesRefusedError: the cluster doesn't accept it.
-            ClusterError: no response.
+            ClusterError, AwayError: see :class:`~meshgym.mesh.cluster.api.Cluster`.
         """
-        spec = merge(self.found["spec"] if self.found else {"host": self.host}, {"trafficPolicy": policy})
         self._announce(spec)
-        self._send(
-            lambda now: self._cluster.patch({"trafficPolicy": policy}, _version(now)) if now else self._new(spec)
-        )
-        if _spec(self._now) != spec:
-            self._announce(_spec(self._now))
-            raise RulesRefusedError(f"{self._cluster} was sent {spec} and keeps {_spec(self._now)}")
-        whole: Object = spec["trafficPolicy"]
-        return whole
+        self._send(spec)
+        kept: Object = _spec(self._now)
+        if kept != spec:
+            self._announce(kept)
+            self._send(kept)  # the note must tell what is there
+            raise RulesRefusedError(f"{self.cluster} was sent {clean(spec)} and keeps {clean(kept)}")
 
-    def give_back(self) -> None:
-        """Put back what was found, or delete what was made; then remove the journal.
+    def check_unchanged(self) -> None:
+        """Check that nobody has changed the ``spec`` since :meth:`change`, not even for a moment.
 
         Raises:
-            DestinationRuleChangedError: somebody else changed it; it is left as it is now, and the journal is kept.
-            RestoreError: it can't be put back now; the journal is kept.
+            DestinationRuleChangedError: somebody did, and it still differs.
+            DisturbedError: somebody did, and changed it back.
+            AwayError: no response.
         """
-        if not self._entry.written:
+        before, now = self._now, self.cluster.read()
+        if _spec(now) != _spec(before):
+            raise self._changed(now)
+        if _generation(now) != _generation(before):
+            raise DisturbedError(f"{self.cluster} was changed while the load was sent, and changed back")
+        self._now = now
+
+    def give_back(self, wait_s: float = 0.0, force: bool = False) -> None:
+        """Put back what was found, or delete what was made, and remove note and journal.
+
+        Signals wait until that is done; a third one doesn't, and then the command is printed that does it.
+
+        Args:
+            wait_s: seconds to wait if the API server is away.
+            force: put it back even over somebody else's change.
+
+        Raises:
+            DestinationRuleChangedError: somebody else changed it; it is left as it is now.
+            RestoreError: it can't be given back now. Note and journal stay.
+            KeyboardInterrupt, Stopped: at the end, if a signal came meanwhile.
+        """
+        if not self._written:
             return
-        found = _spec(self.found)
-        self._entry.written.append(found)
         try:
-            self._now = self._look()
-            if _spec(self._now) != found:
-                self._send(
-                    lambda now: self._cluster.replace({**now, "spec": found}) if found and now else self._remove(now)
-                )
-            if _spec(self._now) != found:
-                raise ClusterError(f"the cluster keeps {_spec(self._now)}")
-            self._journal.remove()
-        except (MeshError, OSError) as error:
+            with finishing(f"giving back {self.cluster}"):
+                patiently(lambda: self._put_back(force), wait_s)
+                self._written.clear()
+        except RestoreError:
+            raise
+        except Exception as error:  # whatever it is, how to give it back must be said
             raise RestoreError(
-                f"{self._cluster} is not put back: {error}; do so later with: "
-                f"meshgym doctor --restore {self._journal.path}"
+                f"{self.cluster} is not given back: {error}; do so later with: {self._command}"
             ) from error
-        self._entry.written.clear()
+        except BaseException:
+            if self._written:
+                print(f"{self.cluster} is not given back; do so with: {self._command}", file=sys.stderr, flush=True)
+            raise
 
-    def _announce(self, spec: Object | None) -> None:
-        """Journal that it may have ``spec`` because of us, or what it has now."""
-        before = self._entry.written or [_spec(self.found)]
-        entry = dataclasses.replace(self._entry, written=[*before, spec])
-        self._journal.write(entry)
-        self._entry = entry
+    def difference(self) -> str:
+        """Return how the DestinationRule differs from what was found and what the loan made of it; empty if it doesn't.
 
-    def _send(self, change: Callable[[Object | None], Object | None]) -> None:
-        """Change it; if only its version moved on, look again and repeat."""
-        for _ in range(_ATTEMPTS):
-            try:
-                self._now = change(self._now)
-            except ConflictError:
-                self._now = self._look()
-            else:
-                self._entry = dataclasses.replace(self._entry, written=[_spec(self._now)])
-                return
-        raise ClusterError(f"{self._cluster} has another version each time it is changed; is something writing to it?")
+        Raises:
+            AwayError: no response.
+        """
+        now = self.cluster.read()
+        if self._expected(now):
+            return ""
+        self._now = now
+        is_now, was_found = (to_text(_spec(one) or {}).splitlines() for one in (now, self.found))
+        return "\n".join(difflib.unified_diff(is_now, was_found, "as it is now", "as it was found", lineterm=""))
 
-    def _look(self) -> Object | None:
-        """Return it as it is now, if that is because of us."""
-        now = self._cluster.read()
-        if _spec(now) in self._entry.written:
-            return now
-        raise DestinationRuleChangedError(
-            f"somebody else {'changed' if now else 'removed'} {self._cluster} while it was measured; it is left as it "
-            f"is now. What it was before is kept as 'found' in {self._journal.path}: put right what should be, "
-            "then remove that file"
+    @property
+    def _command(self) -> str:
+        """The command that gives it back: by name from any machine, by journal where a context must be known."""
+        named = f"{self.cluster.namespace}/{self.cluster.name}"
+        return (
+            f"meshgym doctor --restore {shlex.quote(str(self._journal.path) if self.cluster.kube_context else named)}"
         )
 
-    def _new(self, spec: Object) -> Object:
-        metadata = {"name": self._cluster.name, "namespace": self._cluster.namespace}
-        kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
-        return self._cluster.create({**kind, "metadata": metadata, "spec": spec})
+    def _announce(self, spec: Object) -> None:
+        """Journal that it may have ``spec`` because of us, or what it has now."""
+        self._note = self._note.extended(spec)
+        before = self._written or [spec_digest(_spec(self.found))]
+        written = [*before, spec_digest(spec)]
+        of = self.cluster
+        self._journal.write(
+            Entry(
+                *(of.server, of.kube_context, of.namespace, of.name, self._note.holder, self._note.since),
+                found=self.found,
+                written=written,
+            )
+        )
+        self._written = written
 
-    def _remove(self, now: Object | None) -> None:
-        if now:
-            self._cluster.delete(_version(now))
+    def _send(self, spec: Object) -> None:
+        """Change it to ``spec``; if only its version moved on, look again and repeat."""
+        metadata = {"annotations": {ANNOTATION: self._note.to_text()}}
+
+        def send() -> Object:
+            if self._now is None:
+                kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
+                names = {"name": self.cluster.name, "namespace": self.cluster.namespace}
+                return self.cluster.create({**kind, "metadata": {**names, **metadata}, "spec": spec})
+            patch = _merge_patch(self._now["spec"], spec)
+            return self.cluster.patch(patch, metadata, _version(self._now))
+
+        for _ in range(_ATTEMPTS):
+            try:
+                self._now = send()
+            except ConflictError:
+                now = self.cluster.read()
+                put_back = _spec(now) == _spec(self.found) != _spec(self._now)
+                if put_back or not self._expected(now):
+                    raise self._changed(now) from None
+                self._now = now
+            else:
+                self._written = [spec_digest(_spec(self._now))]
+                return
+        raise self._restless()
+
+    def _put_back(self, force: bool) -> None:
+        """Give it back, from whatever state an earlier attempt left it in."""
+        for _ in range(1 if force else _ATTEMPTS):
+            now = self._now if force else self.cluster.read()
+            if not force and not self._expected(now):
+                raise self._changed(now)
+            try:
+                self._put_back_from(now)
+            except ConflictError:
+                continue
+            self._journal.remove()
+            return
+        raise self._restless()
+
+    def _put_back_from(self, now: Object | None) -> None:
+        if self.found is None:
+            if now:
+                self.cluster.delete(_version(now))
+            return
+        if now is None:
+            now = self.cluster.create(_as_new(self.found, self.cluster))
+        if now["spec"] != self.found["spec"]:
+            now = self.cluster.replace({**now, "spec": self.found["spec"]})
+        # Apart from the spec, or the managers would count as changed by us.
+        wanted = metadata_as_found(now["metadata"], self.found["metadata"])
+        if wanted != now["metadata"]:
+            now = self.cluster.replace({**now, "metadata": wanted})
+        if now["spec"] != self.found["spec"] or note_in(now):
+            raise ClusterError(f"the cluster keeps {clean(now['spec'])}, or the note of the loan")
+        if not same_managers(now["metadata"], wanted):
+            raise ClusterError("the cluster keeps other managers of its fields than it was sent")
+        for part in ("labels", "annotations"):
+            if (now["metadata"].get(part) or {}) != (self.found["metadata"].get(part) or {}):
+                _log.warning("%s: its %s were changed by somebody else meanwhile; they stay so", self.cluster, part)
+
+    def _expected(self, now: Object | None) -> bool:
+        """Return whether it is as it was found, or as this loan made it."""
+        return not self._note_of_others(now) and spec_digest(_spec(now)) in [
+            *self._written,
+            spec_digest(_spec(self.found)),
+        ]
+
+    def _note_of_others(self, now: Object | None) -> Note | None:
+        """Return the note of another loan; one that can't be read is none."""
+        with suppress(RestoreError):
+            note = note_in(now)
+            if note and (note.holder, note.since) != (self._note.holder, self._note.since):
+                return note
+        return None
+
+    def _changed(self, now: Object | None) -> RestoreError:
+        """Return the error that tells what somebody else did."""
+        if note := self._note_of_others(now):
+            return RestoreError(f"{self.cluster} is {note}; nothing was changed over it")
+        if _spec(now) == _spec(self.found):
+            how = f"somebody else put {self.cluster} back as it was found while it was measured"
+            return DestinationRuleChangedError(f"{how}; the run doesn't count")
+        return DestinationRuleChangedError(
+            f"somebody else {'changed' if now else 'removed'} {self.cluster} while it was measured; it is left as it "
+            f"is now. To compare it with what was found: {self._command}; to put that back, add --force"
+        )
+
+    def _restless(self) -> ClusterError:
+        return ClusterError(f"{self.cluster} has another version each time it is changed; is something writing to it?")
 
 
 def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> BorrowedDestinationRule:
@@ -144,61 +265,121 @@ def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> Borro
         host: the service, to make a DestinationRule if there is none.
 
     Raises:
-        RestoreError: an earlier loan was not given back.
-        InvalidValueError: there is none, and no host to make one for; it is for another host; or its limits are
-            overridden further down.
-        ClusterError: no response.
+        RestoreError: it is on loan already, or an earlier loan was not given back.
+        InvalidValueError: there is none, and no host to make one for; it is for another host, for several, or for an
+            address; or its limits are overridden further down.
+        ClusterError, AwayError: no response.
     """
+    found = cluster.read()
+    if note := note_in(found):
+        named = f"{cluster.namespace}/{cluster.name}"
+        raise RestoreError(
+            f"{cluster} is {note}; wait for it, or if that has ended, give it back: meshgym doctor --restore {named}"
+        )
     if journal.read() is not None:
         raise RestoreError(
-            f"{cluster} was changed by an earlier run and not put back; do so with: "
-            f"meshgym doctor --restore {journal.path}"
+            f"{cluster} was changed by an earlier run and not given back; do so with: "
+            f"meshgym doctor --restore {shlex.quote(str(journal.path))}"
         )
-    found = cluster.read()
     if found is None and host is None:
         remedy = "Make one, or give the service's host (--new-rule-for): one is then made, and deleted at the end."
         raise InvalidValueError(str(cluster), None, "a DestinationRule that exists", remedy)
-    spec: Object = found["spec"] if found else {"host": host}
-    if host not in (None, spec["host"]):
-        raise InvalidValueError("host", host, f"that of {cluster}: {spec['host']}")
-    _refuse_overrides(spec, cluster)
-    entry = Entry(cluster.server, cluster.kube_context, cluster.namespace, cluster.name, found, written=[])
-    return BorrowedDestinationRule(cluster, journal, entry, spec["host"])
+    if found and host not in (None, found["spec"]["host"]):
+        raise InvalidValueError("host", host, f"that of {cluster}: {found['spec']['host']}")
+    _check_host(found["spec"]["host"] if found else str(host), cluster)
+    if found:
+        _refuse_overrides(found["spec"], cluster)
+    return BorrowedDestinationRule(cluster, journal, found, Note.begin(found), written=[])
 
 
-def restore(path: Path) -> Cluster:
-    """Put back what the journal at ``path`` says was found; return whose it was.
+@contextmanager
+def reclaim(loan: str) -> Iterator[BorrowedDestinationRule]:
+    """Take over a loan whose holder has ended, to give it back.
+
+    Args:
+        loan: ``NAMESPACE/NAME`` of a DestinationRule with a note, or the path of a journal.
 
     Raises:
-        RestoreError: there is no such journal, it is in use, it is another cluster's, or it can't be put back.
-        DestinationRuleChangedError: somebody else changed the DestinationRule.
-        ClusterError: no cluster.
+        RestoreError: there is no such loan, it is in use on this machine, it is another cluster's, or it can't be read.
+        ClusterError, AwayError: no cluster.
     """
+    if (named := _NAMED.fullmatch(loan)) and not Path(loan).exists():
+        cluster = Cluster(named[1], named[2])
+        with Journal(journal_path(cluster.server, cluster.namespace, cluster.name)) as journal:
+            if note := note_in(cluster.read()):
+                yield BorrowedDestinationRule(cluster, journal, note.found, note, [note.written])
+            elif entry := journal.read():
+                yield _from_journal(cluster, journal, entry)
+            else:
+                raise RestoreError(f"{cluster} is not on loan; there is nothing to give back")
+        return
+    path = Path(loan)
     if not path.exists():
-        raise RestoreError(f"there is no journal {path}; there is nothing to put back")
+        raise RestoreError(f"there is no journal {clean(path)}; there is nothing to give back")
     with Journal(path) as journal:
         entry = journal.read()
-        assert entry is not None
+        if entry is None:
+            raise RestoreError(f"there is no journal {clean(path)} any more; there is nothing to give back")
         cluster = Cluster(entry.namespace, entry.name, entry.kube_context)
         if cluster.server != entry.server:
             raise RestoreError(f"{path} is of the cluster {entry.server}, but KUBECONFIG leads to {cluster.server}")
-        BorrowedDestinationRule(cluster, journal, entry, host="").give_back()
-        return cluster
+        yield _from_journal(cluster, journal, entry)
+
+
+def _from_journal(cluster: Cluster, journal: Journal, entry: Entry) -> BorrowedDestinationRule:
+    note = replace(Note.begin(entry.found), holder=entry.holder, since=entry.since)
+    return BorrowedDestinationRule(cluster, journal, entry.found, note, entry.written)
+
+
+def _check_host(host: str, cluster: Cluster) -> None:
+    """Check that a host is one service."""
+    if "*" in host:
+        raise InvalidValueError("host", host, "one service", f"{cluster} is for several; measure with a rule for one.")
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    raise InvalidValueError("host", host, "the name of a service; Kubernetes refuses an address")
 
 
 def _refuse_overrides(spec: Object, cluster: Cluster) -> None:
     """Check that no port or subset has limits, which would replace those that are measured."""
     limits = {"connectionPool", "outlierDetection", "portLevelSettings"}
-    found = {"portLevelSettings"} & set(spec.get("trafficPolicy", {}))
-    for subset in spec.get("subsets", []):
-        found |= {f"subset {subset['name']}: {name}" for name in limits & set(subset.get("trafficPolicy", {}))}
+    found = {"portLevelSettings"} & set(spec.get("trafficPolicy") or {})
+    for subset in spec.get("subsets") or []:
+        found |= {f"subset {subset['name']}: {name}" for name in limits & set(subset.get("trafficPolicy") or {})}
     if found:
         allowed = "no limits of ports or subsets, because they would override the measured ones"
         raise InvalidValueError(str(cluster), sorted(found), allowed, "Measure under a DestinationRule without them.")
 
 
-def _spec(found: Object | None) -> Object | None:
+def _as_new(found: Object, cluster: Cluster) -> Object:
+    """Return an object to create, of what was found and somebody removed."""
+    metadata = {part: found["metadata"][part] for part in ("labels", "annotations") if part in found["metadata"]}
+    names = {"name": cluster.name, "namespace": cluster.namespace}
+    kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
+    return {**kind, "metadata": {**names, **metadata}, "spec": found["spec"]}
+
+
+def _merge_patch(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes ``wanted`` of ``now`` (RFC 7386)."""
+    patch: dict[str, Any] = {name: None for name in now if name not in wanted}
+    for name, value in wanted.items():
+        before = now.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            if inner := _merge_patch(before, value):
+                patch[name] = inner
+        elif before != value:
+            patch[name] = value
+    return patch
+
+
+def _spec(found: Object | None) -> Any:
     return found and found["spec"]
+
+
+def _generation(found: Object | None) -> Any:
+    return found and found["metadata"].get("generation")
 
 
 def _version(found: Object) -> str:

@@ -1,42 +1,45 @@
 """A real cluster as a mesh: rules through the Kubernetes API, load through Fortio, both checked.
 
-A run changes the DestinationRule, waits until the load generator's sidecar has the new rules, and has Fortio send the
-load. The DestinationRule is put back as it was found when the mesh is closed, at the end of the program, and after
-SIGTERM. If even that isn't possible, a journal on disk remembers it.
+A run changes the DestinationRule, waits until the load generator's sidecar has the new rules, has Fortio send the load,
+and checks that nothing of that changed meanwhile. The DestinationRule is given back as it was found when the mesh is
+closed, at the end of the program, and after SIGINT, SIGTERM and SIGHUP. If even that isn't possible, a note in the
+DestinationRule, and a journal on disk, remember it.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
-import signal
-import sys
-import threading
+import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from meshgym.errors import DryRun, InvalidValueError, MeshError, UnknownNameError
+from meshgym.errors import DryRun, InvalidValueError, MeshError
 from meshgym.fields import RULES
 from meshgym.mesh.base import Mesh
+from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
 from meshgym.mesh.cluster.fortio import Fortio
-from meshgym.mesh.cluster.journal import Journal, journal_folder
+from meshgym.mesh.cluster.journal import Journal, journal_path
 from meshgym.mesh.cluster.loan import borrow
 from meshgym.mesh.cluster.sidecar import Sidecar
+from meshgym.mesh.cluster.situation import Situation, look_at, refuse_others
+from meshgym.mesh.cluster.waiting import patiently
 from meshgym.mesh.limits import CallLimits
+from meshgym.rules.destination_rule import read_mesh_default
 from meshgym.rules.envoy_cluster import CONNECT_TIMEOUT
-from meshgym.rules.policy import duration, given_rules, merge, seconds, traffic_policy
+from meshgym.rules.policy import duration, find, given_rules, merge, policy_in_force, seconds, traffic_policy
+from meshgym.rules.schema import check_since
 from meshgym.scenarios import Scenario
+from meshgym.stopping import finishing, heeding_signals
 from meshgym.types import Load, Response, TrafficRules
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.
 _SETTLE_S = 1.0
-#: Exit status of a program ended by SIGTERM, as shells report it.
-_TERMINATED = 128 + signal.SIGTERM
 
 
 class IstioMesh(Mesh):
@@ -60,15 +63,19 @@ class IstioMesh(Mesh):
         dry_run: change and send nothing; :meth:`measure` raises ``DryRun`` with what it would have sent.
         scenario: what varies. Other rules that are in force and decide outcomes are refused, unless the scenario's base
             has them too, or they are accepted.
-        accept: names of such rules to measure under nevertheless.
+        accept: names of such rules to measure under nevertheless; ``http2`` for a port that isn't HTTP/1.1.
+        mesh_config: file of the mesh's configuration, if its ``defaultTrafficPolicy`` holds for what the
+            DestinationRule leaves out.
+        wait_s: seconds to wait for a part of the cluster that is away, each time.
         journal: file that remembers the DestinationRule as it was found; by default in ``$XDG_STATE_HOME/meshgym`` or
             ``~/.local/state/meshgym``.
 
     Raises:
         InvalidValueError: an argument that isn't allowed, or a DestinationRule that can't be measured.
-        RestoreError: an earlier change was not put back, or another process is measuring this DestinationRule.
+        RestoreError: the DestinationRule is on loan, or another process here is measuring it.
         FolderError: no place for the journal.
-        ClusterError: the API server doesn't respond, or a right is missing.
+        AwayError: the API server doesn't respond.
+        ClusterError: it doesn't respond as it should, or a right is missing.
         MissingDependencyError: a package of the extra ``cluster`` isn't installed.
     """
 
@@ -88,146 +95,153 @@ class IstioMesh(Mesh):
         dry_run: bool = False,
         scenario: Scenario | None = None,
         accept: Sequence[str] = (),
+        mesh_config: str | Path | None = None,
+        wait_s: float = 600.0,
         journal: str | Path | None = None,
     ) -> None:
         for name, value in {"namespace": namespace, "destination_rule": destination_rule}.items():
             if not value:
                 raise InvalidValueError(name, value, "a name; nothing is changed in a cluster without it")
-        self._fortio = Fortio(fortio_url, target_url, max_qps)
         self._cluster = Cluster(namespace, destination_rule, kube_context)
+        self._fortio = Fortio(fortio_url, target_url, max_qps, f"{self._cluster.server} {namespace}/{destination_rule}")
         self._sidecar = Sidecar(sidecar, self._cluster)
-        self._limits, self._dry_run = CallLimits(max_calls_per_step, max_calls), dry_run
+        self._limits, self._dry_run, self._wait_s = CallLimits(max_calls_per_step, max_calls), dry_run, wait_s
+        self._mesh_default = read_mesh_default(mesh_config) if mesh_config else {}
+        self._scenario, self._accept = scenario, accept
         self._runs = 0
         self._closed = False
         with ExitStack() as opening:  # frees what was taken if a later step fails
-            file = opening.enter_context(Journal(Path(journal or _journal_path(self._cluster))))
+            path = journal or journal_path(self._cluster.server, namespace, destination_rule)
+            file = opening.enter_context(Journal(Path(path)))
             self._borrowed = borrow(self._cluster, file, host)
-            if scenario is not None:
-                _refuse_others(self.in_force(), scenario, accept)
-            self._varied = scenario.rule_names if scenario else ()
-            opening.enter_context(_OnSigterm())
+            found: Object = self._borrowed.found["spec"] if self._borrowed.found else {"host": host}
+            #: The service, as the DestinationRule names it.
+            self.host = str(found["host"])
+            self._found = found
+            opening.enter_context(heeding_signals())
             atexit.register(self.close)
             self._open = opening.pop_all()
 
-    @property
-    def host(self) -> str:
-        """The service, as the DestinationRule names it."""
-        return self._borrowed.host
+    @cached_property
+    def situation(self) -> Situation:
+        """What is in force, as the sidecar has it before the first run.
 
-    def in_force(self) -> TrafficRules:
-        """Return the rules that the DestinationRule gave when it was found."""
-        spec = self._borrowed.found["spec"] if self._borrowed.found else {}
-        return given_rules(spec.get("trafficPolicy") or {})
+        Raises:
+            InvalidValueError: the rules in force are another DestinationRule's, or decide outcomes unseen; or a rule
+                that varies isn't there in the sidecar's Istio.
+            AwayError, ClusterError: no response.
+        """
+        snapshot = self._sidecar.look(self.host)
+        cluster = self._cluster
+        situation = look_at(
+            snapshot, self._in_force({}), self._fortio.target_url, f"{cluster.namespace}/{cluster.name}"
+        )
+        if scenario := self._scenario:
+            refuse_others(situation, scenario, given_rules(scenario.base).to_dict(), self._accept)
+            if istio := re.match(r"\d+\.\d+", situation.istio):
+                for name in scenario.rule_names:
+                    check_since(name, "a rule that varies", RULES[name].since, istio[0])
+        return situation
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; each run finds new connections and no ejections at the client's side.
 
+        While a part of the cluster is away, the run waits.
+
         Raises:
-            InvalidValueError: the load would exceed a limit.
+            InvalidValueError: the load would exceed a limit; or see :attr:`situation`.
             DryRun: what would be sent, in a dry run.
             DestinationRuleChangedError: somebody else changed the DestinationRule.
+            DisturbedError: something changed while the load was sent, so that the run says nothing.
             FolderError: the journal can't be written; nothing was changed.
+            AwayError: a part of the cluster was away for longer than ``wait_s``.
         """
         if self._closed:
             raise MeshError("the mesh is closed; make a new one")
         self._limits.check(load.calls)
-        started = time.perf_counter()
-        policy = self._fresh(traffic_policy(rules))
         if self._dry_run:
-            raise DryRun(self._would_send(policy, load))
-        whole = self._borrowed.change(policy)
+            raise DryRun(self._would_send(self._fresh(self._policy(rules)), load))
+        return patiently(lambda: self._measure(rules, load), self._wait_s)
+
+    def _measure(self, rules: TrafficRules, load: Load) -> Response:
+        started = time.perf_counter()
+        self.situation  # noqa: B018 (before anything is changed)
+        self._fortio.clear()
+        policy = self._fresh(self._policy(rules))
+        self._borrowed.change(merge(self._found, {"trafficPolicy": policy}))
         self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
-        self._sidecar.await_policy(self.host, whole)
+        before = self._sidecar.await_policy(self.host, self._in_force(policy))
         time.sleep(_SETTLE_S)
         overhead_s = time.perf_counter() - started
+        self._limits.check(load.calls)  # once more: a run may have been repeated
         self._limits.sent += load.calls
         response = self._fortio.run(load)
+        self._sidecar.look(self.host).check_since(before)
+        self._borrowed.check_unchanged()
         assert isinstance(response.details, dict)
         response.details["overhead_s"] = overhead_s
         return response
 
-    def _fresh(self, policy: dict[str, Any]) -> dict[str, Any]:
+    def _policy(self, rules: TrafficRules) -> Object:
+        """Return the ``trafficPolicy`` of a run, without what was found: the rules, and the base of the scenario."""
+        return self._scenario.policy(rules) if self._scenario else traffic_policy(rules)
+
+    def _in_force(self, policy: Object) -> Object:
+        """Return the ``trafficPolicy`` that is in force if ``policy`` is merged into what was found."""
+        return policy_in_force(merge(self._found, {"trafficPolicy": policy}), mesh_default=self._mesh_default)
+
+    def _fresh(self, policy: Object) -> Object:
         """Return ``policy`` with a connect timeout that differs by milliseconds from those of earlier runs.
 
         So Envoy rebuilds the cluster even if the rules are the same, which clears ejections, open connections and
         counters, and the sidecar's configuration shows which run it belongs to.
         """
-        found = self._borrowed.found["spec"].get("trafficPolicy", {}) if self._borrowed.found else {}
-        before = found.get("connectionPool", {}).get("tcp", {}).get("connectTimeout", CONNECT_TIMEOUT)
-        timeout = duration(seconds(before) + (1 + self._runs % 10) / 1000)
+        path = "connectionPool.tcp.connectTimeout"
+        before = find(merge(self._in_force({}), policy), path) or CONNECT_TIMEOUT
+        timeout = duration(seconds(before, path) + (1 + self._runs % 10) / 1000)
         return merge(policy, {"connectionPool": {"tcp": {"connectTimeout": timeout}}})
 
-    def _would_send(self, policy: dict[str, Any], load: Load) -> str:
+    def _would_send(self, policy: Object, load: Load) -> str:
         verb = "PATCH (merge)" if self._borrowed.found else "POST (deleted at the end)"
         path = f"{self._cluster.server}/apis/{GROUP}/{VERSION}/namespaces/{self._cluster.namespace}/{PLURAL}"
-        spec = {"trafficPolicy": policy} | ({} if self._borrowed.found else {"host": self._borrowed.host})
+        spec = {"trafficPolicy": policy} | ({} if self._borrowed.found else {"host": self.host})
         return (
-            f"A dry run: nothing was sent. In force now: {self.in_force()}. A run under these rules would send\n"
+            f"A dry run: nothing was sent. {self.situation}. A run under these rules would send\n"
             f"{verb} {path}/{self._cluster.name}\n{json.dumps({'spec': spec}, indent=2)}\n"
             f"POST {self._fortio.run_url}\n{json.dumps(self._fortio.request(load), indent=2)}"
         )
 
     def about(self) -> dict[str, Any]:
         """See :meth:`Mesh.about`."""
+        situation = self.situation
+        varied = self._scenario.rule_names if self._scenario else ()
+        rules = {name: value for name, value in situation.rules.to_dict().items() if name not in varied}
         return {
             "mesh": "cluster",
             "namespace": self._cluster.namespace,
             "destination_rule": self._cluster.name,
             "host": self.host,
             "target_url": self._fortio.target_url,
-            "envoy": self._sidecar.version(),
-            "in_force": {name: value for name, value in self.in_force().to_dict().items() if name not in self._varied},
+            "found": self._found,
+            "in_force": rules,
+            **situation.to_dict(),
         }
 
+    def versions(self) -> dict[str, str]:
+        """See :meth:`Mesh.versions`."""
+        return {"envoy": self.situation.envoy, "istio": self.situation.istio}
+
     def close(self) -> None:
-        """Put the DestinationRule back as it was found; if this fails, a later call tries again.
+        """Give the DestinationRule back as it was found; if this fails, a later call tries again.
+
+        Signals wait for it; a third one doesn't.
 
         Raises:
             DestinationRuleChangedError: somebody else changed it; it stays as it is now.
-            RestoreError: it can't be put back now; ``meshgym doctor --restore`` does so later.
+            RestoreError: it can't be given back now; ``meshgym doctor --restore`` does so later.
         """
         self._closed = True
         atexit.unregister(self.close)
-        self._borrowed.give_back()
-        self._open.close()
-
-
-class _OnSigterm:
-    """Meanwhile, SIGTERM ends the program as :func:`sys.exit` does, so everything is put back first.
-
-    It does so only in the main thread, and only if nothing else handles SIGTERM.
-    """
-
-    def __enter__(self) -> None:
-        main = threading.current_thread() is threading.main_thread()
-        self._set = main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        if self._set:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-
-    def __exit__(self, *_: object) -> None:
-        if self._set and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _refuse_others(found: TrafficRules, scenario: Scenario, accept: Sequence[str]) -> None:
-    """Check that no rule decides outcomes unseen.
-
-    Raises:
-        UnknownNameError: there is no such rule to accept.
-        InvalidValueError: rules that neither vary nor are held by the base nor are accepted.
-    """
-    for name in accept:
-        if name not in RULES:
-            raise UnknownNameError("rule to accept", name, RULES)
-    known = {*scenario.rules, *given_rules(scenario.base).to_dict(), *accept}
-    others = {name: value for name, value in found.to_dict().items() if RULES[name].decides and name not in known}
-    if others:
-        remedy = f"Vary them, put them into the scenario's base, or accept them: --accept {' '.join(others)}."
-        allowed = f"only rules that scenario {scenario.name} varies or holds"
-        raise InvalidValueError("rules in force in the cluster", others, allowed, remedy)
-
-
-def _journal_path(cluster: Cluster) -> Path:
-    """Return one file per DestinationRule and cluster."""
-    server = quote(cluster.server.partition("://")[2], safe="")
-    return journal_folder() / f"{server}.{cluster.namespace}.{cluster.name}.json"
+        with finishing(f"giving back {self._cluster}"):
+            self._borrowed.give_back(self._wait_s)
+            self._open.close()

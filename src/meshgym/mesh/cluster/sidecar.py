@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshgym.errors import ClusterError, RulesRefusedError
+from meshgym.errors import AwayError, ClusterError, DisturbedError, InvalidValueError, RulesRefusedError, clean
+from meshgym.mesh.cluster import answers
+from meshgym.mesh.cluster.answers import ActiveCluster, Object, ServerInfo
 from meshgym.mesh.cluster.api import Cluster
 from meshgym.mesh.urls import check_url
 from meshgym.rules.envoy_cluster import deviations
+from meshgym.rules.policy import find, seconds
 
 #: Envoy's admin port in a sidecar; it listens on the pod's loopback interface only.
 _ADMIN_PORT = 15000
 _APPLY_S, _POLL_S, _RESPONSE_S = 30.0, 0.1, 10.0
 _POD = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
+_OUTBOUND = re.compile(r"outbound\|(\d+)\|([^|]*)\|(.+)")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sidecar and its clusters for one host, at one time.
+
+    Attributes:
+        info: the sidecar's Envoy.
+        clusters: those of the host.
+    """
+
+    info: ServerInfo
+    clusters: list[ActiveCluster]
+
+    def check_since(self, earlier: Snapshot) -> None:
+        """Check that the same Envoy has had the same clusters all along since ``earlier``.
+
+        Raises:
+            DisturbedError: it hasn't.
+        """
+        if self.info.node.id != earlier.info.node.id or _uptime(self.info) < _uptime(earlier.info):
+            raise DisturbedError("the sidecar was started again, or replaced, while the load was sent")
+        if self.clusters != earlier.clusters:
+            raise DisturbedError("the sidecar's rules changed while the load was sent")
 
 
 class Sidecar:
@@ -47,18 +75,19 @@ class Sidecar:
         """Return the JSON that ``GET path`` gives.
 
         Raises:
-            ClusterError: nothing responds, or not Envoy.
+            AwayError: nothing responds.
+            ClusterError: something else than Envoy does.
         """
         with self._connection() as connection:
             connection.request("GET", path)
             reply = connection.getresponse()
-            text = reply.read().decode(errors="replace")
-        try:
-            if reply.status == http.client.OK:
-                return json.loads(text)
-        except ValueError:
-            pass
-        raise ClusterError(f"{self.where} responds with HTTP {reply.status}, {text[:100]!r}: not Envoy's admin port")
+            text = reply.read()
+        if reply.status == http.client.OK:
+            return answers.read_json(text, f"the sidecar {self.where}")
+        said = f"{self.where} responds with HTTP {reply.status}, {clean(text.decode(errors='replace'), 100)!r}"
+        if reply.status >= http.client.INTERNAL_SERVER_ERROR:
+            raise AwayError(said)
+        raise ClusterError(f"{said}: not Envoy's admin port")
 
     @contextmanager
     def _connection(self) -> Iterator[http.client.HTTPConnection]:
@@ -71,41 +100,73 @@ class Sidecar:
             yield connection
         except (OSError, http.client.HTTPException) as error:
             remedy = "does `kubectl port-forward` still run?"
-            raise ClusterError(
-                f"the sidecar's admin interface {self.where} doesn't respond: {error}; {remedy}"
+            raise AwayError(
+                f"the sidecar's admin interface {self.where} doesn't respond: {clean(error)}; {remedy}"
             ) from error
         finally:
             connection.close()
 
-    def version(self) -> str:
-        """Return Envoy's version, such as ``1.40.0``."""
-        return str(self.get("/server_info")["version"]).split("/")[1]
+    def info(self) -> ServerInfo:
+        """Return what its Envoy says of itself."""
+        return answers.server_info(self.get("/server_info"), f"the sidecar {self.where}")
 
-    def outbound(self, host: str) -> list[dict[str, Any]]:
-        """Return the active clusters through which this sidecar reaches the service ``host``.
+    def look(self, host: str) -> Snapshot:
+        """Return its state and its active clusters for the service ``host``.
 
         Raises:
-            ClusterError: there are none.
+            InvalidValueError: it has none.
         """
-        whole = re.escape(host if "." in host else f"{host}.{self._cluster.namespace}.svc.")
-        name = rf"^outbound\|\d+\|[^|]*\|{whole}{'' if '.' in host else '.*'}$"
+        info = self.info()
         dump = self.get("/config_dump?resource=dynamic_active_clusters")
-        clusters = [one["cluster"] for one in dump.get("configs", []) if re.match(name, one["cluster"]["name"])]
+        entries = answers.active_clusters(dump, f"the sidecar {self.where}")
+        clusters = [entry for entry in entries if self._is_for(host, entry.cluster["name"])]
         if not clusters:
-            raise ClusterError(f"the sidecar {self.where} knows no service {host}; is it the load generator's sidecar?")
-        return clusters
+            remedy = f"Is {self.where} the load generator's sidecar, and {host} the service's name?"
+            raise InvalidValueError("host", host, "a service that the sidecar knows", remedy)
+        return Snapshot(info, clusters)
 
-    def await_policy(self, host: str, policy: dict[str, Any]) -> None:
-        """Wait until the sidecar has what istiod makes of ``policy`` for ``host``.
+    def _is_for(self, host: str, name: str) -> bool:
+        """Return whether a cluster is for ``host``, which may leave out its namespace and the rest."""
+        if not (parts := _OUTBOUND.fullmatch(name)):
+            return False
+        host = host.lower().rstrip(".")
+        return parts[3] == host or ("." not in host and parts[3].startswith(f"{host}.{self._cluster.namespace}.svc."))
+
+    def await_policy(self, host: str, policy: Object) -> Snapshot:
+        """Wait until the sidecar has what istiod makes of ``policy`` for ``host``; return its state then.
 
         Raises:
-            RulesRefusedError: it doesn't get it in time; the message says where it differs.
-            ClusterError: no response.
+            RulesRefusedError: it doesn't get it in time; the message says where it differs, and which DestinationRule
+                is in force.
+            AwayError: no response.
         """
         deadline = time.monotonic() + _APPLY_S
-        while differing := [line for one in self.outbound(host) for line in deviations(one, policy)]:
+        while True:
+            snapshot = self.look(host)
+            differing = [line for one in snapshot.clusters for line in deviations(one.cluster, policy)]
+            if not differing:
+                return snapshot
             if time.monotonic() > deadline:
+                names = ", ".join(sorted({name for one in snapshot.clusters if (name := rule_of(one.cluster))}))
                 raise RulesRefusedError(
                     f"the sidecar {self.where} hasn't taken the rules after {_APPLY_S:g} s: {'; '.join(differing)}"
+                    + (f"; its rules are those of {names}" if names else "")
                 )
             time.sleep(_POLL_S)
+
+
+def rule_of(cluster: Object) -> str:
+    """Return ``NAMESPACE/NAME`` of the DestinationRule that a cluster was made of; empty if istiod doesn't say."""
+    path = find(cluster, "metadata.filter_metadata.istio.config")
+    parts = path.split("/") if isinstance(path, str) else []
+    return clean(f"{parts[-3]}/{parts[-1]}", 200) if len(parts) > 3 else ""
+
+
+def port_of(cluster: Object) -> int:
+    """Return the port of an outbound cluster."""
+    parts = _OUTBOUND.fullmatch(cluster["name"])
+    return int(parts[1]) if parts else 0
+
+
+def _uptime(info: ServerInfo) -> float:
+    return seconds(info.uptime_current_epoch, "uptime_current_epoch")

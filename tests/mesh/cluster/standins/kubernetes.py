@@ -6,18 +6,24 @@ import base64
 import contextlib
 import hashlib
 import http.client
+import re
 import struct
 from collections.abc import Callable
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from mesh.cluster.standins import managed
 from mesh.cluster.standins.server import Standin
+
+from meshgym.rules.policy import seconds
 
 TOKEN = "a-bearer-token-that-nobody-may-see"
 _RULES = "/apis/networking.istio.io/v1/namespaces/"
+#: What the CRD knows of a spec; anything else is pruned.
+_SPEC = {"host", "trafficPolicy", "subsets", "exportTo", "workloadSelector"}
 _HANG_UP = b"\x88\x00"
 _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -31,6 +37,8 @@ class ApiServer(Standin):
         reviewed: those that were asked for.
         admin: URL of what listens on port 15000 of the pods; None where nothing does.
         hangs_up: a port-forward is closed from here, as soon as the pod has responded.
+        webhook_away: istiod's webhook doesn't respond.
+        no_pod: there is no such pod to forward to.
     """
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
@@ -39,6 +47,9 @@ class ApiServer(Standin):
         self.reviewed: set[tuple[str, str]] = set()
         self.admin: str | None = None
         self.hangs_up = False
+        self.webhook_away = False
+        self.no_pod = False
+        self._manager = "unknown"
         self._changed = changed
         self._version = 100
         super().__init__()
@@ -65,11 +76,28 @@ class ApiServer(Standin):
             {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule"} | {"metadata": metadata, "spec": spec}
         )
 
+    def apply(self, manager: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+        """Somebody applies the whole rule, server-side; conflicts are an error."""
+        name = {"namespace": "default", "name": "httpbin"}
+        kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule"}
+        now = self.rules.get(("default", "httpbin"))
+        rule, managers = managed.apply(now, {**kind, "metadata": {**name, **metadata}, "spec": spec}, manager)
+        rule["metadata"]["managedFields"] = managers
+        return self._store(rule)
+
     def _store(self, rule: dict[str, Any]) -> dict[str, Any]:
-        self._version += 1
         rule = deepcopy(rule)
-        rule["metadata"]["resourceVersion"] = str(self._version)
-        self.rules[rule["metadata"]["namespace"], rule["metadata"]["name"]] = rule
+        metadata = rule["metadata"]
+        now = self.rules.get((metadata["namespace"], metadata["name"]))
+        metadata["generation"] = now["metadata"]["generation"] if now else 1
+        metadata["resourceVersion"] = now["metadata"]["resourceVersion"] if now else ""
+        if rule == now:
+            return rule  # nothing is written
+        if now and rule["spec"] != now["spec"]:
+            metadata["generation"] += 1
+        self._version += 1
+        metadata["resourceVersion"] = str(self._version)
+        self.rules[metadata["namespace"], metadata["name"]] = rule
         self._changed()
         return rule
 
@@ -81,6 +109,8 @@ class ApiServer(Standin):
             return 200, {**empty, "gitVersion": "v1.34.1", "major": "1", "minor": "34"}
         if path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
             return 201, {**body, "status": {"allowed": self._allowed(**body["spec"]["resourceAttributes"])}}
+        if path == "/apis/networking.istio.io/v1/destinationrules":
+            return self._list("")
         if not path.startswith(_RULES):
             return 404, "404 page not found\n"
         namespace, kind, *name = path.removeprefix(_RULES).split("/")
@@ -88,7 +118,17 @@ class ApiServer(Standin):
         verb = {"GET": "get", "POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}[method]
         if (verb, kind) in self.denied:
             return _status(403, f'destinationrules is forbidden: User "me" cannot {verb} resource')
+        if method == "GET" and not name:
+            return self._list(namespace)
+        self._manager = parse_qs(query).get("fieldManager", ["unknown"])[0]
         return getattr(self, f"_{verb}")(namespace, name[0] if name else body["metadata"]["name"], body, headers)
+
+    def _list(self, namespace: str) -> tuple[int, Any]:
+        if ("list", "destinationrules") in self.denied:
+            return _status(403, 'destinationrules is forbidden: User "me" cannot list resource')
+        found = [rule for (where, _), rule in self.rules.items() if namespace in ("", where)]
+        items = [{key: value for key, value in rule.items() if key not in ("kind", "apiVersion")} for rule in found]
+        return 200, {"kind": "DestinationRuleList", "apiVersion": "networking.istio.io/v1", "items": items}
 
     def _allowed(self, verb: str, resource: str, name: str = "", subresource: str = "", **_: str) -> bool:
         """As under a role for single objects, which cannot restrict what is created."""
@@ -138,8 +178,26 @@ class ApiServer(Standin):
         return version is not None and version != rule["metadata"]["resourceVersion"]
 
     def _checked(self, status: int, rule: dict[str, Any]) -> tuple[int, Any]:
-        """What istiod's admission webhook does."""
-        percent = rule["spec"].get("trafficPolicy", {}).get("outlierDetection", {}).get("maxEjectionPercent", 0)
+        """Prune, ask istiod's admission webhook, and note whose the fields are."""
+        if self.webhook_away:
+            said = 'failed calling webhook "validation.istio.io": connect: connection refused'
+            return _status(500, f"Internal error occurred: {said}")
+        rule = deepcopy(rule)
+        rule["spec"] = {key: value for key, value in rule["spec"].items() if key in _SPEC}
+        for section in ("connectionPool", None):
+            policy = rule["spec"].get("trafficPolicy") or {}
+            if (policy.get(section) if section else rule["spec"].get("trafficPolicy", True)) == {}:
+                return _status(400, f'admission webhook "validation.istio.io" denied the request: {section} is empty')
+        for text in _durations(rule["spec"]):
+            if not float(1000 * seconds(text)).is_integer():
+                return _status(400, f'admission webhook "validation.istio.io" denied the request: duration {text}')
+        name = rule["metadata"]["namespace"], rule["metadata"]["name"]
+        managers = managed.update(self.rules.get(name), rule, self._manager)
+        rule["metadata"].pop("managedFields", None)
+        if managers:
+            rule["metadata"]["managedFields"] = managers
+        policy = rule["spec"].get("trafficPolicy") or {}
+        percent = (policy.get("outlierDetection") or {}).get("maxEjectionPercent", 0)
         if not 0 <= percent <= 100:
             return _status(
                 400, 'admission webhook "validation.istio.io" denied the request: percentage not in range 0..100'
@@ -149,8 +207,12 @@ class ApiServer(Standin):
     def upgrade(self, handler: BaseHTTPRequestHandler, path: str) -> None:
         """Port-forward over a websocket: channel 0 carries data, channel 1 errors; each begins with the port."""
         self.asked.append(("UPGRADE", path, None))
-        if ("get", "pods/portforward") in self.denied:
-            handler.send_error(403, "Forbidden")
+        if self.no_pod or ("get", "pods/portforward") in self.denied:
+            handler.send_error(404 if self.no_pod else 403, "Not Found" if self.no_pod else "Forbidden")
+            return
+        if fault := self.fault("UPGRADE", path):
+            self.ended.wait(fault.hang_s)
+            handler.send_error(fault.status)
             return
         key = hashlib.sha1(handler.headers["Sec-WebSocket-Key"].encode() + _WEBSOCKET).digest()
         handler.send_response(101)
@@ -176,6 +238,13 @@ class ApiServer(Standin):
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()
             handler.wfile.write(_frame(b"\0" + head + data) + (_HANG_UP if self.hangs_up else b""))
             handler.rfile.read(1)  # until the other side hangs up
+
+
+def _durations(value: Any) -> list[str]:
+    """The durations in a spec."""
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in _durations(inner)]
+    return [value] if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?m?s", value) else []
 
 
 def _frame(data: bytes) -> bytes:

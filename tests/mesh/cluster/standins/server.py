@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Fault:
-    """What happens to the next ``times`` requests of ``method`` whose path contains ``part``.
+    """What happens to the next ``times`` requests of ``method`` (or of any) whose path contains ``part``.
 
     Attributes:
-        status, headers, body: answered instead of the right answer.
+        status, headers, body: answered instead of the right answer; that comes, but late, if the status is 0.
         reset: the connection is reset instead of an answer.
         hang_s: seconds before anything else happens.
         late: the request is carried out before it goes wrong: only the answer is lost.
@@ -62,7 +62,7 @@ class Standin:
 
     def fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
-            if fault.method == method and fault.part in path:
+            if fault.method in ("", method) and fault.part in path:
                 fault.times -= 1
                 if fault.times == 0:
                     self.faults.remove(fault)
@@ -101,6 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*standin.answer(*asked), {})
             return
         standin.ended.wait(fault.hang_s)
+        if fault.status == 0:
+            self._send(*standin.answer(*asked), {})
+            return
         if fault.late:
             standin.answer(*asked)
         if fault.reset:

@@ -30,15 +30,30 @@ RULE: dict[str, Any] = {
 
 
 class Admin(Standin):
-    """The sidecar's admin interface; ``clusters()`` gives what it holds."""
+    """The sidecar's admin interface; ``clusters()`` gives what it holds.
+
+    Attributes:
+        started: when its Envoy was.
+        node: name of the proxy.
+        istio: its version.
+    """
 
     def __init__(self, clusters: Any) -> None:
         self._clusters = clusters
+        self.started = time.monotonic()
+        self.node = "sidecar~10.0.0.7~fortio-1.default~default.svc.cluster.local"
+        self.istio = "1.31.0"
         super().__init__()
 
     def answer(self, method: str, path: str, query: str, body: Any, headers: Any) -> tuple[int, Any]:
         if path == "/server_info":
-            return 200, {"version": "abcdef/1.40.0/Clean/RELEASE/BoringSSL", "state": "LIVE"}
+            return 200, {
+                "version": "abcdef/1.40.0/Clean/RELEASE/BoringSSL",
+                "state": "LIVE",
+                "uptime_current_epoch": f"{time.monotonic() - self.started:.0f}s",
+                "command_line_options": {"concurrency": 2},
+                "node": {"id": self.node, "metadata": {"ISTIO_VERSION": self.istio}},
+            }
         assert (path, query) == ("/config_dump", "resource=dynamic_active_clusters")
         return 200, {"configs": [{"version_info": "1", "cluster": one} for one in self._clusters()]}
 
@@ -49,6 +64,9 @@ class World:
     Attributes:
         lag_s: seconds from a change of the rule until the sidecar holds it.
         deaf: the sidecar takes no more rules.
+        winner: another DestinationRule whose policy is in force: its name and ``trafficPolicy``.
+        http2: the port is called so.
+        mesh_default: ``trafficPolicy`` that holds for what the rule leaves out.
         accepting: whether the options accept what else is in force.
         sent: every load, with the ``trafficPolicy`` that was in force.
     """
@@ -56,6 +74,9 @@ class World:
     def __init__(self, folder: Path, rule: dict[str, Any] | None = RULE) -> None:
         self.lag_s = 0.05
         self.deaf = False
+        self.winner: tuple[str, dict[str, Any]] | None = None
+        self.http2 = False
+        self.mesh_default: dict[str, Any] = {}
         self.accepting = True
         self.sent: list[tuple[dict[str, Any], Load]] = []
         self._history: list[tuple[float, dict[str, Any]]] = [(0.0, {})]
@@ -76,11 +97,13 @@ class World:
 
     @property
     def restored(self) -> bool:
-        """Whether the rule is as it was found, its version aside."""
+        """Whether the rule is as it was found, but for versions and times."""
         now, found = deepcopy(self.rule), deepcopy(self.found)
         for one in (now, found):
             if one:
-                del one["metadata"]["resourceVersion"]
+                del one["metadata"]["resourceVersion"], one["metadata"]["generation"]
+                for manager in one["metadata"].get("managedFields", []):
+                    del manager["time"]
         return now == found
 
     def arguments(self, **more: Any) -> dict[str, Any]:
@@ -91,6 +114,7 @@ class World:
             "fortio_url": f"{self.fortio.url}/fortio/",
             "target_url": "http://httpbin:8000/get",
             "sidecar": self.admin.url,
+            "wait_s": 20,
             **more,
         }
 
@@ -104,7 +128,7 @@ class World:
 
     def _changed(self) -> None:
         rule = self.rule
-        policy = rule["spec"].get("trafficPolicy", {}) if rule else {}
+        policy = (rule["spec"].get("trafficPolicy") or {}) if rule else {}
         with self._lock:
             self._history.append((time.monotonic() + self.lag_s, deepcopy(policy)))
 
@@ -116,7 +140,11 @@ class World:
 
     def clusters(self) -> list[dict[str, Any]]:
         """As Envoy prints them: durations with three or nine digits, besides clusters of other services."""
-        mine = envoy_cluster(self._in_force(), CLUSTER)
+        name, policy = self.winner or ("httpbin", {**self.mesh_default, **self._in_force()})
+        mine = envoy_cluster(policy, CLUSTER, protocol="http2" if self.http2 else "http1")
+        if self.rule or self.winner:
+            path = f"/apis/networking.istio.io/v1/namespaces/default/destination-rule/{name}"
+            mine["metadata"] = {"filter_metadata": {"istio": {"config": path}}}
         for detection in (mine, mine.get("outlier_detection", {})):
             for name, value in detection.items():
                 if isinstance(value, str) and value.endswith("s") and value[0].isdigit() and "." in value:

@@ -1,0 +1,131 @@
+"""What else decides the outcome of a run in a cluster: rules in force, the sidecar, the port's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.fields import RULES
+from meshgym.mesh.cluster.answers import Object
+from meshgym.mesh.cluster.sidecar import Snapshot, port_of, rule_of
+from meshgym.rules.envoy_cluster import HTTP_OPTIONS, deviations
+from meshgym.rules.policy import find, given_rules
+from meshgym.scenarios import Scenario
+from meshgym.types import TrafficRules
+
+#: What can be accepted besides rules: a service that is talked to over HTTP/2.
+HTTP2 = "http2"
+_IDLE_TIMEOUT = "3600s"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is in force before anything is changed.
+
+    Attributes:
+        rules: values that the DestinationRule or the mesh gives.
+        envoy: version of the sidecar's Envoy.
+        istio: version of the sidecar's Istio; empty if it doesn't say.
+        workers: of the sidecar; 0 if it doesn't say.
+        idle_timeout: how long the sidecar keeps a connection that isn't used.
+        protocol: what the sidecar talks to the service, ``http1`` or ``http2``.
+    """
+
+    rules: TrafficRules
+    envoy: str
+    istio: str
+    workers: int
+    idle_timeout: str
+    protocol: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the rules and the versions, for a provenance."""
+        return {"workers": self.workers, "idle_timeout": self.idle_timeout, "protocol": self.protocol}
+
+    def __str__(self) -> str:
+        rules = ", ".join(f"{name} {value:g}" for name, value in self.rules.to_dict().items()) or "no rules"
+        istio = f" of Istio {self.istio}" if self.istio else ""
+        workers = f"{self.workers} workers" if self.workers else "an unknown number of workers"
+        return (
+            f"in force: {rules}; Envoy {self.envoy}{istio} with {workers}, idle connections kept {self.idle_timeout}, "
+            f"{self.protocol}"
+        )
+
+
+def look_at(snapshot: Snapshot, policy: Object, target_url: str, named: str) -> Situation:
+    """Return the situation before a loan.
+
+    Args:
+        snapshot: the sidecar's clusters for the service.
+        policy: the ``trafficPolicy`` that should be in force.
+        target_url: what is called; its port chooses the cluster.
+        named: ``NAMESPACE/NAME`` of the DestinationRule.
+
+    Raises:
+        InvalidValueError: the rules in force are another DestinationRule's.
+    """
+    for one in snapshot.clusters:
+        _check_rule(one.cluster, policy, named)
+    parts = urlsplit(target_url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    meant = [one.cluster for one in snapshot.clusters if port_of(one.cluster) == port]
+    cluster = (meant or [one.cluster for one in snapshot.clusters])[0]
+    options = find(cluster, "typed_extension_protocol_options") or {}
+    http: Object = options.get(HTTP_OPTIONS) or {}
+    info = snapshot.info
+    istio = info.node.metadata.get("ISTIO_VERSION")
+    return Situation(
+        given_rules(policy),
+        info.version.split("/")[1],
+        istio if isinstance(istio, str) else "",
+        info.command_line_options.concurrency,
+        find(http, "common_http_protocol_options.idle_timeout") or _IDLE_TIMEOUT,
+        HTTP2 if find(http, "explicit_http_config.http2_protocol_options") is not None else "http1",
+    )
+
+
+def _check_rule(cluster: Object, policy: Object, named: str) -> None:
+    """Check that a cluster is as the DestinationRule has it.
+
+    By its values first: a rule in force without a ``trafficPolicy`` has another one's values under its own name.
+    """
+    if (differing := deviations(cluster, policy)) and (name := rule_of(cluster)) != named:
+        whose = f"those of {name}" if name else "those of no DestinationRule"
+        remedy = (
+            f"{'; '.join(differing)}. Measure with the DestinationRule that is in force: an older one for the same "
+            "host, or one in the client's or the root namespace, may come before yours."
+        )
+        raise InvalidValueError(f"the rules in force in {cluster['name']}", whose, f"those of {named}", remedy)
+
+
+def refuse_others(situation: Situation, scenario: Scenario, held: Iterable[str], accept: Sequence[str]) -> None:
+    """Check that nothing decides outcomes unseen.
+
+    Args:
+        situation: what is in force.
+        scenario: what varies.
+        held: names of the rules that its base holds.
+        accept: names of rules, or ``http2``, to measure under nevertheless.
+
+    Raises:
+        UnknownNameError: there is no such rule to accept.
+        InvalidValueError: what neither varies nor is held nor is accepted.
+    """
+    for name in accept:
+        if name not in RULES and name != HTTP2:
+            raise UnknownNameError("rule to accept", name, [*RULES, HTTP2])
+    known = {*scenario.rules, *held, *accept}
+    in_force: dict[str, object] = {
+        name: value for name, value in situation.rules.to_dict().items() if RULES[name].decides and name not in known
+    }
+    # The rules that ask for it say so themselves.
+    asked = {"h2_upgrade_policy", "use_client_protocol"} & situation.rules.to_dict().keys()
+    if situation.protocol == HTTP2 and HTTP2 not in accept and not asked:
+        in_force[HTTP2] = "the port's protocol, under which pending requests and connections mean next to nothing"
+    if in_force:
+        remedy = f"Vary them, put them into the scenario's base, or accept them: --accept {' '.join(in_force)}."
+        allowed = f"only rules that scenario {scenario.name} varies or holds"
+        raise InvalidValueError("rules in force in the cluster", in_force, allowed, remedy)
