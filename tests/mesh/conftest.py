@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from mesh.cluster.standins.world import World
+from mesh.cluster.standins import managed
+from mesh.cluster.standins.world import RULE, World
 
 
 @pytest.fixture
@@ -48,3 +51,19 @@ def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None)
 @pytest.fixture
 def world(make_world: type[World]) -> World:
     return make_world()
+
+
+@pytest.fixture
+def owned(make_world: type[World]) -> World:
+    """A rule as Argo CD and kubectl have applied it, each with fields of its own."""
+    world = make_world(None)
+    ours = {key: value for key, value in RULE.items() if key != "subsets"}
+    world.api.apply("argocd", ours, labels={"team": "shop"})
+    found = deepcopy(world.rule)
+    last = "kubectl.kubernetes.io/last-applied-configuration"
+    found["metadata"]["annotations"] = {last: json.dumps({"spec": RULE}), "note": "keep"}
+    found["spec"]["subsets"] = RULE["subsets"]
+    found["metadata"]["managedFields"] = managed.update(world.rule, found, "kubectl-client-side-apply")
+    world.api._store(found)
+    world.found = deepcopy(world.rule)
+    return world

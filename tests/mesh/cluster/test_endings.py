@@ -188,32 +188,32 @@ def test_after_a_kill_9_the_doctor_puts_the_rule_back(world, tmp_path):
 ENDINGS = ([signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT], [signal.SIGINT] * 2, [signal.SIGKILL])
 
 
-def test_endings_of_any_kind_at_any_moment_leave_the_rule_or_the_way_back(world, shop_text, tmp_path):
+def test_endings_of_any_kind_at_any_moment_leave_the_rule_or_the_way_back(owned, shop_text, tmp_path):
     """``MESHGYM_LOANS`` of them, one after the other, with an API server that is slow at times."""
     generator = random.Random(0)
     (tmp_path / "shop.toml").write_text(shop_text)
-    world.lag_s = 0
-    command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(tmp_path / "shop.toml"), *world.options()]
+    owned.lag_s = 0
+    command = [sys.executable, "-m", "meshgym", "collect", "--scenario", str(tmp_path / "shop.toml"), *owned.options()]
     for number in range(int(os.environ.get("MESHGYM_LOANS", "5"))):
         more = ["--rows=4", f"--out={tmp_path / str(number)}", "--quiet"]
         slow = Fault(generator.choice(["", "PUT", "PATCH"]), "httpbin", 0, hang_s=generator.uniform(0, 3), times=2)
         with subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True) as process:
-            wait_until(lambda: world.sent or process.poll() is not None)
+            wait_until(lambda: owned.sent or process.poll() is not None)
             time.sleep(generator.uniform(0, 4))
-            world.api.faults.append(slow)
+            owned.api.faults.append(slow)
             for sign in generator.choice(ENDINGS):
                 time.sleep(generator.uniform(0, 1))
                 process.send_signal(sign)
             _, said = process.communicate(timeout=60)
-        world.api.faults.clear()
+        owned.api.faults.clear()
         time.sleep(0.05)  # what was under way at the kill is carried out
         assert "Traceback" not in said
-        if not world.restored:
-            lent = note_in(world.rule)
+        if not owned.restored:
+            lent = note_in(owned.rule)
             assert lent or "do so with: meshgym doctor --restore default/httpbin" in said
             assert main(["doctor", "--restore", "default/httpbin"]) == 0
-            assert world.restored
-        world.sent.clear()
+            assert owned.restored
+        owned.sent.clear()
     assert not journals(tmp_path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 from copy import deepcopy
 
 import pytest
@@ -20,22 +19,6 @@ from meshgym.types import Load, TrafficRules
 RULES = TrafficRules(2, 1, 4, 180, 50, 0.25, 6)
 LOAD = Load(5, 40)
 NAMES = {"namespace": "default", "name": "httpbin"}
-
-
-@pytest.fixture
-def owned(make_world):
-    """A rule as Argo CD and kubectl have applied it, each with fields of its own."""
-    world = make_world(None)
-    ours = {key: value for key, value in RULE.items() if key != "subsets"}
-    world.api.apply("argocd", ours, labels={"team": "shop"})
-    found = deepcopy(world.rule)
-    last = "kubectl.kubernetes.io/last-applied-configuration"
-    found["metadata"]["annotations"] = {last: json.dumps({"spec": RULE}), "note": "keep"}
-    found["spec"]["subsets"] = RULE["subsets"]
-    found["metadata"]["managedFields"] = managed.update(world.rule, found, "kubectl-client-side-apply")
-    world.api._store(found)
-    world.found = deepcopy(world.rule)
-    return world
 
 
 def elsewhere(monkeypatch, tmp_path):
