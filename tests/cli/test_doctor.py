@@ -79,7 +79,7 @@ def test_without_the_packages(world, capsys, monkeypatch):
     for module in (
         "meshgym.mesh.cluster.api",
         "meshgym.mesh.cluster.mesh",
-        "meshgym.mesh.cluster.loan",
+        "meshgym.mesh.cluster.borrow",
         "meshgym.mesh.cluster.sidecar",
     ):
         monkeypatch.delitem(sys.modules, module, raising=False)

@@ -76,8 +76,8 @@ def restore(loans: list[str], force: bool = False) -> Iterator[Finding]:
 
 
 def _restore(loan: str, force: bool, skip: bool) -> Iterator[Finding]:
+    from meshgym.mesh.cluster.borrow import reclaim
     from meshgym.mesh.cluster.journal import JournalInUseError
-    from meshgym.mesh.cluster.loan import reclaim
 
     try:
         with reclaim(loan) as borrowed:

@@ -17,8 +17,8 @@ from mesh.cluster.standins.server import Fault
 
 from meshgym.cli.main import main
 from meshgym.errors import DestinationRuleChangedError, RestoreError, RulesRefusedError
+from meshgym.mesh.cluster.borrow import reclaim
 from meshgym.mesh.cluster.journal import Journal
-from meshgym.mesh.cluster.loan import reclaim
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.mesh.cluster.note import note_in
 from meshgym.types import Load, TrafficRules

@@ -23,9 +23,9 @@ from meshgym.fields import RULES
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
+from meshgym.mesh.cluster.borrow import borrow
 from meshgym.mesh.cluster.fortio import Fortio
 from meshgym.mesh.cluster.journal import Journal, journal_path
-from meshgym.mesh.cluster.loan import borrow
 from meshgym.mesh.cluster.sidecar import Sidecar
 from meshgym.mesh.cluster.situation import Situation, look_at, refuse_others
 from meshgym.mesh.cluster.waiting import patiently

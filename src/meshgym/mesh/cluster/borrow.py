@@ -1,0 +1,118 @@
+"""Begin a loan of a cluster's DestinationRule, or take over one whose holder has ended."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from meshgym.errors import InvalidValueError, RestoreError, clean
+from meshgym.mesh.cluster.answers import Object
+from meshgym.mesh.cluster.api import Cluster
+from meshgym.mesh.cluster.journal import Entry, Journal, journal_path
+from meshgym.mesh.cluster.loan import BorrowedDestinationRule
+from meshgym.mesh.cluster.note import Note, note_in
+
+#: Namespace and name of an object of Kubernetes.
+_NAMED = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
+
+
+def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> BorrowedDestinationRule:
+    """Read the cluster's DestinationRule; change nothing yet.
+
+    Args:
+        cluster: names the DestinationRule.
+        journal: an open one.
+        host: the service, to make a DestinationRule if there is none.
+
+    Raises:
+        RestoreError: it is on loan already, or an earlier loan was not given back.
+        InvalidValueError: there is none, and no host to make one for; it is for another host, for several, or for an
+            address; or its limits are overridden further down.
+        ClusterError, AwayError: no response.
+    """
+    found = cluster.read()
+    if note := note_in(found):
+        named = f"{cluster.namespace}/{cluster.name}"
+        raise RestoreError(
+            f"{cluster} is {note}; wait for it, or if that has ended, give it back: meshgym doctor --restore {named}"
+        )
+    if journal.read() is not None:
+        raise RestoreError(
+            f"{cluster} was changed by an earlier run and not given back; do so with: "
+            f"meshgym doctor --restore {shlex.quote(str(journal.path))}"
+        )
+    if found is None and host is None:
+        remedy = "Make one, or give the service's host (--new-rule-for): one is then made, and deleted at the end."
+        raise InvalidValueError(str(cluster), None, "a DestinationRule that exists", remedy)
+    if found and host not in (None, found["spec"]["host"]):
+        raise InvalidValueError("host", host, f"that of {cluster}: {found['spec']['host']}")
+    _check_host(found["spec"]["host"] if found else str(host), cluster)
+    if found:
+        _refuse_overrides(found["spec"], cluster)
+    return BorrowedDestinationRule(cluster, journal, found, Note.begin(found), written=[])
+
+
+@contextmanager
+def reclaim(loan: str) -> Iterator[BorrowedDestinationRule]:
+    """Take over a loan whose holder has ended, to give it back.
+
+    Args:
+        loan: ``NAMESPACE/NAME`` of a DestinationRule with a note, or the path of a journal.
+
+    Raises:
+        RestoreError: there is no such loan, it is in use on this machine, it is another cluster's, or it can't be read.
+        ClusterError, AwayError: no cluster.
+    """
+    if (named := _NAMED.fullmatch(loan)) and not Path(loan).exists():
+        cluster = Cluster(named[1], named[2])
+        with Journal(journal_path(cluster.server, cluster.namespace, cluster.name)) as journal:
+            if note := note_in(cluster.read()):
+                yield BorrowedDestinationRule(cluster, journal, note.found, note, [note.written])
+            elif entry := journal.read():
+                yield _from_journal(cluster, journal, entry)
+            else:
+                raise RestoreError(f"{cluster} is not on loan; there is nothing to give back")
+        return
+    path = Path(loan)
+    if not path.exists():
+        raise RestoreError(f"there is no journal {clean(path)}; there is nothing to give back")
+    with Journal(path) as journal:
+        entry = journal.read()
+        if entry is None:
+            raise RestoreError(f"there is no journal {clean(path)} any more; there is nothing to give back")
+        cluster = Cluster(entry.namespace, entry.name, entry.kube_context)
+        if cluster.server != entry.server:
+            raise RestoreError(f"{path} is of the cluster {entry.server}, but KUBECONFIG leads to {cluster.server}")
+        yield _from_journal(cluster, journal, entry)
+
+
+def _from_journal(cluster: Cluster, journal: Journal, entry: Entry) -> BorrowedDestinationRule:
+    note = replace(Note.begin(entry.found), holder=entry.holder, since=entry.since)
+    return BorrowedDestinationRule(cluster, journal, entry.found, note, entry.written)
+
+
+def _check_host(host: str, cluster: Cluster) -> None:
+    """Check that a host is one service."""
+    if "*" in host:
+        raise InvalidValueError("host", host, "one service", f"{cluster} is for several; measure with a rule for one.")
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    raise InvalidValueError("host", host, "the name of a service; Kubernetes refuses an address")
+
+
+def _refuse_overrides(spec: Object, cluster: Cluster) -> None:
+    """Check that no port or subset has limits, which would replace those that are measured."""
+    limits = {"connectionPool", "outlierDetection", "portLevelSettings"}
+    found = {"portLevelSettings"} & set(spec.get("trafficPolicy") or {})
+    for subset in spec.get("subsets") or []:
+        found |= {f"subset {subset['name']}: {name}" for name in limits & set(subset.get("trafficPolicy") or {})}
+    if found:
+        allowed = "no limits of ports or subsets, because they would override the measured ones"
+        raise InvalidValueError(str(cluster), sorted(found), allowed, "Measure under a DestinationRule without them.")
