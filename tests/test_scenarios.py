@@ -146,3 +146,15 @@ def test_a_file_that_is_no_text_is_refused(tmp_path, shop_text):
         (tmp_path / "shop.toml").write_text(text)
         with pytest.raises(InvalidValueError, match="scenario shop"):
             load_scenario(tmp_path / "shop.toml")
+
+
+def test_choices_are_named_in_a_scenario(shop_text):
+    def rules(value):
+        return parse_scenario("shop", shop_text.replace("[rules]", f"[rules]\nload_balancer = {value}")).rules
+
+    assert rules('"ROUND_ROBIN"')["load_balancer"].values.tolist() == [2]
+    assert rules('["RANDOM", "LEAST_REQUEST"]')["load_balancer"].values.tolist() == [0, 1]
+    with pytest.raises(InvalidValueError, match="Name neighbours among LEAST_REQUEST, RANDOM"):
+        rules('["LEAST_REQUEST", "ROUND_ROBIN"]')
+    with pytest.raises(InvalidValueError, match=r"load_balancer is 'FASTEST'; allowed: 0 \(LEAST_REQUEST\), 1"):
+        rules('["FASTEST"]')

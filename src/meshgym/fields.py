@@ -77,6 +77,8 @@ class Field:
     def check(self, value: object, low: float | None = None) -> Any:
         """Return ``value`` as an int or a float, according to the kind; NumPy's numbers are accepted too.
 
+        A choice may also be given by its name.
+
         Args:
             value: one number.
             low: the lowest value allowed, if it isn't the field's own.
@@ -85,6 +87,8 @@ class Field:
             InvalidValueError: another kind of value, or one out of range.
         """
         low = self.low if low is None else low
+        if isinstance(value, str) and value in self.choices:
+            value = self.choices.index(value)
         try:
             number: float = int(value) if self.whole else float(value)  # type: ignore[call-overload, arg-type]
             fits = low <= number <= self.high and (number == value or not self.whole) and not isinstance(value, bool)
@@ -234,8 +238,8 @@ RULES: dict[str, Field] = _table(
           absent=3, absent_section=_NOTHING, since="1.27", decides=False),
     Field("load_balancer", "", "choice", 0, 5, "how a replica is chosen",
           "loadBalancer.simple",
-          choices=("UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"),
-          absent=5, since="1.0"),
+          choices=("LEAST_REQUEST", "RANDOM", "ROUND_ROBIN", "PASSTHROUGH", "LEAST_CONN", "UNSPECIFIED"),
+          absent=0, since="1.0"),
     Field("warmup_duration_s", "s", "seconds", 0.001, LONGEST_S, "how long a new replica gets less",
           "loadBalancer.warmup.duration", gateway="loadBalancer.slowStart.window", since="1.24"),
     Field("warmup_minimum_percent", "%", "number", 0, 100, "share of its weight that a new replica begins with",

@@ -138,7 +138,7 @@ class Scenario:
             raise InvalidValueError("rows", rows, f"a whole number 1..{MOST_VALUES}")
         return cls(
             name=name,
-            rules={k: Range.parse(k, v) for k, v in _rules(document).items()},
+            rules={k: Range.parse(k, _numbers(k, v)) for k, v in _rules(document).items()},
             load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
             actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
             rows=rows,
@@ -202,6 +202,18 @@ def _rules(document: Mapping[str, Any]) -> dict[str, Any]:
         if name not in RULES:
             raise UnknownNameError("key of section [rules]", name, [*RULES, "base"])
     return {name: section[name] for name in RULES if name in section}
+
+
+def _numbers(name: str, value: object) -> object:
+    """Return a rule's range with numbers for the names of choices, of which neighbours in the table can vary."""
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in names):
+        return value
+    numbers = sorted(RULES[name].check(one) for one in names)
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        remedy = f"Name neighbours among {', '.join(RULES[name].choices)}."
+        raise InvalidValueError(name, value, "choices that stand side by side, each once", remedy)
+    return [numbers[0], numbers[-1]]
 
 
 def _section(document: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:

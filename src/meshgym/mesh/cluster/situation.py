@@ -12,7 +12,7 @@ from meshgym.fields import RULES
 from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.sidecar import Snapshot, port_of, rule_of
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, deviations
-from meshgym.rules.policy import find, given_rules
+from meshgym.rules.policy import find, given_rules, written
 from meshgym.scenarios import Scenario
 from meshgym.types import TrafficRules
 
@@ -46,7 +46,7 @@ class Situation:
         return {"workers": self.workers, "idle_timeout": self.idle_timeout, "protocol": self.protocol}
 
     def __str__(self) -> str:
-        rules = ", ".join(f"{name} {value:g}" for name, value in self.rules.to_dict().items()) or "no rules"
+        rules = ", ".join(f"{name} {value}" for name, value in _as_written(self.rules).items()) or "no rules"
         istio = f" of Istio {self.istio}" if self.istio else ""
         workers = f"{self.workers} workers" if self.workers else "an unknown number of workers"
         return (
@@ -87,6 +87,11 @@ def look_at(snapshot: Snapshot, policy: Object, target_url: str, named: str) -> 
     )
 
 
+def _as_written(rules: TrafficRules) -> dict[str, object]:
+    """Return the rules as a DestinationRule has them, by their own names."""
+    return {name: written(RULES[name], value) for name, value in rules.to_dict().items()}
+
+
 def _check_rule(cluster: Object, policy: Object, named: str) -> None:
     """Check that a cluster is as the DestinationRule has it.
 
@@ -119,7 +124,7 @@ def refuse_others(situation: Situation, scenario: Scenario, held: Iterable[str],
             raise UnknownNameError("rule to accept", name, [*RULES, HTTP2])
     known = {*scenario.rules, *held, *accept}
     in_force: dict[str, object] = {
-        name: value for name, value in situation.rules.to_dict().items() if RULES[name].decides and name not in known
+        name: value for name, value in _as_written(situation.rules).items() if RULES[name].decides and name not in known
     }
     # The rules that ask for it say so themselves.
     asked = {"h2_upgrade_policy", "use_client_protocol"} & situation.rules.to_dict().keys()
