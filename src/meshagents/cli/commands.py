@@ -20,7 +20,7 @@ from meshagents.cli.options import (
     Tasks,
 )
 from meshgym.cli.console import Console, Count, Seed, Several
-from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
+from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh, read_rule
 from meshgym.files import make_folder
 from meshgym.scenarios import SCENARIO_NAMES
 
@@ -221,9 +221,11 @@ def recommend(
     """
     from meshagents.recommend.advice import advise
     from meshagents.recommend.output import to_markdown
+    from meshagents.recommend.request import Place
 
     (one,) = _tasks([task])
-    found, paths = advise(one, request, out, partial(open_mesh, cluster), console.bar)
+    place = Place(read_rule(cluster), cluster.target) if cluster else None
+    found, paths = advise(one, request, out, partial(open_mesh, cluster), console.bar, place)
     console.record(paths[0].parent)
     print("\n".join([to_markdown(found), *map(str, paths)]))
 

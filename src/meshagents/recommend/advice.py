@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from meshagents.recommend.inputs import read_load, read_names, read_rules
-from meshagents.recommend.output import Report
+from meshagents.recommend.output import Change, Report
 from meshagents.recommend.outside import fixed_otherwise, in_words, nearest_rules, outside_traces
-from meshagents.recommend.request import Request
+from meshagents.recommend.request import Place, Request
 from meshagents.recommend.search import Recommendation, recommend
 from meshagents.training.tasks import Task
 from meshagents.validation.measure import Bar, no_bar
@@ -19,12 +19,17 @@ from meshgym.files import make_folder
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.urls import check_url
 from meshgym.rules.destination_rule import DestinationRule
-from meshgym.rules.policy import given_rules, traffic_rules
+from meshgym.rules.policy import given_rules, merge, traffic_rules
 from meshgym.scenarios import Scenario
 
 
 def advise(
-    task: Task, request: Request, folder: Path | None, open_mesh: Callable[[Scenario], Mesh], bar: Bar = no_bar
+    task: Task,
+    request: Request,
+    folder: Path | None,
+    open_mesh: Callable[[Scenario], Mesh],
+    bar: Bar = no_bar,
+    place: Place | None = None,
 ) -> tuple[Report, list[Path]]:
     """Find rules or loads, measure them if wanted, and write the recommendation.
 
@@ -34,6 +39,7 @@ def advise(
         folder: where to write; None for recommendations/SCENARIO.
         open_mesh: opens the live mesh.
         bar: shows progress.
+        place: where in a cluster it goes; None outside one.
 
     Returns:
         The recommendation and the files written. Measurements made before an error are written, too.
@@ -45,9 +51,9 @@ def advise(
     """
     scenario, simulator = task.load_scenario(), task.load_simulator()
     given = read_rules(request, scenario)
-    names = read_names(request, given)
+    names = read_names(request, given, place)
     loads = tuple(read_load(text) for text in request.load)
-    url = request.url or f"http://{names['host'].strip('*.')}:8000/get"
+    url = place.url if place else request.url or f"http://{names['host'].strip('*.')}:8000/get"
     check_url("url of the load (--url)", url)
     folder = make_folder(folder or Path("recommendations") / scenario.name)
     rules = traffic_rules(given.policy, scenario.rule_names) if given else None
@@ -63,11 +69,15 @@ def advise(
             progress=progress,
         )
     policy = given.policy if given else scenario.policy(advice.rules)
-    if given and given.chosen:
+    if place:
+        spec = merge(place.rule.spec, {"trafficPolicy": policy})
+        rule = replace(place.rule, spec=spec)
+    elif given and given.chosen:
         rule = DestinationRule(names["name"], names["namespace"], given.chosen.rule.spec)
     else:
         rule = DestinationRule.of(**names, rules=advice.rules, base=scenario.base)
-    report = Report(advice, rule, url, simulator.identity, said=given.chosen.said if given and given.chosen else ())
+    said = given.chosen.said if given and given.chosen else ()
+    report = Report(advice, rule, url, simulator.identity, said, Change(place.rule, policy) if place else None)
     try:
         if request.measure:
             with open_mesh(replace(scenario, base=policy)) as mesh, bar("measure", "runs") as progress:

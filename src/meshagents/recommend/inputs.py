@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshagents.recommend.request import Request
+from meshagents.recommend.request import Place, Request
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rules.destination_rule import Chosen, choose
 from meshgym.rules.schema import check_names
@@ -59,14 +59,23 @@ def read_rules(request: Request, scenario: Scenario) -> Given | None:
     return Given(scenario.policy(rules))
 
 
-def read_names(request: Request, given: Given | None) -> dict[str, str]:
+def read_names(request: Request, given: Given | None, place: Place | None = None) -> dict[str, str]:
     """Return ``name``, ``namespace`` and ``host`` of a DestinationRule.
 
-    What isn't asked for is that of the file, or else that of Istio's sample httpbin.
+    In a cluster they are those of the DestinationRule there. Elsewhere, what isn't asked for is that of the file, or
+    else that of Istio's sample httpbin.
 
     Raises:
-        InvalidValueError: a name that Kubernetes or Istio refuses.
+        InvalidValueError: a name that Kubernetes or Istio refuses, or another than that in the cluster.
     """
+    if place is not None:
+        names = {"name": place.rule.name, "namespace": place.rule.namespace}
+        for name, value in {**names, "url": place.url}.items():
+            if getattr(request, name) not in (None, value):
+                raise InvalidValueError(f"--{name}", getattr(request, name), f"{value}, as in the cluster")
+        if not (given and given.chosen) and request.host not in (None, place.rule.host):
+            raise InvalidValueError("--host", request.host, f"{place.rule.host}, as in the cluster")
+        return {**names, "host": place.rule.host}
     rule = given.chosen.rule if given and given.chosen else None
     name = request.name or (rule and (rule.name or rule.host.strip("*.").partition(".")[0].lower())) or "httpbin"
     namespace = request.namespace or (rule.namespace if rule else "default")

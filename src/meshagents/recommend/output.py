@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,19 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a recommendation changes in a cluster.
+
+    Attributes:
+        before: the DestinationRule as it is.
+        policy: the ``trafficPolicy`` that is merged into it.
+    """
+
+    before: DestinationRule
+    policy: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Report:
     """A recommendation and all that belongs to it.
 
@@ -43,6 +58,7 @@ class Report:
         url: URL that Fortio calls.
         simulator: which one predicted the responses.
         said: what was taken from a file although nobody chose it.
+        change: what it changes in a cluster; None outside one.
         runs: measured runs, added as they come.
     """
 
@@ -51,6 +67,7 @@ class Report:
     url: str
     simulator: Identity
     said: tuple[str, ...] = ()
+    change: Change | None = None
     runs: list[Run] = field(default_factory=list)
 
     def measure(
@@ -107,6 +124,7 @@ def to_markdown(report: Report) -> str:
         _how_rules(advice),
         _table(rules),
         "    kubectl apply -f destination-rule.yaml",
+        *_into_the_cluster(report),
         f"Loads tried: {advice.loads}. The most 503s per second first:",
         "\n".join(f"    {fortio(expected.load, report.url)}" for expected in advice.expected),
         _table([_expected(expected) for expected in advice.expected]),
@@ -119,6 +137,23 @@ def to_markdown(report: Report) -> str:
             "Measured: means with their 95 % intervals, and how many runs lie within the expected interval.",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _into_the_cluster(report: Report) -> list[str]:
+    """Say what that changes in the cluster, and how to change nothing else whatever happens there meanwhile."""
+    if report.change is None:
+        return []
+    rule = report.change.before
+    patch = json.dumps({"spec": {"trafficPolicy": report.change.policy}})
+    now, then = (one.to_yaml().splitlines() for one in (rule, report.destination_rule))
+    changes = list(difflib.unified_diff(now, then, "as it is now", "as recommended", lineterm=""))
+    named = ["destinationrule", rule.name, "-n", rule.namespace]
+    return [
+        f"It is {rule.title} as it is in the cluster, with these rules. To change only them:",
+        "    " + shlex.join(["kubectl", "patch", *named, "--type", "merge", "-p", patch]),
+        "What changes:",
+        "\n".join(f"    {line}" for line in changes) or "    nothing",
+    ]
 
 
 def _how_rules(advice: Recommendation) -> str:

@@ -5,6 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshgym.errors import InvalidValueError
+from meshgym.rules.destination_rule import DestinationRule
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a cluster a recommendation goes, and where it's measured.
+
+    Attributes:
+        rule: the DestinationRule as it is now.
+        url: what Fortio calls.
+    """
+
+    rule: DestinationRule
+    url: str
 
 
 @dataclass(frozen=True)
@@ -15,7 +29,8 @@ class Request:
         rules: a DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
         load: threads=N,calls=N; give it once per load (default: all loads).
         criterion: how to compare rules: under their worst load (worst) or on average (mean).
-        name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample).
+        name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample). With
+            --destination-rule, its name, namespace and host, and --target, are taken.
         namespace: namespace of the DestinationRule (default: that of --rules, or default).
         host: which of the services in --rules; without --rules, the service that the DestinationRule is for (default:
             NAME.NAMESPACE.svc.cluster.local).

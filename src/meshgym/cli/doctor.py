@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshgym.errors import AccessDeniedError, MeshGymError
 from meshgym.mesh.cluster.journal import journal_folder
+from meshgym.mesh.urls import port_of
 from meshgym.scenarios import load_scenario
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
     yield _look(lambda: _rights(cluster, sidecar, host))
     yield (rule := _look(destination_rule))
     yield _look(lambda: f"Fortio responds at {fortio.run_url}, {fortio.check()} runs under way")
-    yield (reached := _look(lambda: _sidecar(cluster, sidecar, host)))
+    yield (reached := _look(lambda: _sidecar(cluster, sidecar, host, port_of(arguments["target_url"]))))
     if isinstance(rule, str) and isinstance(reached, str):
         yield _look(in_force)
 
@@ -189,8 +190,8 @@ def _in_words(right: dict[str, str]) -> str:
     return f"{right['verb']} {what} in {right['namespace']}"
 
 
-def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None) -> str:
+def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None, port: int) -> str:
     found = cluster.read()
-    seen = sidecar.look(found["spec"]["host"] if found else host or "")
+    seen = sidecar.look(found["spec"]["host"] if found else host or "", port)
     names = ", ".join(one.cluster["name"] for one in seen.clusters)
     return f"Envoy {seen.info.version.split('/')[1]} at {sidecar.where} reaches {names}"

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, RestoreError
 from meshgym.mesh.base import Mesh
+from meshgym.rules.destination_rule import DestinationRule
 from meshgym.scenarios import Scenario
 
 #: How many settings the embedded mesh measures at once.
@@ -75,6 +76,28 @@ class ClusterOptions:
         return {"namespace": namespace, "destination_rule": name} | {
             renamed.get(option, option): value for option, value in given.items()
         }
+
+
+def read_rule(cluster: ClusterOptions) -> DestinationRule:
+    """Return the DestinationRule that is measured, as it is in the cluster now; nothing is changed.
+
+    Raises:
+        RestoreError: it is on loan, so it isn't what it usually is.
+        ClusterError, AwayError: no response.
+    """
+    from meshgym.mesh.cluster.api import Cluster
+    from meshgym.mesh.cluster.note import note_in
+
+    arguments = cluster.arguments()
+    names = arguments["destination_rule"], arguments["namespace"]
+    api = Cluster(arguments["namespace"], arguments["destination_rule"], cluster.kube_context)
+    found = api.read()
+    if note := note_in(found):
+        raise RestoreError(f"{api} is {note}")
+    if found is None and cluster.new_rule_for is None:
+        remedy = "Make one, or give the service's host (--new-rule-for)."
+        raise InvalidValueError(str(api), None, "a DestinationRule that exists", remedy)
+    return DestinationRule(*names, found["spec"] if found else {"host": cluster.new_rule_for})
 
 
 def open_mesh(cluster: ClusterOptions | None, scenario: Scenario) -> Mesh:

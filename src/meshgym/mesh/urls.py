@@ -11,6 +11,12 @@ from meshgym.errors import InvalidValueError
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:.]+")
 
 
+def port_of(url: str) -> int:
+    """Return the port of a URL that was checked."""
+    parts = urlsplit(url)
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
 def check_url(what: str, url: str, schemes: Sequence[str] = ("http", "https")) -> None:
     """Check that something is a URL of one host, without a password, which would appear in messages and files.
 

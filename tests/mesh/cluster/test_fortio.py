@@ -89,7 +89,7 @@ def test_load_that_was_not_sent_is_no_result(world, fault, message):
 
 def test_fortios_own_refusal(world):
     said = "refuses the run: Aborting because of error: lookup nowhere"
-    url = "http://nowhere.invalid/"
+    url = "http://nowhere.invalid:8000/"
     with IstioMesh(**world.arguments(target_url=url)) as mesh, pytest.raises(LoadError, match=said):
         mesh.measure(RULES, LOAD)
     assert world.restored

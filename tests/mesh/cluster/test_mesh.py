@@ -110,13 +110,23 @@ def test_a_host_that_is_not_the_rules_is_refused(world):
     "override",
     [
         {"trafficPolicy": {"portLevelSettings": [{"port": {"number": 8000}}]}},
+        {"subsets": [{"name": "v1", "trafficPolicy": {"portLevelSettings": [{"port": {"number": 8000}}]}}]},
         {"subsets": [{"name": "v1", "trafficPolicy": {"outlierDetection": {}}}]},
     ],
 )
 def test_limits_that_override_the_measured_ones_are_refused(make_world, override):
     world = make_world({"host": "httpbin", **override})
-    with pytest.raises(InvalidValueError, match="no limits of ports or subsets"):
+    with pytest.raises(InvalidValueError, match="no limits of the port or of subsets"):
         IstioMesh(**world.arguments())
+
+
+def test_the_target_is_a_port_that_the_sidecar_knows(world):
+    mesh = IstioMesh(**world.arguments(target_url="http://httpbin/get"))
+    with (
+        mesh,
+        pytest.raises(InvalidValueError, match=r"port of the target's URL is 80; allowed: a port of httpbin: 8000"),
+    ):
+        mesh.measure(RULES, LOAD)
 
 
 def test_a_subsets_other_policies_are_no_hindrance(make_world):

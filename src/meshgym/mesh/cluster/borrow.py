@@ -17,16 +17,18 @@ from meshgym.mesh.cluster.journal import Entry, Journal, journal_path
 from meshgym.mesh.cluster.loan import BorrowedDestinationRule
 from meshgym.mesh.cluster.note import Note, note_in
 
+_LIMITS = ("connectionPool", "outlierDetection")
 #: Namespace and name of an object of Kubernetes.
 _NAMED = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
 
 
-def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> BorrowedDestinationRule:
+def borrow(cluster: Cluster, journal: Journal, port: int, host: str | None = None) -> BorrowedDestinationRule:
     """Read the cluster's DestinationRule; change nothing yet.
 
     Args:
         cluster: names the DestinationRule.
         journal: an open one.
+        port: of the service, that is measured.
         host: the service, to make a DestinationRule if there is none.
 
     Raises:
@@ -53,7 +55,7 @@ def borrow(cluster: Cluster, journal: Journal, host: str | None = None) -> Borro
         raise InvalidValueError("host", host, f"that of {cluster}: {found['spec']['host']}")
     _check_host(found["spec"]["host"] if found else str(host), cluster)
     if found:
-        _refuse_overrides(found["spec"], cluster)
+        _refuse_overrides(found["spec"], cluster, port)
     return BorrowedDestinationRule(cluster, journal, found, Note.begin(found), written=[])
 
 
@@ -107,12 +109,19 @@ def _check_host(host: str, cluster: Cluster) -> None:
     raise InvalidValueError("host", host, "the name of a service; Kubernetes refuses an address")
 
 
-def _refuse_overrides(spec: Object, cluster: Cluster) -> None:
-    """Check that no port or subset has limits, which would replace those that are measured."""
-    limits = {"connectionPool", "outlierDetection", "portLevelSettings"}
-    found = {"portLevelSettings"} & set(spec.get("trafficPolicy") or {})
+def _refuse_overrides(spec: Object, cluster: Cluster, port: int) -> None:
+    """Check that neither the port nor a subset has limits, which would replace those that are measured."""
+    whole = spec.get("trafficPolicy") or {}
+    found = _of_port(whole, port, "")
     for subset in spec.get("subsets") or []:
-        found |= {f"subset {subset['name']}: {name}" for name in limits & set(subset.get("trafficPolicy") or {})}
+        policy = subset.get("trafficPolicy") or {}
+        found += [f"subset {subset['name']}: {name}" for name in _LIMITS if policy.get(name) is not None]
+        found += _of_port(policy, port, f"subset {subset['name']}: ")
     if found:
-        allowed = "no limits of ports or subsets, because they would override the measured ones"
-        raise InvalidValueError(str(cluster), sorted(found), allowed, "Measure under a DestinationRule without them.")
+        allowed = "no limits of the port or of subsets, because they would override the measured ones"
+        raise InvalidValueError(str(cluster), found, allowed, "Measure under a DestinationRule without them.")
+
+
+def _of_port(policy: Object, port: int, where: str) -> list[str]:
+    ports = [(one.get("port") or {}).get("number") for one in policy.get("portLevelSettings") or []]
+    return [f"{where}portLevelSettings of port {port}"] if port in ports else []

@@ -30,6 +30,7 @@ from meshgym.mesh.cluster.sidecar import Sidecar
 from meshgym.mesh.cluster.situation import Situation, look_at, refuse_others
 from meshgym.mesh.cluster.waiting import patiently
 from meshgym.mesh.limits import CallLimits
+from meshgym.mesh.urls import port_of
 from meshgym.rules.destination_rule import read_mesh_default
 from meshgym.rules.envoy_cluster import CONNECT_TIMEOUT
 from meshgym.rules.policy import duration, find, given_rules, merge, policy_in_force, seconds, traffic_policy
@@ -45,8 +46,8 @@ _SETTLE_S = 1.0
 class IstioMesh(Mesh):
     """A service in a cluster under one DestinationRule; nothing else in the cluster is changed.
 
-    Rules are merged into the DestinationRule that you name; whatever else it says stays. One that limits single ports
-    or subsets is an error, because these limits would override the measured ones.
+    Rules are merged into the DestinationRule that you name; whatever else it says stays. One that limits the target's
+    port or subsets by themselves is an error, because these limits would override the measured ones.
 
     Args:
         namespace, destination_rule: the DestinationRule; both must be given, there is no default.
@@ -104,6 +105,7 @@ class IstioMesh(Mesh):
                 raise InvalidValueError(name, value, "a name; nothing is changed in a cluster without it")
         self._cluster = Cluster(namespace, destination_rule, kube_context)
         self._fortio = Fortio(fortio_url, target_url, max_qps, f"{self._cluster.server} {namespace}/{destination_rule}")
+        self._port = port_of(target_url)
         self._sidecar = Sidecar(sidecar, self._cluster)
         self._limits, self._dry_run, self._wait_s = CallLimits(max_calls_per_step, max_calls), dry_run, wait_s
         self._mesh_default = read_mesh_default(mesh_config) if mesh_config else {}
@@ -113,7 +115,7 @@ class IstioMesh(Mesh):
         with ExitStack() as opening:  # frees what was taken if a later step fails
             path = journal or journal_path(self._cluster.server, namespace, destination_rule)
             file = opening.enter_context(Journal(Path(path)))
-            self._borrowed = borrow(self._cluster, file, host)
+            self._borrowed = borrow(self._cluster, file, self._port, host)
             found: Object = self._borrowed.found["spec"] if self._borrowed.found else {"host": host}
             #: The service, as the DestinationRule names it.
             self.host = str(found["host"])
@@ -131,11 +133,8 @@ class IstioMesh(Mesh):
                 that varies isn't there in the sidecar's Istio.
             AwayError, ClusterError: no response.
         """
-        snapshot = self._sidecar.look(self.host)
-        cluster = self._cluster
-        situation = look_at(
-            snapshot, self._in_force({}), self._fortio.target_url, f"{cluster.namespace}/{cluster.name}"
-        )
+        snapshot = self._sidecar.look(self.host, self._port)
+        situation = look_at(snapshot, self._in_force({}), f"{self._cluster.namespace}/{self._cluster.name}")
         if scenario := self._scenario:
             refuse_others(situation, scenario, given_rules(scenario.base).to_dict(), self._accept)
             if istio := re.match(r"\d+\.\d+", situation.istio):
@@ -170,13 +169,13 @@ class IstioMesh(Mesh):
         policy = self._fresh(self._policy(rules))
         self._borrowed.change(merge(self._found, {"trafficPolicy": policy}))
         self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
-        before = self._sidecar.await_policy(self.host, self._in_force(policy))
+        before = self._sidecar.await_policy(self.host, self._port, self._in_force(policy))
         time.sleep(_SETTLE_S)
         overhead_s = time.perf_counter() - started
         self._limits.check(load.calls)  # once more: a run may have been repeated
         self._limits.sent += load.calls
         response = self._fortio.run(load)
-        self._sidecar.look(self.host).check_since(before)
+        self._sidecar.look(self.host, self._port).check_since(before)
         self._borrowed.check_unchanged()
         assert isinstance(response.details, dict)
         response.details["overhead_s"] = overhead_s
@@ -188,7 +187,8 @@ class IstioMesh(Mesh):
 
     def _in_force(self, policy: Object) -> Object:
         """Return the ``trafficPolicy`` that is in force if ``policy`` is merged into what was found."""
-        return policy_in_force(merge(self._found, {"trafficPolicy": policy}), mesh_default=self._mesh_default)
+        spec = merge(self._found, {"trafficPolicy": policy})
+        return policy_in_force(spec, port=self._port, mesh_default=self._mesh_default)
 
     def _fresh(self, policy: Object) -> Object:
         """Return ``policy`` with a connect timeout that differs by milliseconds from those of earlier runs.

@@ -110,8 +110,8 @@ class Sidecar:
         """Return what its Envoy says of itself."""
         return answers.server_info(self.get("/server_info"), f"the sidecar {self.where}")
 
-    def look(self, host: str) -> Snapshot:
-        """Return its state and its active clusters for the service ``host``.
+    def look(self, host: str, port: int) -> Snapshot:
+        """Return its state and its active clusters for a port of the service ``host``, those of subsets included.
 
         Raises:
             InvalidValueError: it has none.
@@ -123,7 +123,11 @@ class Sidecar:
         if not clusters:
             remedy = f"Is {self.where} the load generator's sidecar, and {host} the service's name?"
             raise InvalidValueError("host", host, "a service that the sidecar knows", remedy)
-        return Snapshot(info, clusters)
+        chosen = [entry for entry in clusters if _port_of(entry.cluster) == port]
+        if not chosen:
+            ports = ", ".join(map(str, sorted({_port_of(entry.cluster) for entry in clusters})))
+            raise InvalidValueError("port of the target's URL", port, f"a port of {host}: {ports}")
+        return Snapshot(info, chosen)
 
     def _is_for(self, host: str, name: str) -> bool:
         """Return whether a cluster is for ``host``, which may leave out its namespace and the rest."""
@@ -132,8 +136,8 @@ class Sidecar:
         host = host.lower().rstrip(".")
         return parts[3] == host or ("." not in host and parts[3].startswith(f"{host}.{self._cluster.namespace}.svc."))
 
-    def await_policy(self, host: str, policy: Object) -> Snapshot:
-        """Wait until the sidecar has what istiod makes of ``policy`` for ``host``; return its state then.
+    def await_policy(self, host: str, port: int, policy: Object) -> Snapshot:
+        """Wait until the sidecar has what istiod makes of ``policy`` for the host's port; return its state then.
 
         Raises:
             RulesRefusedError: it doesn't get it in time; the message says where it differs, and which DestinationRule
@@ -142,7 +146,7 @@ class Sidecar:
         """
         deadline = time.monotonic() + _APPLY_S
         while True:
-            snapshot = self.look(host)
+            snapshot = self.look(host, port)
             differing = [line for one in snapshot.clusters for line in deviations(one.cluster, policy)]
             if not differing:
                 return snapshot
@@ -162,8 +166,7 @@ def rule_of(cluster: Object) -> str:
     return clean(f"{parts[-3]}/{parts[-1]}", 200) if len(parts) > 3 else ""
 
 
-def port_of(cluster: Object) -> int:
-    """Return the port of an outbound cluster."""
+def _port_of(cluster: Object) -> int:
     parts = _OUTBOUND.fullmatch(cluster["name"])
     return int(parts[1]) if parts else 0
 

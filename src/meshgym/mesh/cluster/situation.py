@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.fields import RULES
 from meshgym.mesh.cluster.answers import Object
-from meshgym.mesh.cluster.sidecar import Snapshot, port_of, rule_of
+from meshgym.mesh.cluster.sidecar import Snapshot, rule_of
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, deviations
 from meshgym.rules.policy import find, given_rules, written
 from meshgym.scenarios import Scenario
@@ -55,13 +54,12 @@ class Situation:
         )
 
 
-def look_at(snapshot: Snapshot, policy: Object, target_url: str, named: str) -> Situation:
+def look_at(snapshot: Snapshot, policy: Object, named: str) -> Situation:
     """Return the situation before a loan.
 
     Args:
         snapshot: the sidecar's clusters for the service.
         policy: the ``trafficPolicy`` that should be in force.
-        target_url: what is called; its port chooses the cluster.
         named: ``NAMESPACE/NAME`` of the DestinationRule.
 
     Raises:
@@ -69,10 +67,7 @@ def look_at(snapshot: Snapshot, policy: Object, target_url: str, named: str) -> 
     """
     for one in snapshot.clusters:
         _check_rule(one.cluster, policy, named)
-    parts = urlsplit(target_url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    meant = [one.cluster for one in snapshot.clusters if port_of(one.cluster) == port]
-    cluster = (meant or [one.cluster for one in snapshot.clusters])[0]
+    cluster = snapshot.clusters[0].cluster
     options = find(cluster, "typed_extension_protocol_options") or {}
     http: Object = options.get(HTTP_OPTIONS) or {}
     info = snapshot.info
