@@ -131,7 +131,7 @@ def test_shares_beyond_one_are_named(frame: pd.DataFrame) -> None:
 def test_wrong_columns_are_named(frame: pd.DataFrame) -> None:
     with pytest.raises(TraceError, match="no column qps"):
         check_traces(frame.drop(columns="qps"), "own.csv")
-    with pytest.raises(TraceError, match="Did you mean 'latency_p99_ms'"):
+    with pytest.raises(TraceError, match="Did you mean 'latency_p99_s'"):
         check_traces(frame.assign(latency_p99=1), "own.csv")
     with pytest.raises(TraceError, match="no rows"):
         check_traces(frame.iloc[:0], "own.csv")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -22,13 +22,17 @@ from meshgym.errors import FolderError, TraceError, clean
 from meshgym.fields import settings_among
 from meshgym.files import DATA_BYTES, parse_json, reading
 from meshgym.traces.plan import Plan
-from meshgym.traces.schema import DETAILS
+from meshgym.traces.schema import DETAILS, EVERY_DETAIL
 from meshgym.types import RESPONSE_NAMES
 
 #: Name of the file in a collection's folder.
 FILENAME = "collection.db"
-#: What a row of the table ``runs`` holds besides its place and checksum.
-_RUN = ("run", "lane", "attempt", *RESPONSE_NAMES, *DETAILS)
+
+
+def _run(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what a row of the table ``runs`` holds besides its place and checksum, if it has these details."""
+    details = set(names)
+    return ("run", "lane", "attempt", *RESPONSE_NAMES, *(name for name in EVERY_DETAIL if name in details))
 
 
 def _planned(names: Sequence[str]) -> tuple[str, ...]:
@@ -38,8 +42,6 @@ def _planned(names: Sequence[str]) -> tuple[str, ...]:
 
 _TABLES = {
     "about": "CREATE TABLE about (provenance TEXT NOT NULL, sha256 TEXT NOT NULL)",
-    "runs": "CREATE TABLE runs (place INTEGER PRIMARY KEY, run INTEGER NOT NULL UNIQUE REFERENCES plan, "
-    f"{', '.join(f'{name} REAL' for name in _RUN[1:])}, sha256 TEXT NOT NULL)",
     "given_up": "CREATE TABLE given_up (run INTEGER PRIMARY KEY REFERENCES plan, reason TEXT NOT NULL)",
 }
 
@@ -47,6 +49,13 @@ _TABLES = {
 def _plan_table(names: Sequence[str]) -> str:
     columns = ", ".join(f"{name} REAL NOT NULL" for name in _planned(names)[1:])
     return f"CREATE TABLE plan (run INTEGER PRIMARY KEY, {columns})"
+
+
+def _runs_table(columns: Sequence[str]) -> str:
+    """Return the table's statement; a collection keeps the columns that it began with."""
+    values = ", ".join(f"{name} REAL" for name in columns[1:])
+    place = "place INTEGER PRIMARY KEY, run INTEGER NOT NULL UNIQUE REFERENCES plan"
+    return f"CREATE TABLE runs ({place}, {values}, sha256 TEXT NOT NULL)"
 
 
 #: Seconds that a commit waits for readers.
@@ -74,6 +83,7 @@ class Collection:
         try:
             _begin(self._database, path)
             self.about, self.plan = _read_plan(self._database, path)
+            self._columns = _columns(self._database)
             self._done = {int(run) for run in _read_runs(self._database, path)["run"]}
             _read_given_up(self._database, path)
         except BaseException:
@@ -107,7 +117,7 @@ class Collection:
             FolderError: it can't be written; what was added before is kept.
             TraceError: the file was removed or replaced meanwhile, or another collector writes to it.
         """
-        row = _row({**response, "run": run, "lane": lane, "attempt": attempt})
+        row = _row({**response, "run": run, "lane": lane, "attempt": attempt}, self._columns)
         self._execute((_insertion("runs", len(row)), row), ("DELETE FROM given_up WHERE run = ?", [run]))
         self._done.add(run)
 
@@ -151,6 +161,7 @@ def create(path: Path, about: Mapping[str, Any], plan: Plan, rows: Sequence[Mapp
         TraceError: another collector makes it.
     """
     provenance = json.dumps(about)
+    columns = _run(DETAILS if not rows else (str(name) for row in rows for name in row))
     planned = [[run, *map(float, setting), float(plan.repeat[run])] for run, setting in enumerate(plan.settings)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,11 +169,11 @@ def create(path: Path, about: Mapping[str, Any], plan: Plan, rows: Sequence[Mapp
             _begin(database, path)
             if database.execute("SELECT 1 FROM sqlite_master").fetchone():
                 return
-            for statement in (_plan_table(plan.names), *_TABLES.values()):
+            for statement in (_plan_table(plan.names), _runs_table(columns), *_TABLES.values()):
                 database.execute(statement)
             database.execute("INSERT INTO about VALUES (?, ?)", [provenance, _sha256(provenance)])
             database.executemany(_insertion("plan", len(_planned(plan.names))), planned)
-            database.executemany(_insertion("runs", len(_RUN) + 2), map(_row, rows))
+            database.executemany(_insertion("runs", len(columns) + 2), (_row(row, columns) for row in rows))
             database.execute("COMMIT")
     except (OSError, sqlite3.Error) as error:
         raise FolderError(f"cannot write {path} ({error}); free space or choose another folder") from error
@@ -191,7 +202,7 @@ def read_collection(path: Path) -> tuple[dict[str, Any], list[dict[str, float]]]
     for run, *values in zip(*runs.values(), strict=True):
         number = int(run)
         setting = dict(zip(plan.names, plan.settings[number].tolist(), strict=True))
-        measured = {name: value for name, value in zip(_RUN[1:], values, strict=True) if value is not None}
+        measured = {name: value for name, value in zip(list(runs)[1:], values, strict=True) if value is not None}
         rows.append({**setting, **measured, "repeat": int(plan.repeat[number]), "run": number})
     return about, rows
 
@@ -236,7 +247,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             if database.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
                 raise ValueError("SQLite finds it damaged")
             found = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-            tables = {"plan": _plan_table(_names(database)), **_TABLES}
+            tables = {"plan": _plan_table(_names(database)), "runs": _runs_table(_columns(database)), **_TABLES}
             if dict(found) != tables or database.execute("PRAGMA foreign_key_check").fetchall():
                 raise ValueError("it holds other tables, or rows of no run")
         except BaseException:
@@ -276,15 +287,21 @@ def _names(database: sqlite3.Connection) -> tuple[str, ...]:
     return settings_among(name for _, name, *_ in database.execute("PRAGMA table_info(plan)"))
 
 
-def _read_runs(database: sqlite3.Connection, path: Path) -> dict[str, tuple[Any, ...]]:
+def _columns(database: sqlite3.Connection) -> tuple[str, ...]:
     """Return the columns of the measured runs."""
+    return _run(name for _, name, *_ in database.execute("PRAGMA table_info(runs)"))
+
+
+def _read_runs(database: sqlite3.Connection, path: Path) -> dict[str, tuple[Any, ...]]:
+    """Return the measured runs by column."""
     with _reading(path):
-        rows = database.execute(f"SELECT {', '.join(_RUN)}, sha256 FROM runs ORDER BY place").fetchall()
+        names = _columns(database)
+        rows = database.execute(f"SELECT {', '.join(names)}, sha256 FROM runs ORDER BY place").fetchall()
         for run, *values, sha256 in rows:
             if sha256 != _checksum([float(run), *values]):
                 raise ValueError(f"the checksum of run {run} doesn't fit")
-        columns = list(zip(*rows, strict=True)) or [()] * len(_RUN)
-        return dict(zip(_RUN, columns, strict=False))
+        columns = list(zip(*rows, strict=True)) or [()] * len(names)
+        return dict(zip(names, columns, strict=False))
 
 
 def _read_given_up(database: sqlite3.Connection, path: Path) -> dict[int, str]:
@@ -304,9 +321,9 @@ def _insertion(table: str, columns: int) -> str:
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
 
 
-def _row(run: Mapping[Any, Any]) -> list[Any]:
+def _row(run: Mapping[Any, Any], columns: Sequence[str]) -> list[Any]:
     """Return the row of the table ``runs`` for a run, by column of the schema; SQLite gives it its place."""
-    values = [float(run["run"]), *(_rounded(run.get(name)) for name in _RUN[1:])]
+    values = [float(run["run"]), *(_rounded(run.get(name)) for name in columns[1:])]
     return [None, *values, _checksum(values)]
 
 

@@ -23,7 +23,7 @@ _CLUSTER = {
     "known_limits": "the service's own state isn't reset between runs; rates depend on the cluster",
 }
 #: What a packed set takes from a collection, and gives back to it.
-_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions", "base")
+_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions", "later_versions", "base")
 
 
 def pack(folder: Path, path: Path) -> Path:

@@ -19,20 +19,19 @@ NO_ENDPOINTS = {"kind": "Status", "status": "Failure", "message": "no endpoints 
 
 def result(**other):
     """A whole result of Fortio for ``LOAD``, but for what is other."""
-    percentiles = [{"Percentile": one, "Value": 0.01} for one in (50, 99)]
     return {
         "RetCodes": {"200": 30, "503": 10},
         "ActualQPS": 80.0,
         "ActualDuration": 500_000_000,
         "NumThreads": 5,
-        "DurationHistogram": {"Count": 40, "Percentiles": percentiles},
+        "DurationHistogram": {"Count": 40, "Data": []},
         "Labels": "",
         "URL": "http://httpbin:8000/get",
         **other,
     }
 
 
-NAN = {"Count": 40, "Percentiles": [{"Percentile": 50, "Value": float("nan")}, {"Percentile": 99, "Value": 1}]}
+NAN = {"Count": 40, "Data": [{"Start": 0, "End": float("nan"), "Count": 40}]}
 
 
 @pytest.mark.parametrize(

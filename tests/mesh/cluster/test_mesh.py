@@ -42,8 +42,9 @@ def test_a_run_is_what_fortio_measured_under_the_rules(world):
     expected = FakeMesh().measure(RULES, LOAD)
     assert (response.qps, response.p200, response.p503) == (expected.qps, expected.p200, expected.p503)
     assert 0 < response.p503 < 1
-    assert response.details["latency_p50_ms"] == 5
-    assert response.details["latency_p99_ms"] == pytest.approx(9.9)
+    assert response.details["latency_p50_s"] == pytest.approx(0.0075)  # of the 200s, which are the slow ones
+    assert response.details["latency_p90_s"] == pytest.approx(0.0095)
+    assert "latency_p99_s" not in response.details  # of fewer than 100
     assert response.details["duration_s"] == pytest.approx(LOAD.calls / response.qps)
     assert response.details["other_error"] == 0
     assert response.details["overhead_s"] >= world.lag_s
@@ -242,7 +243,7 @@ def test_a_collection_has_empty_cells_for_what_fortio_cannot_know(world, shop, t
             collect(shop, tmp_path / "rows", rows=30, lanes=2, mesh=mesh)
     frame = load_traces(path)
     assert sorted(frame["run"]) == list(range(30))
-    assert "latency_p50_ms" in frame
+    assert "latency_p50_s" in frame
     assert "ejections" not in frame
     about, _ = read_collection(path)
     assert about["service"]["destination_rule"] == "httpbin"

@@ -120,14 +120,15 @@ class _Dump(msgspec.Struct, frozen=True):
     configs: list[ActiveCluster] = []
 
 
-class _Percentile(msgspec.Struct, frozen=True):
-    Percentile: float
-    Value: float
+class _Bucket(msgspec.Struct, frozen=True):
+    Start: float
+    End: float
+    Count: int
 
 
 class _Histogram(msgspec.Struct, frozen=True):
     Count: int
-    Percentiles: list[_Percentile]
+    Data: list[_Bucket] = []
 
 
 class FortioResult(msgspec.Struct, frozen=True):
@@ -140,6 +141,7 @@ class FortioResult(msgspec.Struct, frozen=True):
     DurationHistogram: _Histogram
     Labels: str
     URL: str
+    ErrorsDurationHistogram: _Histogram = _Histogram(0)
 
 
 class _RunnerOptions(msgspec.Struct, frozen=True):
@@ -237,7 +239,8 @@ def fortio_result(found: Any, whose: str) -> FortioResult:
     """
     result = _shaped(found, FortioResult, whose, "Fortio's result")
     calls, counted = sum(result.RetCodes.values()), result.DurationHistogram.Count
-    times = [one.Value for one in result.DurationHistogram.Percentiles]
+    histograms = (result.DurationHistogram, result.ErrorsDurationHistogram)
+    times = [value for one in histograms for bucket in one.Data for value in (bucket.Start, bucket.End, bucket.Count)]
     numbers = [result.ActualQPS, result.ActualDuration, *times, *result.RetCodes.values()]
     reasons = []
     if not all(math.isfinite(number) and number >= 0 for number in numbers) or not result.ActualDuration:

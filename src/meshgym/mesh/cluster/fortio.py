@@ -23,6 +23,7 @@ from meshgym.errors import (
 )
 from meshgym.mesh.cluster import answers
 from meshgym.mesh.cluster.answers import FortioResult
+from meshgym.mesh.load.latency import Bucket, histogram_percentiles
 from meshgym.mesh.urls import check_url
 from meshgym.stopping import finishing
 from meshgym.types import Load, Response
@@ -70,7 +71,7 @@ class Fortio:
             "n": str(load.calls),
             "qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps),
             "timeout": f"{_CALL_S}s",
-            "p": "50,99",
+            "r": "0.0001",
             "labels": f"{self._label}{uuid.uuid4()}",
         }
 
@@ -177,17 +178,17 @@ def _response(result: FortioResult, load: Load, asked: dict[str, str]) -> Respon
     if failed:
         raise DisturbedError(f"{failed} of {load.calls} calls broke on Fortio's own connections")
     ok, unavailable = counts.get("200", 0), counts.get("503", 0)
-    times = {one.Percentile: 1000 * one.Value for one in result.DurationHistogram.Percentiles}
-    if not {50, 99} <= times.keys():
-        raise LoadError(f"Fortio's result lacks what is needed: percentiles 50 and 99; it has {sorted(times)}")
+    every, errors = (
+        [Bucket(bucket.Start, bucket.End, bucket.Count) for bucket in histogram.Data]
+        for histogram in (result.DurationHistogram, result.ErrorsDurationHistogram)
+    )
     return Response(
         qps=result.ActualQPS,
         p200=ok / load.calls,
         p503=unavailable / load.calls,
         details={
             "other_error": load.calls - ok - unavailable,
-            "latency_p50_ms": times[50],
-            "latency_p99_ms": times[99],
+            **histogram_percentiles(every, errors),
             "duration_s": result.ActualDuration / 1e9,
         },
     )

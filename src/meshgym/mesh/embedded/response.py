@@ -9,6 +9,7 @@ import numpy as np
 from meshgym.errors import DisturbedError
 from meshgym.mesh.embedded.service import FLAGS_HEADER
 from meshgym.mesh.load.closed_loop import LoadResult
+from meshgym.mesh.load.latency import percentiles
 from meshgym.service_profile import ServiceProfile
 from meshgym.types import Load, Response
 
@@ -55,10 +56,11 @@ def make_response(result: LoadResult, load: Load, **more: float) -> Response:
     """Return a run's response, with its calls counted by kind, and ``more`` details."""
     kinds = Counter((head[9:12], _flag(head)) for head in result.heads)
     total = sum(count for (status, _), count in kinds.items() if status == b"503")
-    overflow = sum(count for (_, flag), count in kinds.items() if "UO" in flag)
-    no_host = sum(count for (_, flag), count in kinds.items() if "UH" in flag)
-    latencies = np.array(result.latencies_s) * 1000
-    p50, p99 = np.percentile(latencies, [50, 99])
+
+    def flagged(*flags: str, status: bytes = b"503") -> int:
+        return sum(count for (of, flag), count in kinds.items() if of == status and any(one in flag for one in flags))
+
+    overflow, no_host = flagged("UO"), flagged("UH")
     return Response(
         qps=load.calls / result.duration_s,
         p200=result.ok / load.calls,
@@ -69,8 +71,9 @@ def make_response(result: LoadResult, load: Load, **more: float) -> Response:
             "no_healthy_host": no_host,
             "upstream_error": total - overflow - no_host,
             "other_error": load.calls - result.ok - total,
-            "latency_p50_ms": float(p50),
-            "latency_p99_ms": float(p99),
+            "reset": flagged("UF", "UC", "UR", "LR"),
+            "timeout": flagged("UT", status=b"504"),
+            **percentiles(np.array(result.latencies_s)),
             "duration_s": result.duration_s,
             **more,
         },

@@ -37,7 +37,7 @@ class LoadResult:
 
     Attributes:
         heads: status line and headers of every response that wasn't a 200.
-        latencies_s: seconds from sending to the complete response, for every call.
+        latencies_s: seconds from sending to the complete response, of each 200.
         ok: number of 200s.
         broken: calls that ended without a response (connection refused, reset or closed).
         duration_s: seconds from the first request to the last response.
@@ -77,12 +77,11 @@ class Flow:
             raise self.error
         return self.result
 
-    def count(self, thread: _Thread) -> None:
-        """Record that the call of ``thread`` has ended."""
+    def count(self) -> None:
+        """Record that a call has ended."""
         now = time.perf_counter()
         self.result.longest_gap_s = max(self.result.longest_gap_s, now - self.heard_at)
         self.heard_at = now
-        self.result.latencies_s.append(self.heard_at - thread.sent_at)
         self.left -= 1
 
 
@@ -248,7 +247,7 @@ class ClosedLoop:
                     break
                 self._hang_up(thread)
                 flow.result.broken += 1
-                flow.count(thread)
+                flow.count()
         self._hang_up(thread)
 
     def _receive(self, thread: _Thread) -> bool:
@@ -267,7 +266,7 @@ class ClosedLoop:
                 thread.buffer = data
                 return False
         thread.buffer = b""
-        flow.count(thread)
+        flow.count()
         if not data:
             flow.result.broken += 1
             self._hang_up(thread)
@@ -276,6 +275,7 @@ class ClosedLoop:
             flow.error = LoadError(f"a response came under other rules than this run's: {head!r}")
         elif data.startswith(b"HTTP/1.1 200"):
             flow.result.ok += 1
+            flow.result.latencies_s.append(flow.heard_at - thread.sent_at)
         else:
             flow.result.heads.append(data[:end])
             self._hang_up(thread)

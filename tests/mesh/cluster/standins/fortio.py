@@ -62,7 +62,9 @@ class Fortio(Standin):
         rate = response.qps if qps < 0 else min(qps, response.qps)
         shares = self.codes or {"200": response.p200, "503": response.p503}
         counts = {code: round(share * calls) for code, share in shares.items() if share}
-        wanted = [float(one) for one in given["p"].split(",")]
+        ok = counts.get("200", 0)
+        quick = {"Start": 0.0001, "End": 0.001, "Percent": 0, "Count": calls - ok}
+        slow = {"Start": 0.005, "End": 0.01, "Percent": 100, "Count": ok}
         return 200, {
             "RunType": "HTTP",
             "Labels": given.get("labels", ""),
@@ -71,10 +73,8 @@ class Fortio(Standin):
             "ActualQPS": rate,
             "ActualDuration": round(1e9 * calls / rate),
             "NumThreads": threads,
-            "DurationHistogram": {
-                "Count": calls,
-                "Percentiles": [{"Percentile": one, "Value": one / 10_000} for one in wanted],
-            },
+            "DurationHistogram": {"Count": calls, "Data": [one for one in (quick, slow) if one["Count"]]},
+            "ErrorsDurationHistogram": {"Count": calls - ok, "Data": [quick] if ok < calls else []},
             "RetCodes": counts,
             "URL": given["url"],
             "RunID": number,
