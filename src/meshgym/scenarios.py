@@ -180,7 +180,7 @@ class Scenario:
     def setting_at(self, row: Any) -> Setting:
         """Return the setting of one number each in ``row``, in the order of :attr:`setting_names`."""
         split = len(self.rules)
-        load = dict(zip(self.load, map(int, row[split:]), strict=True))
+        load: dict[str, Any] = dict(zip(self.load, map(int, row[split:]), strict=True))
         return Setting(self.rules_at(row[:split]), Load(**load))
 
     def policy(self, rules: TrafficRules) -> dict[str, Any]:

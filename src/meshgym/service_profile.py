@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 
 from meshgym.errors import InvalidValueError
 
+HOUR_MS = 3_600_000
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceProfile:
@@ -26,6 +28,9 @@ class ServiceProfile:
         mtls: whether client sidecar and replicas use mutual TLS, as is Istio's default.
         network_delay_ms: whole milliseconds that each request takes to reach the sidecar, 0..1000.
         proxy_workers: worker threads of the client's sidecar, 1..16 (Istio's default is 2).
+        idle_timeout_ms: whole milliseconds that the sidecar keeps a connection that isn't used, 1..86400000, unless the
+            rules say so (Istio's default is an hour). Until then it counts against ``maxConnections``, even if its
+            replica is ejected.
         weak_replicas: how many of the replicas in use are weak, 0..replicas.
         weakness: burst and rate of a weak replica are divided by this number, 1..1000, and are at least 1.
         standby_replicas: replicas besides those in use, 0..64.
@@ -42,6 +47,7 @@ class ServiceProfile:
     mtls: bool = True
     network_delay_ms: int = 0
     proxy_workers: int = 2
+    idle_timeout_ms: int = HOUR_MS
     weak_replicas: int = 0
     weakness: int = 20
     standby_replicas: int = 0
@@ -55,6 +61,7 @@ class ServiceProfile:
             "rate_per_s": (1, 10**6),
             "network_delay_ms": (0, 1000),
             "proxy_workers": (1, 16),
+            "idle_timeout_ms": (1, 24 * HOUR_MS),
             "weak_replicas": (0, self.replicas),
             "weakness": (1, 1000),
             "standby_replicas": (0, 64),

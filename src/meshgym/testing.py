@@ -22,7 +22,7 @@ from meshgym.simulator.artefact import Scaling
 from meshgym.simulator.features import Features
 from meshgym.simulator.network import Ensemble, quantise
 from meshgym.traces.schema import COLUMNS, COUNTS
-from meshgym.types import LOAD_NAMES, RESPONSE_NAMES, Load, Response, Setting, TrafficRules
+from meshgym.types import RESPONSE_NAMES, Load, Response, Setting, TrafficRules
 
 
 class FakeMesh(Mesh):
@@ -127,7 +127,7 @@ def _settings(scenario: Scenario) -> list[Setting]:
     rules = [
         scenario.rules_at([getattr(span, corner) for span in scenario.rules.values()]) for corner in ("low", "high")
     ]
-    loads = [Load(**{name: scenario.actions[name][end] for name in LOAD_NAMES}) for end in (0, -1)]
+    loads = [Load(scenario.actions["threads"][end], scenario.actions["calls"][end]) for end in (0, -1)]
     return list(starmap(Setting, product(rules, loads)))
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.fields import LOADS, OUTCOMES, RULES
+from meshgym.fields import INT32_MAX, LOADS, OUTCOMES, RULES
 
 #: ``progress(done, total)``, called as work goes on.
 Progress = Callable[[int, int], None]
@@ -25,6 +25,10 @@ LOAD_NAMES: tuple[str, ...] = tuple(LOADS)
 #: Columns of a settings matrix where the paper's rules vary, shape (n, 9): the simulator's input (paper, Fig. 3).
 SETTING_NAMES: tuple[str, ...] = RULE_NAMES + LOAD_NAMES
 RESPONSE_NAMES: tuple[str, ...] = tuple(OUTCOMES)
+#: How the calls of an open loop are spread.
+ARRIVALS = ("constant", "poisson")
+#: Of an open loop: calls per second, and seconds.
+_MOST_OPEN = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -82,26 +86,62 @@ class TrafficRules:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A closed-loop load test, as Fortio's ``-c`` and ``-n``.
+    """What is sent: a closed loop of ``threads`` and ``calls``, or an open loop of ``rate_per_s`` and ``duration_s``.
+
+    In a closed loop, Fortio's ``-c`` and ``-n``, each thread sends its next call when the last has ended; so a service
+    that is slow slows the load down. In an open loop it is fixed beforehand when each call is due, whatever the service
+    does.
 
     Attributes:
-        threads: connections that send one request after the other, 1..4096.
-        calls: requests in total, at least ``2 * threads`` (below that Fortio's loop overshoots).
+        threads: connections that send one request after the other, 1..4096; 0 in an open loop.
+        calls: requests in total, at least ``2 * threads`` (below that Fortio's loop overshoots); in an open loop,
+            ``rate_per_s * duration_s``.
+        rate_per_s: requests that are due per second, above 0; 0 in a closed loop.
+        duration_s: seconds in which they are due, above 0; 0 in a closed loop.
+        arrivals: ``"constant"`` or ``"poisson"``, how they are spread over the duration.
+        seed: of a Poisson process.
 
     Raises:
-        InvalidValueError: a field outside its range.
+        InvalidValueError: a field outside its range, or fields of both.
     """
 
-    threads: int
-    calls: int
+    threads: int = 0
+    calls: int = 0
+    rate_per_s: float = 0.0
+    duration_s: float = 0.0
+    arrivals: str = "constant"
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "threads", LOADS["threads"].check(self.threads))
-        object.__setattr__(self, "calls", LOADS["calls"].check(self.calls, low=2 * self.threads))
+        if not self.open:
+            object.__setattr__(self, "threads", LOADS["threads"].check(self.threads))
+            object.__setattr__(self, "calls", LOADS["calls"].check(self.calls, low=2 * self.threads))
+            return
+        if self.threads or self.calls:
+            remedy = "Give rate_per_s and duration_s for an open loop, threads and calls for a closed one."
+            raise InvalidValueError("threads and calls", [self.threads, self.calls], "none in an open loop", remedy)
+        for name in ("rate_per_s", "duration_s"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_OPEN:
+                raise InvalidValueError(name, value, f"a number above 0, at most {_MOST_OPEN}")
+        if self.arrivals not in ARRIVALS:
+            raise UnknownNameError("arrivals", self.arrivals, ARRIVALS)
+        calls = round(self.rate_per_s * self.duration_s)
+        if not 1 <= calls <= INT32_MAX:
+            raise InvalidValueError("rate_per_s * duration_s", calls, f"1..{INT32_MAX} calls")
+        object.__setattr__(self, "calls", calls)
 
-    def to_dict(self) -> dict[str, int]:
-        """Return field names and values, in the order of :data:`LOAD_NAMES`."""
-        return asdict(self)
+    @property
+    def open(self) -> bool:
+        """Whether it is an open loop."""
+        return bool(self.rate_per_s or self.duration_s)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return names and values: of a closed loop, in the order of :data:`LOAD_NAMES`."""
+        if not self.open:
+            return {name: getattr(self, name) for name in LOAD_NAMES}
+        drawn = {"arrivals": self.arrivals, "seed": self.seed} if self.arrivals != "constant" else {}
+        return {"rate_per_s": self.rate_per_s, "duration_s": self.duration_s, **drawn}
 
 
 class _Response(NamedTuple):

@@ -217,6 +217,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "loads": [
             {
                 **asdict(expected),
+                "load": expected.load.to_dict(),
                 "fortio": fortio(expected.load, report.url),
                 "measured": [run.response.to_dict() for run in report.runs if run.expected == expected],
             }

@@ -133,7 +133,7 @@ class _MeasuredOnGrid(IndexedMesh):
     def measure(self, row: Index, threads: Index, calls: Index) -> Response:
         """See :meth:`IndexedMesh.measure`."""
         if isinstance(row, int):
-            load = Load(*(int(values[index]) for values, index in ((self.threads, threads), (self.calls, calls))))
+            load = Load(int(self.threads[threads]), int(self.calls[calls]))
             return self._mesh.measure(self.scenario.rules_at(self.rules[row]), load)
         entries = (np.ravel(index) for index in (row, threads, calls))
         *columns, _ = self._mesh.measure_many(self.settings(*entries), self.scenario.setting_names)

@@ -15,7 +15,7 @@ from typing import Self
 from meshgym.errors import MeshError, MeshGymError
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.mesh.load.closed_loop import no_collection
+from meshgym.mesh.load.client import no_collection
 from meshgym.types import Response, Setting
 
 MeshFactory = Callable[[], Mesh]

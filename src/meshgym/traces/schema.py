@@ -49,6 +49,7 @@ DETAILS: dict[str, Field] = {
         latency_p99_s="99th percentile of the latency of the 200s",
     ),
     **_table("s", "number", duration_s="time from the first request to the last response"),
+    **_table("s", "number", late_p99_s="99th percentile of how late calls of an open loop were sent"),
     **_table("ejections", "whole", ejections="replicas ejected during the run"),
     **_table("s", "number", overhead_s="time beyond the load: to apply rules and read counters"),
 }

@@ -88,18 +88,21 @@ def test_service_times_spread():
     assert response.qps > 1.3 * 2 / 0.021  # if every call took that long, it would be one such rate
 
 
-def test_idle_connections_are_closed_soon_unless_the_policy_says_when(plenty):
-    def shown():
-        (one,) = json.loads(plenty._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
-        (options,) = one["cluster"]["typed_extension_protocol_options"].values()
-        return options["common_http_protocol_options"]["idle_timeout"]
-
-    policy = traffic_policy(WIDE)
-    plenty.measure_policy(policy, Load(1, 10))
-    assert shown() == "0.050s"
-    policy["connectionPool"]["http"]["idleTimeout"] = "7s"
-    plenty.measure_policy(policy, Load(1, 10))
-    assert shown() == "7s"
+@pytest.mark.parametrize(
+    ("profile", "policy", "expected"),
+    [
+        ({}, {}, None),  # Envoy's own: an hour
+        ({"idle_timeout_ms": 50}, {}, "0.050s"),
+        ({"idle_timeout_ms": 50}, {"http": {"idleTimeout": "7s"}}, "7s"),
+        ({"idle_timeout_ms": 50}, {"tcp": {"idleTimeout": "8s"}}, "8s"),
+    ],
+)
+def test_idle_connections_are_kept_as_the_profile_says_unless_the_policy_does(profile, policy, expected):
+    with EmbeddedMesh(profile=replace(PLENTY, **profile)) as mesh:
+        mesh.measure_policy({"connectionPool": policy} if policy else {}, Load(1, 10))
+        (one,) = json.loads(mesh._sidecar.get("/config_dump", resource="dynamic_active_clusters"))["configs"]
+    (options,) = one["cluster"].get("typed_extension_protocol_options", {"none": {}}).values()
+    assert options.get("common_http_protocol_options", {}).get("idle_timeout") == expected
 
 
 def test_each_run_starts_afresh():

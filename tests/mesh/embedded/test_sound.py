@@ -16,7 +16,7 @@ from mesh.services import PLENTY, WIDE, envoys_in, wait, when_busy
 from meshgym.errors import DisturbedError, FolderError, MeshError, MeshStartError
 from meshgym.mesh.embedded import process, response
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.mesh.load.closed_loop import LoadResult
+from meshgym.mesh.load.flow import LoadResult
 from meshgym.types import Load
 
 pytestmark = pytest.mark.envoy
@@ -28,7 +28,7 @@ import resource
 from mesh.services import *
 from meshgym.errors import MeshError
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.mesh.load.closed_loop import Flow
+from meshgym.mesh.load.flow import Flow
 from meshgym.rules.policy import traffic_policy
 from meshgym.types import Load, Response
 """

@@ -39,6 +39,8 @@ _CALL_S = 10
 #: Seconds to connect; seconds that a run may take, besides what a capped rate needs.
 _CONNECT_S, _RUN_S = 5.0, 300.0
 _SOCKET_ERROR = "-1"
+#: Connections of an open loop; and the share of its rate that must be reached.
+_LEAST_OPEN, _MOST_OPEN, _REACHED = 8, 256, 0.95
 
 
 class Fortio:
@@ -64,12 +66,27 @@ class Fortio:
         self._label = f"meshgym {owner} "
 
     def request(self, load: Load) -> dict[str, str]:
-        """Return the body of the request that sends ``load``."""
+        """Return the body of the request that sends ``load``.
+
+        Fortio's open loop isn't quite one: a connection whose call is slow sends its next one late, and latency counts
+        from sending. So there are many connections, and calls that were missed aren't caught up on.
+
+        Raises:
+            InvalidValueError: an open loop that Fortio can't send, or beyond the limit.
+        """
+        pace = {"c": str(load.threads), "qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps)}
+        if load.open:
+            if load.arrivals != "constant":
+                raise InvalidValueError("arrivals", load.arrivals, "constant", "Fortio knows no others.")
+            if self._max_qps is not None and load.rate_per_s > self._max_qps:
+                raise InvalidValueError("rate_per_s", load.rate_per_s, f"at most max_qps={self._max_qps:g}")
+            connections = min(max(math.ceil(load.rate_per_s), _LEAST_OPEN), _MOST_OPEN, max(load.calls // 2, 1))
+            spread = {"uniform": "on", "nocatchup": "on"}
+            pace = {"c": str(connections), "qps": str(load.rate_per_s), **spread}
         return {
             "url": self.target_url,
-            "c": str(load.threads),
             "n": str(load.calls),
-            "qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps),
+            **pace,
             "timeout": f"{_CALL_S}s",
             "r": "0.0001",
             "labels": f"{self._label}{uuid.uuid4()}",
@@ -83,7 +100,7 @@ class Fortio:
             LoadError: Fortio refuses the run, doesn't make all calls, or returns what can't be.
         """
         body = self.request(load)
-        limit_s = _RUN_S + (load.calls / self._max_qps if self._max_qps else 0)
+        limit_s = _RUN_S + load.duration_s + (load.calls / self._max_qps if self._max_qps else 0)
         try:
             reply = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s), allow_redirects=False)
         except BaseException as error:
@@ -165,11 +182,13 @@ def _result(reply: requests.Response, whose: str) -> FortioResult:
 def _response(result: FortioResult, load: Load, asked: dict[str, str]) -> Response:
     """Turn Fortio's result into a response. It can't know whose the 503s are, so those details are missing."""
     counts = result.RetCodes
-    if sum(counts.values()) != load.calls or result.NumThreads != load.threads:
+    if sum(counts.values()) != load.calls or str(result.NumThreads) != asked["c"]:
         raise LoadError(
-            f"Fortio made {sum(counts.values())} of {load.calls} calls with {result.NumThreads} of {load.threads} "
+            f"Fortio made {sum(counts.values())} of {load.calls} calls with {result.NumThreads} of {asked['c']} "
             "threads; was the run stopped?"
         )
+    if load.open and result.ActualQPS < _REACHED * load.rate_per_s:
+        raise DisturbedError(f"Fortio sent {result.ActualQPS:g} calls per second, not {load.rate_per_s:g}")
     for name, found in {"labels": result.Labels, "url": result.URL}.items():
         if found != asked[name]:
             raise LoadError(f"Fortio's result is of another run: its {name} {clean(found, 100)!r}, not {asked[name]!r}")

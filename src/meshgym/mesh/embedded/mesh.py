@@ -30,14 +30,17 @@ from meshgym.mesh.embedded.service import (
     sidecar_bootstrap,
     socket_in,
 )
-from meshgym.mesh.load.closed_loop import ClosedLoop, Flow, LoadResult, allow_connections, no_collection
+from meshgym.mesh.load.client import LoadClient, allow_connections, no_collection
+from meshgym.mesh.load.flow import Flow, LoadResult
 from meshgym.rules.envoy_cluster import envoy_cluster
+from meshgym.rules.policy import duration
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.service_profile import ServiceProfile
+from meshgym.service_profile import HOUR_MS, ServiceProfile
 from meshgym.types import Load, Response, TrafficRules
 
 _APPLY_S = 5.0
-_IDLE = "0.05s"
+#: Connections that an open loop may need; more are an error of this machine if it has none.
+_OPEN_CONNECTIONS = 1000
 #: Times that a run is made if it's disturbed.
 _ATTEMPTS = 3
 #: With every run, Envoy reads the clusters of all lanes again.
@@ -95,7 +98,7 @@ class EmbeddedMesh(Mesh):
         #: Talks to Envoy's admin interface while the flows of other lanes go on.
         self._worker = ThreadPoolExecutor(1)
         self._envoys = EnvoyGroup()
-        self._client: ClosedLoop | None = None
+        self._client: LoadClient | None = None
         try:
             self._start()
         except BaseException:
@@ -117,7 +120,7 @@ class EmbeddedMesh(Mesh):
         )
         self._replicas = [socket_in(folder, name) for name in replica_names(profile)]
         self._sidecar = admins["sidecar"]
-        self._client = ClosedLoop(("127.0.0.1", self._sidecar.port("outbound")))
+        self._client = LoadClient(("127.0.0.1", self._sidecar.port("outbound")))
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; checks that every response came under these rules and in this run."""
@@ -154,9 +157,10 @@ class EmbeddedMesh(Mesh):
         """
         self._check_owner()
         self._envoys.check()
-        allow_connections(load.threads + sum(run.threads for run in self._runs.values()))
+        threads = min(load.calls, _OPEN_CONNECTIONS) if load.open else load.threads
+        allow_connections(threads + sum(run.threads for run in self._runs.values()))
         steps = self._steps(lane, policy, load)
-        self._runs[lane] = _Run(steps, next(steps), load.threads)
+        self._runs[lane] = _Run(steps, next(steps), threads)
 
     def _check_owner(self) -> None:
         if self._owner != (os.getpid(), threading.get_ident()):
@@ -236,7 +240,7 @@ class EmbeddedMesh(Mesh):
         self._number += 1
         number = str(self._number)
         cluster = service_cluster(
-            envoy_cluster(_closing_idle(policy), self._cluster(lane)),
+            envoy_cluster(self._closing_idle(policy), self._cluster(lane)),
             self._replicas,
             self.profile.replicas,
             number,
@@ -261,6 +265,15 @@ class EmbeddedMesh(Mesh):
             time.sleep(0.0005)
         raise MeshError(f"Envoy didn't take the rules within {_APPLY_S:g} s")
 
+    def _closing_idle(self, policy: dict[str, Any]) -> dict[str, Any]:
+        """Return ``policy`` with the profile's ``idleTimeout``, if it has none and that isn't Envoy's own."""
+        pool = policy.get("connectionPool") or {}
+        given = any((pool.get(part) or {}).get("idleTimeout") is not None for part in ("http", "tcp"))
+        if given or self.profile.idle_timeout_ms == HOUR_MS:
+            return policy
+        http = {**(pool.get("http") or {}), "idleTimeout": duration(self.profile.idle_timeout_ms / 1000)}
+        return {**policy, "connectionPool": {**pool, "http": http}}
+
     def _stats(self, lane: int) -> dict[str, str]:
         """Return the statistics of a lane, by the last parts of their names."""
         cluster = re.escape(self._cluster(lane))
@@ -278,13 +291,3 @@ class EmbeddedMesh(Mesh):
         if self._client is not None:
             self._client.close()
             self._client = None
-
-
-def _closing_idle(policy: dict[str, Any]) -> dict[str, Any]:
-    """Return ``policy`` with an ``idleTimeout`` if it has none.
-
-    Connections to an ejected replica count against ``maxConnections`` while they are open. By default that is an hour,
-    longer than any run.
-    """
-    pool = policy.get("connectionPool", {})
-    return {**policy, "connectionPool": {**pool, "http": {"idleTimeout": _IDLE, **pool.get("http", {})}}}

@@ -8,8 +8,8 @@ import numpy as np
 
 from meshgym.errors import DisturbedError
 from meshgym.mesh.embedded.service import FLAGS_HEADER
-from meshgym.mesh.load.closed_loop import LoadResult
-from meshgym.mesh.load.latency import percentiles
+from meshgym.mesh.load.flow import LoadResult
+from meshgym.mesh.load.latency import check_punctual, lateness, percentiles
 from meshgym.service_profile import ServiceProfile
 from meshgym.types import Load, Response
 
@@ -36,6 +36,7 @@ def check_sound(result: LoadResult, load: Load, profile: ServiceProfile, seen: i
             f"nothing came back for {result.longest_gap_s:.1f} s in the middle of a run; something stopped this "
             "process or an Envoy, or the machine is overloaded"
         )
+    check_punctual(result.late_s, load)
     if result.broken:
         raise DisturbedError(f"the sidecar's Envoy broke {result.broken} connections off; a sidecar in order doesn't")
     if seen != load.calls or ejections < 0:
@@ -74,6 +75,7 @@ def make_response(result: LoadResult, load: Load, **more: float) -> Response:
             "reset": flagged("UF", "UC", "UR", "LR"),
             "timeout": flagged("UT", status=b"504"),
             **percentiles(np.array(result.latencies_s)),
+            **lateness(result.late_s),
             "duration_s": result.duration_s,
             **more,
         },

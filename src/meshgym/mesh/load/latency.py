@@ -1,4 +1,4 @@
-"""Latency of the requests that succeeded, as percentiles that rest on enough of them."""
+"""Latency of the requests that succeeded, as percentiles that rest on enough of them; and how late they were sent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from meshgym.errors import DisturbedError
+from meshgym.types import Load
+
+#: A call of an open loop is late beyond this, and so many may be.
+LATE_S, MOST_LATE = 0.005, 0.01
 #: The percentiles of a run, by trace column. One needs as many requests as make one of them lie above it.
 PERCENTILES = {"latency_p50_s": 50, "latency_p90_s": 90, "latency_p99_s": 99}
 
@@ -60,6 +65,25 @@ def histogram_percentiles(every: Sequence[Bucket], failed: Sequence[Bucket]) -> 
             inside = (wanted - before[i]) / counts[i]
             found[name] = float(starts[i] + inside * (ends[i] - starts[i]))
     return found
+
+
+def lateness(late_s: Sequence[float]) -> dict[str, float]:
+    """Return how late the calls of an open loop were sent, by trace column; nothing for a closed loop."""
+    return {"late_p99_s": float(np.percentile(late_s, 99))} if len(late_s) else {}
+
+
+def check_punctual(late_s: Sequence[float], load: Load) -> None:
+    """Check that the calls of an open loop were sent when they were due.
+
+    Raises:
+        DisturbedError: too many were late, so that another load was sent than was asked for.
+    """
+    late = sum(one > LATE_S for one in late_s)
+    if late > MOST_LATE * len(late_s):
+        raise DisturbedError(
+            f"{late} of {len(late_s)} calls were sent more than {LATE_S * 1000:g} ms after they were due (allowed: "
+            f"{MOST_LATE:.0%}); this machine can't send {load.rate_per_s:g} calls per second now"
+        )
 
 
 def _enough(count: int, rank: int) -> bool:

@@ -1,4 +1,4 @@
-"""The closed loop against a small server whose answers are known."""
+"""Closed loops against a small server whose answers are known."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from meshgym.errors import LoadError
-from meshgym.mesh.load.closed_loop import ClosedLoop
+from meshgym.mesh.load.client import LoadClient
 from meshgym.types import Load
 
 OK = b"HTTP/1.1 200 OK\r\nstamp: 1\r\ncontent-length: 2\r\n\r\nok"
@@ -57,7 +57,7 @@ def server(answer):
 
 
 def run(address, load, headers=None, expect=b"", **settings):
-    with closing(ClosedLoop(address, **settings)) as client:
+    with closing(LoadClient(address, **settings)) as client:
         return client.run(load, headers or {}, expect)
 
 
@@ -115,7 +115,7 @@ def test_silence_ends_a_run():
 
 
 def test_loads_go_side_by_side_and_end_on_their_own():
-    with server(lambda connection, request: OK) as (address, _), closing(ClosedLoop(address)) as client:
+    with server(lambda connection, request: OK) as (address, _), closing(LoadClient(address)) as client:
         flows = [client.start(Load(threads, 4 * threads), {}) for threads in (1, 5)]
         flows.append(client.start(Load(1, 2), {}, b"stamp: 2"))
         over = []

@@ -1,9 +1,7 @@
-"""A closed-loop load generator, as ``fortio load -c THREADS -n CALLS -qps 0``.
+"""Sends loads to one address, and receives what comes back.
 
-Each of ``threads`` connections sends a request, waits for the response and sends the next. A connection stays open,
-until a response isn't a success (as Fortio does). If calls don't divide by threads, some threads send one more; Fortio
-gives the whole remainder to its first thread, which then ends alone and sets the rate. One event loop serves all
-connections of all flows, because Python threads would add their own switching to what is measured.
+A connection stays open, until a response isn't a success (as Fortio does). One event loop serves all connections of all
+flows, because Python threads would add their own switching to what is measured.
 """
 
 from __future__ import annotations
@@ -17,9 +15,9 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from meshgym.errors import LoadError
+from meshgym.mesh.load.flow import ClosedLoop, Connection, Flow, LoadResult, OpenLoop
 from meshgym.types import Load
 
 #: What our own side lacks if a connection can't be made: descriptors, ports, buffers, memory.
@@ -29,73 +27,9 @@ _SPARE_DESCRIPTORS = 100
 _HEAD_END = b"\r\n\r\n"
 #: Thousands of closed connections a minute would use up the ports while they wait out TIME_WAIT.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-@dataclass(slots=True)
-class LoadResult:
-    """What came back, in the order of arrival.
-
-    Attributes:
-        heads: status line and headers of every response that wasn't a 200.
-        latencies_s: seconds from sending to the complete response, of each 200.
-        ok: number of 200s.
-        broken: calls that ended without a response (connection refused, reset or closed).
-        duration_s: seconds from the first request to the last response.
-        longest_gap_s: longest time between two responses, or before the first.
-    """
-
-    heads: list[bytes] = field(default_factory=list)
-    latencies_s: list[float] = field(default_factory=list)
-    ok: int = 0
-    broken: int = 0
-    duration_s: float = 0.0
-    longest_gap_s: float = 0.0
-
-
-class Flow:
-    """A load under way: the ``result`` so far, and the ``error`` that ended it, if one did."""
-
-    __slots__ = ("error", "expect", "heard_at", "left", "request", "result", "started_at", "threads")
-
-    def __init__(self, load: Load, request: bytes, expect: bytes) -> None:
-        each, rest = divmod(load.calls, load.threads)
-        self.threads = [_Thread(self, each + (number < rest)) for number in range(load.threads)]
-        self.left = load.calls
-        self.request, self.expect = request, expect
-        self.result = LoadResult()
-        self.error: LoadError | None = None
-        self.started_at = self.heard_at = time.perf_counter()
-
-    @property
-    def over(self) -> bool:
-        """Whether every call has ended, or an error ended the flow."""
-        return not self.left or self.error is not None
-
-    def finish(self) -> LoadResult:
-        """Return what came back, or raise the error that ended the flow."""
-        if self.error is not None:
-            raise self.error
-        return self.result
-
-    def count(self) -> None:
-        """Record that a call has ended."""
-        now = time.perf_counter()
-        self.result.longest_gap_s = max(self.result.longest_gap_s, now - self.heard_at)
-        self.heard_at = now
-        self.left -= 1
-
-
-class _Thread:
-    """One connection and the calls that it still has to make."""
-
-    __slots__ = ("buffer", "calls", "flow", "sent_at", "socket")
-
-    def __init__(self, flow: Flow, calls: int) -> None:
-        self.flow = flow
-        self.calls = calls
-        self.socket: socket.socket | None = None
-        self.buffer = b""
-        self.sent_at = 0.0
+#: The selector waits in steps of a millisecond, and one more may pass; the rest of the way to a call that is due goes
+#: in fine steps.
+_STEP_S, _FINE_STEP_S = 0.002, 0.00005
 
 
 def _complete(data: bytes) -> int:
@@ -137,7 +71,7 @@ def allow_connections(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-class ClosedLoop:
+class LoadClient:
     """Sends loads to one address, any number at once. The request is ``GET /`` with given headers.
 
     Args:
@@ -172,30 +106,30 @@ class ClosedLoop:
         """Send the first requests of ``load``; :meth:`poll` goes on with it.
 
         Args:
-            load: threads and calls; the first threads take the remainder.
+            load: what is sent.
             headers: sent with each request.
             expect: bytes that the headers of each response must contain.
         """
         lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-        flow = Flow(load, f"GET / HTTP/1.1\r\nhost: service\r\n{lines}\r\n".encode(), expect)
+        request = f"GET / HTTP/1.1\r\nhost: service\r\n{lines}\r\n".encode()
+        flow: Flow = (OpenLoop if load.open else ClosedLoop)(load, request, expect)
         self._flows.append(flow)
-        for thread in flow.threads:
-            self._send(thread)
+        self._send_ready(flow)
         return flow
 
     def poll(self) -> list[Flow]:
-        """Wait for responses or for :meth:`wake`, send the next requests, and return the flows that are over."""
-        heard = min((flow.heard_at for flow in self._flows), default=time.perf_counter())
-        wait_s = 0.0 if any(flow.over for flow in self._flows) else heard + self.timeout_s - time.perf_counter()
-        for key, _ in self._selector.select(max(wait_s, 0)):
-            thread: _Thread | None = key.data
-            if thread is None:
+        """Wait for responses, calls that are due or :meth:`wake`; send, and return the flows that are over."""
+        for key, _ in self._selector.select(self._wait_s()):
+            connection: Connection | None = key.data
+            if connection is None:
                 self._alarm.recv(4096)
-            elif self._receive(thread):
-                self._send(thread)
+            elif self._receive(connection) and connection.flow.after(connection):
+                self._send(connection)
+        for flow in self._flows:
+            self._send_ready(flow)
         now = time.perf_counter()
         for flow in self._flows:
-            if now - flow.heard_at >= self.timeout_s and not flow.over:
+            if flow.under_way and now - flow.heard_at >= self.timeout_s and not flow.over:
                 silence = f"no response for {self.timeout_s:g} s with {flow.left} calls left; is the service up?"
                 flow.error = LoadError(silence)
         over = [flow for flow in self._flows if flow.over]
@@ -203,6 +137,19 @@ class ClosedLoop:
             flow.result.duration_s = flow.heard_at - flow.started_at
             self.drop(flow)
         return over
+
+    def _wait_s(self) -> float:
+        """Return how long the selector may wait: until a call is due or a flow is given up."""
+        if any(flow.over for flow in self._flows):
+            return 0.0
+        now = time.perf_counter()
+        heard = min((flow.heard_at for flow in self._flows if flow.under_way), default=now)
+        wait_s = heard + self.timeout_s - now
+        if due := min(filter(None, (flow.next_at() for flow in self._flows)), default=None):
+            if now < due < now + _STEP_S:
+                time.sleep(min(due - now, _FINE_STEP_S))
+            wait_s = min(wait_s, due - now - _STEP_S)
+        return max(wait_s, 0.0)
 
     def wake(self) -> None:
         """Make :meth:`poll` return; may be called from another thread."""
@@ -212,8 +159,8 @@ class ClosedLoop:
         """Hang up a flow's connections and forget it, unless that is done."""
         if flow in self._flows:
             self._flows.remove(flow)
-        for thread in flow.threads:
-            self._hang_up(thread)
+        for connection in flow.connections:
+            self._hang_up(connection)
 
     def close(self) -> None:
         """Drop all flows; no more can be started."""
@@ -223,20 +170,21 @@ class ClosedLoop:
         self._alarm.close()
         self._bell.close()
 
-    def _send(self, thread: _Thread) -> None:
-        """Send the thread's next call, on a new connection if it has none; count what can't be sent."""
-        flow = thread.flow
-        while thread.calls and flow.error is None:
-            thread.calls -= 1
-            thread.sent_at = time.perf_counter()
+    def _send_ready(self, flow: Flow) -> None:
+        for connection in flow.ready(time.perf_counter()):
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        """Send the connection's next call, opening it if it isn't; count what can't be sent."""
+        flow = connection.flow
+        while flow.error is None and flow.take(connection, now := time.perf_counter()):
+            flow.sent(now)
+            connection.waits = True
             try:
-                if thread.socket is None:
-                    thread.socket = socket.create_connection(self.address, self.timeout_s)
-                    thread.socket.settimeout(None)  # the selector watches the time
-                    thread.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    thread.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                    self._selector.register(thread.socket, selectors.EVENT_READ, thread)
-                thread.socket.sendall(flow.request)
+                if connection.socket is None:
+                    self._connect(connection)
+                assert connection.socket is not None
+                connection.socket.sendall(flow.request)
                 return
             except OSError as error:
                 if error.errno in _OURS:
@@ -245,45 +193,58 @@ class ClosedLoop:
                         "limit (ulimit -n), or send with fewer threads or lanes"
                     )
                     break
-                self._hang_up(thread)
+                self._hang_up(connection)
                 flow.result.broken += 1
-                flow.count()
-        self._hang_up(thread)
+                flow.ended()
+                if not flow.after(connection):
+                    return
+        self._hang_up(connection)
 
-    def _receive(self, thread: _Thread) -> bool:
+    def _connect(self, connection: Connection) -> None:
+        opened = socket.create_connection(self.address, self.timeout_s)
+        connection.socket = opened
+        opened.settimeout(None)  # the selector watches the time
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._selector.register(opened, selectors.EVENT_READ, connection)
+
+    def _receive(self, connection: Connection) -> bool:
         """Read; return whether the call is over."""
-        if thread.socket is None:
+        if connection.socket is None:
             return False  # its flow ended in this round
-        flow = thread.flow
+        flow = connection.flow
         try:
-            data = thread.socket.recv(65536)
+            data = connection.socket.recv(65536)
         except OSError:
             data = b""
+        if not data and not connection.waits:
+            self._hang_up(connection)  # the other side closed it while it was idle
+            return False
         if data:
-            data = thread.buffer + data
+            data = connection.buffer + data
             end = _complete(data)
             if not end:
-                thread.buffer = data
+                connection.buffer = data
                 return False
-        thread.buffer = b""
-        flow.count()
+        connection.buffer, connection.waits = b"", False
+        now = flow.ended()
         if not data:
             flow.result.broken += 1
-            self._hang_up(thread)
+            self._hang_up(connection)
         elif flow.expect not in data:
             head = data[:end].decode("latin-1")
             flow.error = LoadError(f"a response came under other rules than this run's: {head!r}")
         elif data.startswith(b"HTTP/1.1 200"):
             flow.result.ok += 1
-            flow.result.latencies_s.append(flow.heard_at - thread.sent_at)
+            flow.result.latencies_s.append(now - connection.since)
         else:
             flow.result.heads.append(data[:end])
-            self._hang_up(thread)
+            self._hang_up(connection)
         return True
 
-    def _hang_up(self, thread: _Thread) -> None:
-        if thread.socket is not None:
-            if thread.socket.fileno() in self._selector.get_map():
-                self._selector.unregister(thread.socket)
-            thread.socket.close()
-            thread.socket = None
+    def _hang_up(self, connection: Connection) -> None:
+        if connection.socket is not None:
+            if connection.socket.fileno() in self._selector.get_map():
+                self._selector.unregister(connection.socket)
+            connection.socket.close()
+            connection.socket = None
