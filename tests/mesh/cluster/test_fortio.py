@@ -8,7 +8,7 @@ import re
 import pytest
 from mesh.cluster.standins.server import Fault
 
-from meshgym.errors import AwayError, DisturbedError, LoadError
+from meshgym.errors import AwayError, DisturbedError, InvalidValueError, LoadError
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.types import Load, TrafficRules
 
@@ -116,3 +116,18 @@ def test_a_run_that_is_not_waited_for_is_stopped_and_nobody_elses(world):
         mesh.measure(RULES, LOAD)
     (label,) = [body["labels"] for method, path, body in world.fortio.asked if path.endswith("run")]
     assert world.fortio.stopped == [label]
+
+
+def test_an_open_loop_through_fortio(world):
+    with IstioMesh(**world.arguments(max_qps=50)) as mesh:
+        response = mesh.measure(RULES, Load(rate_per_s=20, duration_s=2))
+        assert response.qps == 20
+        with pytest.raises(InvalidValueError, match="rate_per_s is 60; allowed: at most max_qps=50"):
+            mesh.measure(RULES, Load(rate_per_s=60, duration_s=2))
+        with pytest.raises(InvalidValueError, match="arrivals is 'poisson'; allowed: constant"):
+            mesh.measure(RULES, Load(rate_per_s=20, duration_s=2, arrivals="poisson"))
+    (body,) = [body for method, path, body in world.fortio.asked if path.endswith("run")]
+    asked = {name: body[name] for name in ("n", "c", "qps", "uniform", "nocatchup")}
+    assert asked == {"n": "40", "c": "20", "qps": "20", "uniform": "on", "nocatchup": "on"}
+    with IstioMesh(**world.arguments()) as mesh, pytest.raises(DisturbedError, match="not 100000"):
+        mesh.measure(RULES, Load(rate_per_s=100_000, duration_s=0.01))

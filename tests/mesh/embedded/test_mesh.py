@@ -270,3 +270,12 @@ def test_certificates_are_kept_from_others():
         config = json.loads((mesh._envoys.folder / "service.json").read_text())
         (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
         assert chain["transport_socket"]["typed_config"]["require_client_certificate"] is True
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+def test_an_open_loop_has_the_rate_that_it_was_asked_for(plenty, arrivals):
+    response = plenty.measure(WIDE, Load(rate_per_s=200, duration_s=1, arrivals=arrivals))
+    assert counts(response) == {"ok": 200}
+    assert response.qps == pytest.approx(200, rel=0.2)
+    assert response.details["latency_p50_s"] >= PLENTY.service_time_ms / 1000
+    assert response.details["late_p99_s"] >= 0
