@@ -17,6 +17,7 @@
     |       |-- AccessDeniedError           a missing right
     |       `-- ConflictError               an object that changed since it was last read
     |-- AwayError                           a part of a cluster that doesn't respond for now
+    |-- LimitError                          a limit on what a service may suffer, reached
     |-- IncompleteError                     a collection without some of its runs
     |-- OutsideError                        a question about what was not measured
     |-- FindingsError                       a rule with findings that were not to be
@@ -148,6 +149,10 @@ class AwayError(MeshGymError):
 
     Not a :class:`MeshError`: the run hasn't failed, it waits.
     """
+
+
+class LimitError(MeshGymError):
+    """A limit on what a service may suffer is reached; the run that reached it counts, and no more are sent."""
 
 
 class IncompleteError(MeshGymError):

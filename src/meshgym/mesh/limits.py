@@ -1,26 +1,34 @@
-"""Limits on the calls that a service receives."""
+"""Limits on what a service may be made to suffer."""
 
 from __future__ import annotations
 
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, LimitError
 
 _REMEDY = "Raise the limit if the service can take it."
 
 
 class CallLimits:
-    """How many calls may be sent, in one run and in total.
+    """How many calls may be sent, in one run and in total, and how many of them may fail.
 
     Args:
         max_calls_per_step: in one run.
         max_calls: in total.
+        max_p503: share of 503s in a run after which no more are sent, 0..1.
 
     Attributes:
         sent: how many were sent so far; the sender adds them.
     """
 
-    def __init__(self, max_calls_per_step: int, max_calls: int) -> None:
-        self.max_calls_per_step, self.max_calls = max_calls_per_step, max_calls
+    def __init__(self, max_calls_per_step: int, max_calls: int, max_p503: float = 1.0) -> None:
+        if not 0 <= max_p503 <= 1:
+            raise InvalidValueError("max_p503", max_p503, "a share 0..1")
+        self.max_calls_per_step, self.max_calls, self.max_p503 = max_calls_per_step, max_calls, max_p503
         self.sent = 0
+        self._worst = 0.0
+
+    def note(self, p503: float) -> None:
+        """Take note of a run's share of 503s."""
+        self._worst = max(self._worst, p503)
 
     def check_run(self, calls: int, what: str = "calls") -> None:
         """Check the calls of a single run.
@@ -41,8 +49,13 @@ class CallLimits:
 
         Raises:
             InvalidValueError: too many for one run, or in total.
+            LimitError: too many of an earlier run failed.
         """
         self.check_run(calls)
+        if self._worst > self.max_p503:
+            raise LimitError(
+                f"a run had {self._worst:.0%} of 503s, and max_p503 allows {self.max_p503:.0%}; nothing more is sent"
+            )
         if not self.sent + calls <= self.max_calls:
             allowed = f"at most max_calls={self.max_calls} in all, of which {self.sent} are sent"
             raise InvalidValueError("calls", calls, allowed, _REMEDY)

@@ -13,7 +13,7 @@ from mesh.cluster.standins.kubernetes import TOKEN
 from mesh.cluster.standins.world import RULE
 
 import meshgym
-from meshgym.errors import DryRun, InvalidValueError, MeshError, RestoreError, RulesRefusedError
+from meshgym.errors import DryRun, InvalidValueError, LimitError, MeshError, RestoreError, RulesRefusedError
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.rules.policy import traffic_policy, traffic_rules
 from meshgym.testing import FakeMesh, check_mesh
@@ -170,6 +170,26 @@ def test_limits(world):
         with pytest.raises(InvalidValueError, match="at most max_calls=100 in all, of which 90 are sent"):
             mesh.measure(RULES, Load(2, 20))
     assert sum(load.calls for _, load in world.sent) == 90
+
+
+def test_after_too_many_503s_nothing_more_is_sent(world, shop, tmp_path):
+    world.lag_s = 0
+    mesh = IstioMesh(**world.arguments(max_p503=0.3))
+    with mesh, pytest.raises(LimitError, match=r"a run had \d+% of 503s, and max_p503 allows 30%"):
+        collect(shop, tmp_path, rows=30, mesh=mesh)
+    frame = load_traces(tmp_path / "collection.db")
+    assert (frame["p503"] > 0.3).tolist() == [False] * (len(frame) - 1) + [True]
+    assert world.restored
+    with pytest.raises(InvalidValueError, match="max_p503 is nan"):
+        IstioMesh(**world.arguments(max_p503=float("nan")))
+
+
+def test_only_namespaces_that_are_listed_are_touched(world):
+    with pytest.raises(InvalidValueError, match="namespace is 'default'; allowed: one of staging, test"):
+        IstioMesh(**world.arguments(namespaces=["staging", "test"]))
+    assert not world.api.asked
+    with IstioMesh(**world.arguments(namespaces=["staging", "default"])) as mesh:
+        mesh.measure(RULES, LOAD)
 
 
 def test_a_cap_on_the_rate(world):

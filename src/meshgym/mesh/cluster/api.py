@@ -186,7 +186,12 @@ class Cluster:
             yield connection
         except (OSError, http.client.HTTPException) as error:
             reason = forward.error(port) or error
-            raise AwayError(f"port {port} of pod {namespace}/{pod} doesn't respond: {clean(reason)}") from error
+            remedy = (
+                "does the pod have a sidecar (kubectl label namespace NAME istio-injection=enabled)? Ambient has none"
+            )
+            raise AwayError(
+                f"port {port} of pod {namespace}/{pod} doesn't respond: {clean(reason)}; {remedy}"
+            ) from error
         finally:
             forward.close()
 

@@ -61,6 +61,8 @@ class IstioMesh(Mesh):
         max_calls_per_step: most calls of one load.
         max_calls: most calls in the mesh's life.
         max_qps: most calls per second; None for a closed loop at full speed.
+        max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
+        namespaces: the only ones in which a DestinationRule may be changed; empty for any.
         dry_run: change and send nothing; :meth:`measure` raises ``DryRun`` with what it would have sent.
         scenario: what varies. Other rules that are in force and decide outcomes are refused, unless the scenario's base
             has them too, or they are accepted.
@@ -93,6 +95,8 @@ class IstioMesh(Mesh):
         max_calls_per_step: int = 10_000,
         max_calls: int = 1_000_000,
         max_qps: float | None = None,
+        max_p503: float = 1.0,
+        namespaces: Sequence[str] = (),
         dry_run: bool = False,
         scenario: Scenario | None = None,
         accept: Sequence[str] = (),
@@ -103,11 +107,14 @@ class IstioMesh(Mesh):
         for name, value in {"namespace": namespace, "destination_rule": destination_rule}.items():
             if not value:
                 raise InvalidValueError(name, value, "a name; nothing is changed in a cluster without it")
+        if namespaces and namespace not in namespaces:
+            raise InvalidValueError("namespace", namespace, f"one of {', '.join(namespaces)}, as namespaces says")
         self._cluster = Cluster(namespace, destination_rule, kube_context)
         self._fortio = Fortio(fortio_url, target_url, max_qps, f"{self._cluster.server} {namespace}/{destination_rule}")
         self._port = port_of(target_url)
         self._sidecar = Sidecar(sidecar, self._cluster)
-        self._limits, self._dry_run, self._wait_s = CallLimits(max_calls_per_step, max_calls), dry_run, wait_s
+        self._limits = CallLimits(max_calls_per_step, max_calls, max_p503)
+        self._dry_run, self._wait_s = dry_run, wait_s
         self._mesh_default = read_mesh_default(mesh_config) if mesh_config else {}
         self._scenario, self._accept = scenario, accept
         self._runs = 0
@@ -149,6 +156,7 @@ class IstioMesh(Mesh):
 
         Raises:
             InvalidValueError: the load would exceed a limit; or see :attr:`situation`.
+            LimitError: too many calls of an earlier run failed.
             DryRun: what would be sent, in a dry run.
             DestinationRuleChangedError: somebody else changed the DestinationRule.
             DisturbedError: something changed while the load was sent, so that the run says nothing.
@@ -177,6 +185,7 @@ class IstioMesh(Mesh):
         response = self._fortio.run(load)
         self._sidecar.look(self.host, self._port).check_since(before)
         self._borrowed.check_unchanged()
+        self._limits.note(response.p503)
         assert isinstance(response.details, dict)
         response.details["overhead_s"] = overhead_s
         return response
