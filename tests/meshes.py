@@ -3,9 +3,12 @@
 import os
 import time
 
+import numpy as np
+
 import meshgym.testing
 from meshgym.errors import LoadError, MissingDependencyError
-from meshgym.traces.schema import BOOKKEEPING, COLUMNS, REQUIRED
+from meshgym.mesh.load.latency import PERCENTILES, percentiles
+from meshgym.traces.schema import DETAILS
 
 
 class FakeMesh(meshgym.testing.FakeMesh):
@@ -13,7 +16,8 @@ class FakeMesh(meshgym.testing.FakeMesh):
 
     def measure(self, rules, load):
         response = super().measure(rules, load)
-        details = dict.fromkeys(set(COLUMNS) - {*REQUIRED, *BOOKKEEPING}, 0)
+        details = dict.fromkeys(DETAILS.keys() - PERCENTILES.keys(), 0)
+        details |= percentiles(np.zeros(round(response.p200 * load.calls)))
         details |= {"ok": response.p200 * load.calls, "overflow": response.p503 * load.calls}
         details["duration_s"] = load.calls / response.qps
         return response._replace(details={**details, **response.details})

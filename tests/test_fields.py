@@ -17,7 +17,7 @@ ROWS = {**RULES, **LOADS, **OUTCOMES}
 def test_types_have_an_attribute_for_each_row() -> None:
     assert all(getattr(TrafficRules(), name) is None for name in RULES)
     assert set(RULES) <= set(dir(TrafficRules()))
-    assert [field.name for field in fields(Load)] == list(LOADS)
+    assert [field.name for field in fields(Load)][: len(LOADS)] == list(LOADS)
     assert list(Response._fields)[: len(OUTCOMES)] == list(OUTCOMES)
 
 

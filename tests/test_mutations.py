@@ -122,7 +122,7 @@ def kinds(tmp_path_factory, shop, shop_text, simulator) -> dict[str, Kind]:
     rule.write_text(made.to_yaml())
     journal = folder / "journal.json"
     with Journal(journal) as held:
-        held.write(Entry("https://here", None, "market", "shop", {"spec": {"host": "shop"}}, [{"host": "shop"}]))
+        held.write(Entry("https://here", None, "market", "shop", "me", "now", {"spec": {"host": "shop"}}, ["5e2"]))
     return {
         "collection": Kind(database, frame_of),
         "parquet": Kind(parquet, frame_of),

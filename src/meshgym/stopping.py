@@ -6,8 +6,8 @@ The first SIGINT, SIGTERM or SIGHUP ends the program by an exception, so that ev
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 3
+_STDERR = 2
 
 
 class Stopped(SystemExit):
@@ -32,12 +33,14 @@ class _State:
 
     Attributes:
         heeding: whether signals are heeded here.
+        patient: whether everything that follows the first signal counts as a task.
         received: how many have come.
         waiting: the signal that ends the program once all tasks are finished.
         tasks: what must be finished first; the innermost stands last.
     """
 
     heeding: bool = False
+    patient: bool = False
     received: int = 0
     waiting: int | None = None
     tasks: list[str] = field(default_factory=list)
@@ -47,13 +50,17 @@ _state = _State()
 
 
 @contextmanager
-def heeding_signals() -> Iterator[None]:
-    """Meanwhile, heed signals as above. Do nothing outside the main thread, or if the program handles them itself."""
+def heeding_signals(patient: bool = False) -> Iterator[None]:
+    """Meanwhile, heed signals as above. Do nothing outside the main thread, or if the program handles them itself.
+
+    Args:
+        patient: whether the second signal waits, too, for whatever the program does on its way to the end.
+    """
     if threading.current_thread() is not threading.main_thread() or _state.heeding:
         yield
         return
     ours = [number for number in _SIGNALS if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
-    _state.heeding, _state.received, _state.waiting = True, 0, None
+    _state.heeding, _state.patient, _state.received, _state.waiting = True, patient, 0, None
     before = {number: signal.signal(number, _receive) for number in ours}
     try:
         yield
@@ -75,17 +82,20 @@ def finishing(task: str) -> Iterator[None]:
         KeyboardInterrupt, Stopped: at the end, if a signal came meanwhile.
     """
     _state.tasks.append(task)
+    waiting = None
     try:
         yield
     finally:
         _state.tasks.pop()
-    if not _state.tasks and (number := _state.waiting) is not None:
-        _state.waiting = None
-        raise _ending(number)
+        if not _state.tasks:
+            waiting, _state.waiting = _state.waiting, None
+    if waiting is not None:
+        raise _ending(waiting)
 
 
 def _receive(number: int, frame: FrameType | None) -> None:
-    _state.received += 1
+    goes_on = not _state.tasks and not _state.patient  # after Ctrl-C a notebook does
+    _state.received = 1 if goes_on else _state.received + 1
     first, last = _state.received == 1, _state.received >= _PATIENCE
     if last or (first and not _state.tasks):
         raise _ending(number)
@@ -93,7 +103,7 @@ def _receive(number: int, frame: FrameType | None) -> None:
         _state.waiting = number
     task = _state.tasks[-1] if _state.tasks else "putting things in order"
     end = "" if first else "; once more ends it at once"
-    print(f"still {task}{end}", file=sys.stderr, flush=True)
+    os.write(_STDERR, f"still {task}{end}\n".encode())  # print may be under way
 
 
 def _ending(number: int) -> BaseException:

@@ -215,3 +215,23 @@ def test_traces_of_another_scenario_are_refused(frame: pd.DataFrame) -> None:
         check_scenario(frame, load_scenario("S1"))
     with pytest.raises(TraceError, match="the traces are of scenario S2, not of S1"):
         check_scenario(load_traces("S2"), load_scenario("S1"))
+
+
+def test_a_latency_is_left_out_where_it_rests_on_too_few(counted: pd.DataFrame, tmp_path: Path) -> None:
+    p99 = np.where(counted["ok"] >= 100, 0.02, np.nan)
+    assert np.isnan(p99).any()
+    assert not np.isnan(p99).all()
+    frame = counted.assign(latency_p99_s=p99)
+    for name in ("a.csv", "a.parquet"):
+        path = write_traces(frame, tmp_path / name, {})
+        assert np.array_equal(load_traces(path)["latency_p99_s"], p99, equal_nan=True)
+    says = "latency_p99_s is left out where, and only where"
+    for wrong in (np.where(np.isnan(p99), 0.02, p99), np.full(len(p99), 0.02)):
+        with pytest.raises(TraceError, match=says):
+            check_traces(counted.assign(latency_p99_s=wrong), "own.csv")
+    emptied = p99.copy()
+    emptied[np.flatnonzero(~np.isnan(p99))[0]] = np.nan
+    with pytest.raises(TraceError, match=says):
+        check_traces(counted.assign(latency_p99_s=emptied), "own.csv")
+    with pytest.raises(TraceError, match="column latency_p99_s"):
+        check_traces(counted.assign(latency_p99_s="soon"), "own.csv")

@@ -116,7 +116,7 @@ def run(
     """
     app = _make_app(program, about, commands, sources)
     try:
-        with heeding_signals(), _telling(program):
+        with heeding_signals(patient=True), _telling(program):
             code = _call(program, app, sys.argv[1:] if arguments is None else arguments)
             sys.stdout.flush()
             return code

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.fields import INT32_MAX, LOADS, OUTCOMES, RULES, Field, Kind
+from meshgym.mesh.load.latency import PERCENTILES, enough
 from meshgym.types import LOAD_NAMES, RESPONSE_NAMES
 
 
@@ -107,6 +108,10 @@ def _ascending(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray((one <= other) | np.isnan(one) | np.isnan(other))
 
 
+def _rests_on(rank: int) -> Callable[..., NDArray[np.bool_]]:
+    return lambda ok, latency: np.asarray(np.isnan(latency) != enough(ok, rank))
+
+
 _503S = ("overflow", "no_healthy_host", "upstream_error")
 #: A damaged or mixed-up set shows here: swapped columns, lines that stand twice, numbers cut short.
 FACTS: tuple[Fact, ...] = (
@@ -126,6 +131,10 @@ FACTS: tuple[Fact, ...] = (
             ("latency_p90_s", "latency_p99_s"),
             ("latency_p50_ms", "latency_p99_ms"),
         )
+    ),
+    *(
+        Fact(f"{name} is left out where, and only where, it would rest on too few 200s", ("ok", name), _rests_on(rank))
+        for name, rank in PERCENTILES.items()
     ),
     Fact("resets are among the upstream errors", ("reset", "upstream_error"), np.less_equal),
     Fact("timeouts are among the other errors", ("timeout", "other_error"), np.less_equal),

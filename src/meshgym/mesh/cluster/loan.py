@@ -26,7 +26,7 @@ from meshgym.mesh.cluster.managers import metadata_as_found, same_managers
 from meshgym.mesh.cluster.note import ANNOTATION, Note, note_in, spec_digest
 from meshgym.mesh.cluster.waiting import patiently
 from meshgym.rules.yaml_text import to_text
-from meshgym.stopping import finishing
+from meshgym.stopping import finishing, heeding_signals
 
 _ATTEMPTS = 3
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class BorrowedDestinationRule:
         if not self._written:
             return
         try:
-            with finishing(f"giving back {self.cluster}"):
+            with heeding_signals(), finishing(f"giving back {self.cluster}"):
                 patiently(lambda: self._put_back(force), wait_s)
                 self._written.clear()
         except RestoreError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def percentiles(latencies_s: NDArray[np.float64]) -> dict[str, float]:
     return {
         name: float(np.percentile(latencies_s, rank))
         for name, rank in PERCENTILES.items()
-        if _enough(len(latencies_s), rank)
+        if enough(len(latencies_s), rank)
     }
 
 
@@ -59,7 +59,7 @@ def histogram_percentiles(every: Sequence[Bucket], failed: Sequence[Bucket]) -> 
     total, before = int(counts.sum()), np.concatenate([[0], np.cumsum(counts)])
     found = {}
     for name, rank in PERCENTILES.items():
-        if _enough(total, rank):
+        if enough(total, rank):
             wanted = rank / 100 * total
             i = int(np.searchsorted(before[1:], wanted))
             inside = (wanted - before[i]) / counts[i]
@@ -86,5 +86,6 @@ def check_punctual(late_s: Sequence[float], load: Load) -> None:
         )
 
 
-def _enough(count: int, rank: int) -> bool:
+def enough(count: Any, rank: int) -> Any:
+    """Return whether a percentile can rest on so many requests, a number or an array of any shape."""
     return count * (100 - rank) >= 100
