@@ -31,6 +31,7 @@ sys.exit(run("program", "About.", [work], ["work"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_second_signal_does_not_interrupt_the_cleaning_up(number, times):

@@ -127,6 +127,7 @@ def test_it_is_found_where_it_is_and_nowhere_else(code):
     assert code not in codes(explained(lacks, replicas))
 
 
+@pytest.mark.slow
 @pytest.mark.envoy
 @pytest.mark.parametrize("code", [code for code, row in FINDINGS.items() if row.instead])
 def test_the_real_envoy_shows_it(code):

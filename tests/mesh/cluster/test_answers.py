@@ -141,6 +141,7 @@ def test_shapes_of_the_sidecars_version(world, body):
     assert tried(world, Fault("GET", "server_info", 200, body, times=9), world.admin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 302, 400, 503])
 @pytest.mark.parametrize(
     "body", [*SHAPES, {"error": True, "message": {}}, {"RetCodes": {}}], ids=lambda body: str(body)[:20]

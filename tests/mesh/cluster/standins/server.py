@@ -47,7 +47,7 @@ class Standin:
         self.asked: list[tuple[str, str, Any]] = []
         self.ended = threading.Event()
         self._server = _Server(self)
-        threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[0.005], daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -85,6 +85,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a response in two parts takes 40 ms
     server: _Server
 
     def _handle(self) -> None:
