@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.fields import RULES
 from meshgym.files import read_text, reading
+from meshgym.rules.checks import mapping
 from meshgym.rules.destination_rule import choose, read_file
 from meshgym.rules.policy import given_rules, merge, traffic_policy
-from meshgym.rules.schema import check_policy, mapping
+from meshgym.rules.schema import check_policy
 from meshgym.service_profile import ServiceProfile, read_profile
 from meshgym.types import LOAD_NAMES, Load, Setting, TrafficRules
 

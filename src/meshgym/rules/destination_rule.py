@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
 from meshgym.files import read_text, reading
+from meshgym.rules.checks import mapping
 from meshgym.rules.policy import given_rules, merge, policy_in_force, traffic_policy
-from meshgym.rules.schema import ISTIO, check_name, check_names, check_policy, check_since, check_spec, mapping
+from meshgym.rules.schema import ISTIO, check_name, check_names, check_policy, check_since, check_spec
 from meshgym.types import TrafficRules
 
 #: The first is written; the older ones have the same fields and are read too.

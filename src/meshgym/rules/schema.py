@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.fields import LONGEST_S, RULES, Field, whole_milliseconds
-from meshgym.rules.policy import find, seconds, tree
+from meshgym.errors import InvalidValueError
+from meshgym.fields import RULES, Field
+from meshgym.rules import checks
+from meshgym.rules.checks import Check, mapping
+from meshgym.rules.policy import find, tree
 
-#: ``check(path, value)`` raises if the field at ``path`` may not have ``value``.
-Check = Callable[[str, object], None]
-#: A check of a field, or those of each field of a mapping.
-Schema = Check | Mapping[str, Any]
 Spec = Mapping[str, Any]
 
 #: The Istio that is meant if nobody says which.
@@ -37,7 +35,7 @@ def check_spec(spec: object, istio: str = ISTIO) -> dict[str, Any]:
         UnknownNameError: a field that a DestinationRule doesn't have; the message says where it belongs, if anywhere.
     """
     whole: dict[str, Any] = without_nulls(mapping(spec, "spec"))
-    _check(whole, _SPEC, "spec")
+    checks.check_value(whole, _SPEC, "spec")
     _check_spec_fields(whole)
     for path, policy in policies(whole):
         _check_fields(policy, path, istio)
@@ -88,45 +86,11 @@ def check_name(name: object, namespace: object) -> None:
     _NAMESPACE("metadata.namespace", namespace)
 
 
-def mapping(value: object, path: str) -> dict[str, Any]:
-    """Return a mapping.
-
-    Raises:
-        InvalidValueError: it is something else.
-    """
-    if not isinstance(value, dict):
-        raise InvalidValueError(path, value, "a mapping of fields to values")
-    return value
-
-
 def without_nulls(value: Any) -> Any:
     """Return nested values without the keys that are null: they count as absent."""
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _check(value: object, allowed: Schema, path: str) -> None:
-    """Check a field, or each field of a mapping."""
-    if callable(allowed):
-        allowed(path, value)
-        return
-    for name, inner in mapping(value, path).items():
-        if name == "consecutiveErrors":
-            remedy = "It is deprecated and does nothing; write consecutive5xxErrors."
-            raise InvalidValueError(f"{path}.{name}", inner, "not this field", remedy)
-        if name not in allowed:
-            raise _unknown(name, allowed, path)
-        _check(inner, allowed[name], f"{path}.{name}")
-
-
-def _unknown(name: str, allowed: Mapping[str, Any], path: str) -> InvalidValueError:
-    """Return the error of an unknown field; if it stands elsewhere, the message says where."""
-    places = [field.destination_rule for field in RULES.values() if field.destination_rule.endswith(f".{name}")]
-    if places:
-        remedy = f"It belongs into {' or '.join(place.rpartition('.')[0] for place in places)}."
-        return InvalidValueError(f"{path}.{name}", "here", ", ".join(sorted(allowed)), remedy)
-    return UnknownNameError(f"field of {path}", name, allowed)
 
 
 def _of(field: Field) -> Check:
@@ -135,101 +99,24 @@ def _of(field: Field) -> Check:
     def check(path: str, value: object) -> None:
         match field.kind:
             case "seconds":
-                _duration(field.low)(path, value)
+                checks.duration(field.low)(path, value)
             case "flag":
-                _flag(path, value)
+                checks.flag(path, value)
             case "choice":
-                _one_of(*field.choices)(path, value)
+                checks.one_of(*field.choices)(path, value)
             case "number":
-                _number(field.low, field.high)(path, value)
+                checks.number(field.low, field.high)(path, value)
             case _:
-                _whole(field.high)(path, value)
-
-    return check
-
-
-def _whole(high: float, low: float = 0) -> Check:
-    def check(path: str, value: object) -> None:
-        if type(value) is not int or not low <= value <= high:
-            quoted = isinstance(value, str) and value.lstrip("-").isdigit()
-            raise InvalidValueError(
-                path, value, f"a whole number {low:.0f}..{high:.0f}", "Remove the quotes." if quoted else ""
-            )
-
-    return check
-
-
-def _number(low: float, high: float) -> Check:
-    def check(path: str, value: object) -> None:
-        if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
-            raise InvalidValueError(path, value, f"a number {low:g}..{high:g}")
-
-    return check
-
-
-def _duration(low: float) -> Check:
-    def check(path: str, value: object) -> None:
-        found = seconds(value, path)
-        if found > LONGEST_S:
-            raise InvalidValueError(path, value, "at most 292 years, the longest duration of Kubernetes")
-        if found and (found < 0.001 or not whole_milliseconds(found)):
-            raise InvalidValueError(path, value, "at least 1ms, and whole milliseconds")
-        if found < low:
-            raise InvalidValueError(path, value, "at least 1ms")
-
-    return check
-
-
-def _flag(path: str, value: object) -> None:
-    if type(value) is not bool:
-        raise InvalidValueError(path, value, "true or false, without quotes")
-
-
-def _text(path: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise InvalidValueError(path, value, "text", "Put it in quotes." if not isinstance(value, dict | list) else "")
-
-
-def _one_of(*choices: str) -> Check:
-    def check(path: str, value: object) -> None:
-        if value not in choices:
-            raise UnknownNameError(path, value, choices)
-
-    return check
-
-
-def _list_of(schema: Schema) -> Check:
-    def check(path: str, value: object) -> None:
-        if not isinstance(value, list):
-            raise InvalidValueError(path, value, "a list")
-        for number, inner in enumerate(value):
-            _check(inner, schema, f"{path}[{number}]")
-
-    return check
-
-
-def _map_of(schema: Check) -> Check:
-    def check(path: str, value: object) -> None:
-        for key, inner in mapping(value, path).items():
-            _text(path, key)
-            schema(f"{path}.{key}", inner)
-
-    return check
-
-
-def _matching(pattern: str, allowed: str) -> Check:
-    def check(path: str, value: object) -> None:
-        if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(pattern, value):
-            raise InvalidValueError(path, value, allowed)
+                checks.whole(field.high)(path, value)
 
     return check
 
 
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _HOST_LABEL = "[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
-_NAME = _matching(rf"{_LABEL}(\.{_LABEL})*", "lower-case letters, digits, '-' and '.'")
-_NAMESPACE = _matching(_LABEL, "at most 63 lower-case letters, digits and '-'")
-_NAMED_HOST = _matching(
+_NAME = checks.matching(rf"{_LABEL}(\.{_LABEL})*", "lower-case letters, digits, '-' and '.'")
+_NAMESPACE = checks.matching(_LABEL, "at most 63 lower-case letters, digits and '-'")
+_NAMED_HOST = checks.matching(
     rf"\*|(\*\.)?{_HOST_LABEL}(\.{_HOST_LABEL})*\.?", "the name of a service, such as shop.default.svc.cluster.local"
 )
 
@@ -245,31 +132,38 @@ def _HOST(path: str, value: object) -> None:  # noqa: N802 (a check, as _NAME)
 
 #: Known fields that can't be varied. What they mean for a measurement is in :data:`meshgym.explain`.
 _OTHERS: dict[str, Any] = {
-    "connectionPool": {"http": {"http2KeepAlive": _map_of(_duration(0.001))}},
-    "outlierDetection": {"outlierDetectionHttpErrorCodes": _list_of(_whole(599, 100))},
+    "connectionPool": {"http": {"http2KeepAlive": checks.map_of(checks.duration(0.001))}},
+    "outlierDetection": {"outlierDetectionHttpErrorCodes": checks.list_of(checks.whole(599, 100))},
     "loadBalancer": {
-        "warmupDurationSecs": _duration(0.001),
+        "warmupDurationSecs": checks.duration(0.001),
         "consistentHash": {
-            "httpHeaderName": _text,
-            "httpQueryParameterName": _text,
-            "useSourceIp": _flag,
-            "httpCookie": {"name": _text, "path": _text, "ttl": _duration(0), "attributes": _list_of(_map_of(_text))},
-            "ringHash": {"minimumRingSize": _whole(2**53)},
-            "maglev": {"tableSize": _whole(5_000_010)},
-            "minimumRingSize": _whole(2**53),
+            "httpHeaderName": checks.text,
+            "httpQueryParameterName": checks.text,
+            "useSourceIp": checks.flag,
+            "httpCookie": {
+                "name": checks.text,
+                "path": checks.text,
+                "ttl": checks.duration(0),
+                "attributes": checks.list_of(checks.map_of(checks.text)),
+            },
+            "ringHash": {"minimumRingSize": checks.whole(2**53)},
+            "maglev": {"tableSize": checks.whole(5_000_010)},
+            "minimumRingSize": checks.whole(2**53),
         },
         "localityLbSetting": {
-            "enabled": _flag,
-            "distribute": _list_of({"from": _text, "to": _map_of(_whole(100))}),
-            "failover": _list_of({"from": _text, "to": _text}),
-            "failoverPriority": _list_of(_text),
+            "enabled": checks.flag,
+            "distribute": checks.list_of({"from": checks.text, "to": checks.map_of(checks.whole(100))}),
+            "failover": checks.list_of({"from": checks.text, "to": checks.text}),
+            "failoverPriority": checks.list_of(checks.text),
         },
     },
     "tls": {
-        "mode": _one_of("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"),
-        **dict.fromkeys(("clientCertificate", "privateKey", "caCertificates", "credentialName", "sni", "caCrl"), _text),
-        "subjectAltNames": _list_of(_text),
-        "insecureSkipVerify": _flag,
+        "mode": checks.one_of("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"),
+        **dict.fromkeys(
+            ("clientCertificate", "privateKey", "caCertificates", "credentialName", "sni", "caCrl"), checks.text
+        ),
+        "subjectAltNames": checks.list_of(checks.text),
+        "insecureSkipVerify": checks.flag,
     },
 }
 
@@ -282,16 +176,22 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 _PARTS = _joined(tree({field.destination_rule: _of(field) for field in RULES.values()}), _OTHERS)
 _TRAFFIC_POLICY = {
     **_PARTS,
-    "portLevelSettings": _list_of({"port": {"number": _whole(65535, 1)}, **_PARTS}),
-    "tunnel": {"protocol": _one_of("CONNECT", "POST"), "targetHost": _text, "targetPort": _whole(65535, 1)},
-    "proxyProtocol": {"version": _one_of("V1", "V2")},
+    "portLevelSettings": checks.list_of({"port": {"number": checks.whole(65535, 1)}, **_PARTS}),
+    "tunnel": {
+        "protocol": checks.one_of("CONNECT", "POST"),
+        "targetHost": checks.text,
+        "targetPort": checks.whole(65535, 1),
+    },
+    "proxyProtocol": {"version": checks.one_of("V1", "V2")},
 }
 _SPEC = {
     "host": _HOST,
     "trafficPolicy": _TRAFFIC_POLICY,
-    "subsets": _list_of({"name": _text, "labels": _map_of(_text), "trafficPolicy": _TRAFFIC_POLICY}),
-    "exportTo": _list_of(_text),
-    "workloadSelector": {"matchLabels": _map_of(_text)},
+    "subsets": checks.list_of(
+        {"name": checks.text, "labels": checks.map_of(checks.text), "trafficPolicy": _TRAFFIC_POLICY}
+    ),
+    "exportTo": checks.list_of(checks.text),
+    "workloadSelector": {"matchLabels": checks.map_of(checks.text)},
 }
 
 

@@ -16,10 +16,11 @@ from typing import Any
 from meshgym.errors import FileError, InvalidValueError
 from meshgym.fields import INT32_MAX, RULES, UINT32_MAX, Field
 from meshgym.files import read_text, reading
+from meshgym.rules.checks import mapping
 from meshgym.rules.destination_rule import Chosen, DestinationRule, Manifest, manifest_of
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, envoy_cluster
 from meshgym.rules.policy import Policy, duration, find, given, paths, seconds, traffic_policy, traffic_rules, tree
-from meshgym.rules.schema import ISTIO, check_names, mapping
+from meshgym.rules.schema import ISTIO, check_names
 from meshgym.types import TrafficRules
 
 _REMEDY = "Give a DestinationRule, a BackendTrafficPolicy or an Envoy cluster."
