@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshgym.errors import AccessDeniedError, MeshGymError
-from meshgym.mesh.cluster.journal import journal_folder
+from meshgym.mesh.cluster.journal import journal_folder, restore_command
 from meshgym.mesh.urls import port_of
 from meshgym.scenarios import load_scenario
 
@@ -121,7 +120,7 @@ def _loan(found: dict[str, Any], server: str) -> str:
     from meshgym.mesh.cluster.note import note_in
 
     named = f"{found['metadata']['namespace']}/{found['metadata']['name']}"
-    return f"{named} on {server} is {note_in(found)}; if that has ended: meshgym doctor --restore {named}"
+    return f"{named} on {server} is {note_in(found)}; if that has ended: {restore_command(named)}"
 
 
 def _journals() -> list[Path]:
@@ -140,7 +139,7 @@ def _journal(path: Path) -> str:
     if entry is None:
         return f"{path} is gone by now"
     what = f"{entry.namespace}/{entry.name} on {entry.server}, on loan since {entry.since}"
-    return f"left by an earlier run: {what}; to give it back: meshgym doctor --restore {shlex.quote(str(path))}"
+    return f"left by an earlier run: {what}; to give it back: {restore_command(path)}"
 
 
 def _look(check: Callable[[], str]) -> Finding:
@@ -194,4 +193,4 @@ def _sidecar(cluster: Cluster, sidecar: Sidecar, host: str | None, port: int) ->
     found = cluster.read()
     seen = sidecar.look(found["spec"]["host"] if found else host or "", port)
     names = ", ".join(one.cluster["name"] for one in seen.clusters)
-    return f"Envoy {seen.info.version.split('/')[1]} at {sidecar.where} reaches {names}"
+    return f"Envoy {seen.info.envoy} at {sidecar.where} reaches {names}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from meshgym.errors import InvalidValueError, RestoreError
+from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.scenarios import Scenario
@@ -87,21 +87,15 @@ def read_rule(cluster: ClusterOptions) -> DestinationRule:
 
     Raises:
         RestoreError: it is on loan, so it isn't what it usually is.
+        InvalidValueError: there is none, and no host to make one for.
         ClusterError, AwayError: no response.
     """
     from meshgym.mesh.cluster.api import Cluster
-    from meshgym.mesh.cluster.note import note_in
+    from meshgym.mesh.cluster.borrow import read_unlent
 
-    arguments = cluster.arguments()
-    names = arguments["destination_rule"], arguments["namespace"]
-    api = Cluster(arguments["namespace"], arguments["destination_rule"], cluster.kube_context)
-    found = api.read()
-    if note := note_in(found):
-        raise RestoreError(f"{api} is {note}")
-    if found is None and cluster.new_rule_for is None:
-        remedy = "Make one, or give the service's host (--new-rule-for)."
-        raise InvalidValueError(str(api), None, "a DestinationRule that exists", remedy)
-    return DestinationRule(*names, found["spec"] if found else {"host": cluster.new_rule_for})
+    namespace, _, name = cluster.destination_rule.partition("/")
+    found = read_unlent(Cluster(namespace, name, cluster.kube_context), cluster.new_rule_for)
+    return DestinationRule(name, namespace, found["spec"] if found else {"host": cluster.new_rule_for})
 
 
 def open_mesh(cluster: ClusterOptions | None, scenario: Scenario) -> Mesh:

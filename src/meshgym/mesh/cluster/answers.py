@@ -95,6 +95,11 @@ class ServerInfo(msgspec.Struct, frozen=True):
     command_line_options: _Options = _Options()
     node: _Node = _Node()
 
+    @property
+    def envoy(self) -> str:
+        """Envoy's release, such as ``1.40.0``."""
+        return self.version.split("/")[1]
+
 
 class _Breakers(msgspec.Struct, frozen=True):
     thresholds: list[Object] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ try:
 except ImportError as error:
     raise MissingDependencyError("kubernetes", "measuring in a cluster", "cluster") from error
 
+#: Namespace and name of an object of Kubernetes.
+NAMED = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
 GROUP, VERSION, PLURAL = "networking.istio.io", "v1", "destinationrules"
 #: Seconds to connect, and to wait for a response.
 _TIMEOUT_S = (5.0, 10.0)
@@ -80,8 +83,13 @@ class Cluster:
         self._objects = client.CustomObjectsApi(self._api)
         self._kind: dict[str, Any] = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": namespace}
 
+    @property
+    def named(self) -> str:
+        """``NAMESPACE/NAME``."""
+        return f"{self.namespace}/{self.name}"
+
     def __str__(self) -> str:
-        return f"DestinationRule {self.namespace}/{self.name} on {self.server}"
+        return f"DestinationRule {self.named} on {self.server}"
 
     def read(self) -> Object | None:
         """Return the DestinationRule; None if there is none."""
@@ -92,15 +100,22 @@ class Cluster:
         except _NotFoundError:
             return None
 
-    def create(self, found: Object) -> Object:
+    def create(self, spec: Object, metadata: Object) -> Object:
         """Create the DestinationRule; return it as it is then.
+
+        Args:
+            spec: what it says.
+            metadata: labels and annotations.
 
         Raises:
             ConflictError: there is one already.
             RulesRefusedError: the cluster doesn't accept it.
         """
+        names = {"name": self.name, "namespace": self.namespace}
+        kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
+        body = {**kind, "metadata": {**names, **metadata}, "spec": spec}
         with self._trying("create"):
-            made = self._objects.create_namespaced_custom_object(**self._kind, body=found, **_CHANGING)
+            made = self._objects.create_namespaced_custom_object(**self._kind, body=body, **_CHANGING)
         return self._checked(made)
 
     def patch(self, spec: Object, metadata: Object, resource_version: str) -> Object:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,14 +10,30 @@ from pathlib import Path
 
 from meshgym.errors import InvalidValueError, RestoreError, clean
 from meshgym.mesh.cluster.answers import Object
-from meshgym.mesh.cluster.api import Cluster
-from meshgym.mesh.cluster.journal import Entry, Journal, journal_path
+from meshgym.mesh.cluster.api import NAMED, Cluster
+from meshgym.mesh.cluster.journal import Entry, Journal, journal_path, restore_command
 from meshgym.mesh.cluster.loan import BorrowedDestinationRule
 from meshgym.mesh.cluster.note import Note, note_in
 
 _LIMITS = ("connectionPool", "outlierDetection")
-#: Namespace and name of an object of Kubernetes.
-_NAMED = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
+
+
+def read_unlent(cluster: Cluster, host: str | None) -> Object | None:
+    """Return the cluster's DestinationRule as it usually is; None if there is none, but a host to make one for.
+
+    Raises:
+        RestoreError: it is on loan.
+        InvalidValueError: there is none, and no host.
+        ClusterError, AwayError: no response.
+    """
+    found = cluster.read()
+    if note := note_in(found):
+        remedy = f"wait for it, or if that has ended, give it back: {restore_command(cluster.named)}"
+        raise RestoreError(f"{cluster} is {note}; {remedy}")
+    if found is None and host is None:
+        remedy = "Make one, or give the service's host (--new-rule-for): one is then made, and deleted at the end."
+        raise InvalidValueError(str(cluster), None, "a DestinationRule that exists", remedy)
+    return found
 
 
 def borrow(cluster: Cluster, journal: Journal, port: int, host: str | None = None) -> BorrowedDestinationRule:
@@ -37,20 +51,11 @@ def borrow(cluster: Cluster, journal: Journal, port: int, host: str | None = Non
             address; or its limits are overridden further down.
         ClusterError, AwayError: no response.
     """
-    found = cluster.read()
-    if note := note_in(found):
-        named = f"{cluster.namespace}/{cluster.name}"
-        raise RestoreError(
-            f"{cluster} is {note}; wait for it, or if that has ended, give it back: meshgym doctor --restore {named}"
-        )
+    found = read_unlent(cluster, host)
     if journal.read() is not None:
         raise RestoreError(
-            f"{cluster} was changed by an earlier run and not given back; do so with: "
-            f"meshgym doctor --restore {shlex.quote(str(journal.path))}"
+            f"{cluster} was changed by an earlier run and not given back; do so with: {restore_command(journal.path)}"
         )
-    if found is None and host is None:
-        remedy = "Make one, or give the service's host (--new-rule-for): one is then made, and deleted at the end."
-        raise InvalidValueError(str(cluster), None, "a DestinationRule that exists", remedy)
     if found and host not in (None, found["spec"]["host"]):
         raise InvalidValueError("host", host, f"that of {cluster}: {found['spec']['host']}")
     _check_host(found["spec"]["host"] if found else str(host), cluster)
@@ -70,7 +75,7 @@ def reclaim(loan: str) -> Iterator[BorrowedDestinationRule]:
         RestoreError: there is no such loan, it is in use on this machine, it is another cluster's, or it can't be read.
         ClusterError, AwayError: no cluster.
     """
-    if (named := _NAMED.fullmatch(loan)) and not Path(loan).exists():
+    if (named := NAMED.fullmatch(loan)) and not Path(loan).exists():
         cluster = Cluster(named[1], named[2])
         with Journal(journal_path(cluster.server, cluster.namespace, cluster.name)) as journal:
             if note := note_in(cluster.read()):

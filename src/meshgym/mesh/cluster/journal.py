@@ -8,6 +8,7 @@ it; the system frees the lock when the writer dies.
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +58,11 @@ def journal_folder() -> Path:
 def journal_path(server: str, namespace: str, name: str) -> Path:
     """Return the default journal of a DestinationRule: one per cluster, namespace and name."""
     return journal_folder() / f"{quote(server.partition('://')[2], safe='')}.{namespace}.{name}.json"
+
+
+def restore_command(loan: object) -> str:
+    """Return the command that gives a loan back, by ``NAMESPACE/NAME`` or by its journal."""
+    return f"meshgym doctor --restore {shlex.quote(str(loan))}"
 
 
 class JournalInUseError(RestoreError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,8 +19,8 @@ from meshgym.errors import (
     clean,
 )
 from meshgym.mesh.cluster.answers import Object
-from meshgym.mesh.cluster.api import GROUP, VERSION, Cluster
-from meshgym.mesh.cluster.journal import Entry, Journal
+from meshgym.mesh.cluster.api import Cluster
+from meshgym.mesh.cluster.journal import Entry, Journal, restore_command
 from meshgym.mesh.cluster.managers import metadata_as_found, same_managers
 from meshgym.mesh.cluster.note import ANNOTATION, Note, note_in, spec_digest
 from meshgym.mesh.cluster.waiting import patiently
@@ -29,6 +28,8 @@ from meshgym.rules.yaml_text import to_text
 from meshgym.stopping import finishing, heeding_signals
 
 _ATTEMPTS = 3
+#: What others may change of an object's metadata.
+_PARTS = ("labels", "annotations")
 _log = logging.getLogger(__name__)
 
 
@@ -137,10 +138,7 @@ class BorrowedDestinationRule:
     @property
     def _command(self) -> str:
         """The command that gives it back: by name from any machine, by journal where a context must be known."""
-        named = f"{self.cluster.namespace}/{self.cluster.name}"
-        return (
-            f"meshgym doctor --restore {shlex.quote(str(self._journal.path) if self.cluster.kube_context else named)}"
-        )
+        return restore_command(self._journal.path if self.cluster.kube_context else self.cluster.named)
 
     def _announce(self, spec: Object) -> None:
         """Journal that it may have ``spec`` because of us, or what it has now."""
@@ -163,9 +161,7 @@ class BorrowedDestinationRule:
 
         def send() -> Object:
             if self._now is None:
-                kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
-                names = {"name": self.cluster.name, "namespace": self.cluster.namespace}
-                return self.cluster.create({**kind, "metadata": {**names, **metadata}, "spec": spec})
+                return self.cluster.create(spec, metadata)
             patch = _merge_patch(self._now["spec"], spec)
             return self.cluster.patch(patch, metadata, _version(self._now))
 
@@ -203,7 +199,8 @@ class BorrowedDestinationRule:
                 self.cluster.delete(_version(now))
             return
         if now is None:
-            now = self.cluster.create(_as_new(self.found, self.cluster))
+            parts = {part: self.found["metadata"][part] for part in _PARTS if part in self.found["metadata"]}
+            now = self.cluster.create(self.found["spec"], parts)
         if now["spec"] != self.found["spec"]:
             now = self.cluster.replace({**now, "spec": self.found["spec"]})
         # Apart from the spec, or the managers would count as changed by us.
@@ -214,7 +211,7 @@ class BorrowedDestinationRule:
             raise ClusterError(f"the cluster keeps {clean(now['spec'])}, or the note of the loan")
         if not same_managers(now["metadata"], wanted):
             raise ClusterError("the cluster keeps other managers of its fields than it was sent")
-        for part in ("labels", "annotations"):
+        for part in _PARTS:
             if (now["metadata"].get(part) or {}) != (self.found["metadata"].get(part) or {}):
                 _log.warning("%s: its %s were changed by somebody else meanwhile; they stay so", self.cluster, part)
 
@@ -247,14 +244,6 @@ class BorrowedDestinationRule:
 
     def _restless(self) -> ClusterError:
         return ClusterError(f"{self.cluster} has another version each time it is changed; is something writing to it?")
-
-
-def _as_new(found: Object, cluster: Cluster) -> Object:
-    """Return an object to create, of what was found and somebody removed."""
-    metadata = {part: found["metadata"][part] for part in ("labels", "annotations") if part in found["metadata"]}
-    names = {"name": cluster.name, "namespace": cluster.namespace}
-    kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "DestinationRule"}
-    return {**kind, "metadata": {**names, **metadata}, "spec": found["spec"]}
 
 
 def _merge_patch(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

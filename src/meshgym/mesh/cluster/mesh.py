@@ -110,7 +110,7 @@ class IstioMesh(Mesh):
         if namespaces and namespace not in namespaces:
             raise InvalidValueError("namespace", namespace, f"one of {', '.join(namespaces)}, as namespaces says")
         self._cluster = Cluster(namespace, destination_rule, kube_context)
-        self._fortio = Fortio(fortio_url, target_url, max_qps, f"{self._cluster.server} {namespace}/{destination_rule}")
+        self._fortio = Fortio(fortio_url, target_url, max_qps, f"{self._cluster.server} {self._cluster.named}")
         self._port = port_of(target_url)
         self._sidecar = Sidecar(sidecar, self._cluster)
         self._limits = CallLimits(max_calls_per_step, max_calls, max_p503)
@@ -141,7 +141,7 @@ class IstioMesh(Mesh):
             AwayError, ClusterError: no response.
         """
         snapshot = self._sidecar.look(self.host, self._port)
-        situation = look_at(snapshot, self._in_force({}), f"{self._cluster.namespace}/{self._cluster.name}")
+        situation = look_at(snapshot, self._in_force({}), self._cluster.named)
         if scenario := self._scenario:
             refuse_others(situation, scenario, given_rules(scenario.base).to_dict(), self._accept)
             if istio := re.match(r"\d+\.\d+", situation.istio):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from meshgym.errors import AwayError, ClusterError, DisturbedError, InvalidValueError, RulesRefusedError, clean
 from meshgym.mesh.cluster import answers
 from meshgym.mesh.cluster.answers import ActiveCluster, Object, ServerInfo
-from meshgym.mesh.cluster.api import Cluster
+from meshgym.mesh.cluster.api import NAMED, Cluster
 from meshgym.mesh.urls import check_url
 from meshgym.rules.envoy_cluster import deviations
 from meshgym.rules.policy import find, seconds
@@ -22,7 +22,6 @@ from meshgym.rules.policy import find, seconds
 #: Envoy's admin port in a sidecar; it listens on the pod's loopback interface only.
 _ADMIN_PORT = 15000
 _APPLY_S, _POLL_S, _RESPONSE_S = 30.0, 0.1, 10.0
-_POD = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
 _OUTBOUND = re.compile(r"outbound\|(\d+)\|([^|]*)\|(.+)")
 
 
@@ -66,7 +65,7 @@ class Sidecar:
         self.where, self._cluster = where, cluster
         #: Namespace and name, unless it is reached by a URL.
         self.pod: tuple[str, str] | None = None
-        if pod := _POD.fullmatch(where):
+        if pod := NAMED.fullmatch(where):
             self.pod = pod[1], pod[2]
         else:
             check_url("sidecar (if not NAMESPACE/POD)", where, schemes=["http"])

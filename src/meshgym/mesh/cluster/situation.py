@@ -74,7 +74,7 @@ def look_at(snapshot: Snapshot, policy: Object, named: str) -> Situation:
     istio = info.node.metadata.get("ISTIO_VERSION")
     return Situation(
         given_rules(policy),
-        info.version.split("/")[1],
+        info.envoy,
         istio if isinstance(istio, str) else "",
         info.command_line_options.concurrency,
         find(http, "common_http_protocol_options.idle_timeout") or _IDLE_TIMEOUT,
