@@ -29,7 +29,7 @@ def pools(scenario: Scenario, lanes: int) -> dict[str, Callable[[], Pool]]:
     return {
         "alone": lambda: SharedLanes(partial(EmbeddedMesh, scenario)),
         "shared": lambda: SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes)),
-        "separate": lambda: Lanes(partial(EmbeddedMesh, scenario), lanes),
+        "separate": lambda: Lanes([partial(EmbeddedMesh, scenario)] * lanes),
     }
 
 

@@ -6,19 +6,26 @@ A server in a process of its own has c workers and one queue. Its service times 
 (M/M/c), calls arrive as a Poisson process at half, 80 % and 95 % of its capacity. Beside each percentile stands what
 the same arrivals and service times give exactly (Lindley's recursion), and, for M/M/c, what holds in the long run
 (Erlang C): a run of finite length differs from that by chance, and near capacity by much.
+
+With MESHGYM_FORTIO, the path of a Fortio binary, it also sends calls at equal distances, which is all that Fortio can
+do, with both generators.
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import json
 import math
 import multiprocessing
+import os
 import queue
 import socket
+import subprocess
 import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -101,21 +108,42 @@ def long_run(load_share: float) -> dict[int, float]:
     return found
 
 
+@contextmanager
+def serving(service_s: NDArray[np.float64]) -> Iterator[tuple[str, int]]:
+    """Run the server; yield its address."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, service_s.tolist()), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def beside_fortio(fortio: str, share: float, seconds: float) -> None:
+    """Print percentiles that both generators measure, of calls at equal distances and exponential service times."""
+    load = Load(rate_per_s=share * WORKERS / SERVICE_S, duration_s=seconds)
+    service_s = np.random.default_rng(11).exponential(SERVICE_S, load.calls)
+    with serving(service_s) as address, closing(LoadClient(address)) as client:
+        ours = np.percentile(client.run(load, {}).latencies_s, RANKS)
+    options = ["-c", str(load.connections), "-n", str(load.calls), "-qps", f"{load.rate_per_s:g}"]
+    with serving(service_s) as (host, port):
+        command = [fortio, "load", "-quiet", *options, "-uniform", "-nocatchup", "-p", "50,90,99", "-json", "-"]
+        done = subprocess.run([*command, f"http://{host}:{port}/"], capture_output=True, text=True, check=True)
+    theirs = [one["Value"] for one in json.loads(done.stdout)["DurationHistogram"]["Percentiles"]]
+    cells = [f"p{rank} {1000 * a:.1f} {1000 * b:.1f}" for rank, a, b in zip(RANKS, ours, theirs, strict=True)]
+    print(f"ours and Fortio's, {share:.0%} of {WORKERS / SERVICE_S:.0f}/s: {'   '.join(cells)}")
+
+
 def against_theory(kind: str, share: float, seconds: float) -> None:
     """Print measured percentiles beside exact ones."""
     rate = share * WORKERS / SERVICE_S
     load = Load(rate_per_s=rate, duration_s=seconds, arrivals="poisson", seed=7)
     generator = np.random.default_rng(11)
     service_s = np.full(load.calls, SERVICE_S) if kind == "M/D/c" else generator.exponential(SERVICE_S, load.calls)
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, service_s.tolist()), daemon=True)
-    process.start()
-    try:
-        with closing(LoadClient(ours.recv())) as client:
-            result = client.run(load, {})
-    finally:
-        process.kill()
-        process.join()
+    with serving(service_s) as address, closing(LoadClient(address)) as client:
+        result = client.run(load, {})
     expected = exact(arrivals(load), service_s)
     theory = long_run(share) if kind == "M/M/c" else {}
     cells = []
@@ -152,6 +180,9 @@ def main() -> None:
     for kind in ("M/D/c", "M/M/c"):
         for share in (0.5, 0.8, 0.95):
             against_theory(kind, share, seconds)
+    if fortio := os.environ.get("MESHGYM_FORTIO"):
+        for share in (0.5, 0.8, 0.95):
+            beside_fortio(fortio, share, seconds)
     highest_rate()
 
 

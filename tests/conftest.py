@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -58,3 +61,18 @@ def shop() -> Scenario:
 def simulator(shop: Scenario) -> Simulator:
     """Over the shop's ranges."""
     return untrained_simulator(shop)
+
+
+@contextmanager
+def _quick_recipe() -> Iterator[None]:
+    from meshgym.simulator import training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "RECIPES", {"small": replace(training.RECIPES["small"], members=4, least_steps=150)})
+        yield
+
+
+@pytest.fixture(scope="session")
+def quick_recipe() -> Callable[[], AbstractContextManager[None]]:
+    """One small recipe, trained for a moment: for where it does not matter how well is learned."""
+    return _quick_recipe

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from meshagents.agent import Agent
 from meshagents.spaces import Spaces
 from meshgym.errors import UnknownNameError
-from meshgym.rewards import Reward, load_reward
+from meshgym.rewards import Reward, apply_reward, load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
-from meshgym.types import LOAD_NAMES
 
 
 class RandomAgent(Agent):
@@ -67,10 +66,11 @@ class OracleAgent(Agent):
     def __init__(
         self, simulator: Simulator, scenario: Scenario, control: str, reward: str | Reward = "worst_case"
     ) -> None:
-        if control not in (*LOAD_NAMES, "both"):
-            raise UnknownNameError("control", control, (*LOAD_NAMES, "both"))
-        self.simulator, self.reward, self.names = simulator, load_reward(reward), scenario.setting_names
-        self.decided = [name for name in LOAD_NAMES if control in (name, "both")]
+        if control not in (*scenario.load_names, "both"):
+            raise UnknownNameError("control", control, (*scenario.load_names, "both"))
+        self.simulator, self.reward = simulator, load_reward(reward)
+        self.names, self.loads = scenario.setting_names, scenario.load_names
+        self.decided = [name for name in scenario.load_names if control in (name, "both")]
         counts = [len(scenario.actions[name]) for name in self.decided]
         self.choices = np.indices(counts).reshape(len(counts), -1).T
         self.values = np.column_stack(
@@ -83,12 +83,12 @@ class OracleAgent(Agent):
         seen = np.repeat(observation.reshape(-1, observation.shape[-1]), len(self.values), axis=0)
         tried = np.tile(self.values, (len(seen) // len(self.values), 1))
         settings = np.empty((len(seen), len(self.names)))
-        free = [name for name in LOAD_NAMES if name not in self.decided]
-        rules = [name for name in self.names if name not in LOAD_NAMES]
+        free = [name for name in self.loads if name not in self.decided]
+        rules = [name for name in self.names if name not in self.loads]
         for part, names in ((seen, [*rules, *free]), (tried, self.decided)):
             settings[:, [self.names.index(name) for name in names]] = part
         expected = self.simulator.predict(settings)
-        rewards = self.reward(expected.qps, expected.p200, expected.p503)
+        rewards = apply_reward(self.reward, expected)
         best = rewards.reshape(-1, len(self.values)).argmax(axis=1)
         shape = observation.shape[:-1] if len(self.decided) == 1 else (*observation.shape[:-1], 2)
         actions: NDArray[np.int64] = self.choices[best].reshape(shape)

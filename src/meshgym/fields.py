@@ -47,6 +47,7 @@ class Field:
             None if that is no different; NaN if nothing is in force then.
         absent_envoy, absent_gateway: the same for an Envoy cluster and a BackendTrafficPolicy.
         choices: the values of a ``choice`` in a DestinationRule.
+        counted: the count of requests, a column of traces, whose share of the calls an outcome is.
         since: the first Istio release that has the field.
         decides: whether it can change what comes back of a run on a sound network.
     """
@@ -66,6 +67,7 @@ class Field:
     absent_envoy: float | None = None
     absent_gateway: float | None = None
     choices: tuple[str, ...] = ()
+    counted: str = ""
     since: str = ""
     decides: bool = True
 
@@ -247,20 +249,32 @@ RULES: dict[str, Field] = _table(
     Field("warmup_aggression", "", "number", 1, _FINITE, "how the weight of a new replica grows; 1 is a straight line",
           "loadBalancer.warmup.aggression", absent=1.0, absent_section=_NOTHING, since="1.24", decides=False),
 )
-# fmt: on
-
-#: What can be sent: a closed loop, as Fortio's ``-c`` and ``-n``.
+#: What can be sent. A load has a pace, which is one of the first two, and a number of calls.
 LOADS: dict[str, Field] = _table(
     Field("threads", "connections", "whole", 1, 4096, "connections that send one request after the other"),
+    Field("rate_per_s", "1/s", "number", 0.001, 1_000_000, "requests that are due per second"),
     Field("calls", "calls", "whole", 1, INT32_MAX, "requests in total"),
 )
+#: The fields of a load in a closed loop, as Fortio's ``-c`` and ``-n``, and in an open one.
+LOOPS: dict[str, tuple[str, ...]] = {"closed": ("threads", "calls"), "open": ("rate_per_s", "calls")}
 
-#: What is measured.
+#: What is measured: the first three always, the others where a mesh can tell.
 OUTCOMES: dict[str, Field] = _table(
     Field("qps", "1/s", "number", 0, _FINITE, "requests per second, those with a 503 included"),
     Field("p200", "share", "share", 0, 1, "share of requests that returned 200"),
     Field("p503", "share", "share", 0, 1, "share of requests that returned 503"),
+    Field("p_overflow", "share", "share", 0, 1, "share with a 503 for want of a connection or of room in the queue",
+          counted="overflow"),
+    Field("p_no_healthy_host", "share", "share", 0, 1, "share with a 503 because every replica is ejected",
+          counted="no_healthy_host"),
+    Field("p_upstream_error", "share", "share", 0, 1, "share with a 503 from a replica", counted="upstream_error"),
+    Field("p_reset", "share", "share", 0, 1, "share whose connection failed or was reset", counted="reset"),
+    Field("p_timeout", "share", "share", 0, 1, "share without a response in time", counted="timeout"),
+    Field("latency_p50_s", "s", "number", 0, _FINITE, "median latency of the 200s"),
+    Field("latency_p90_s", "s", "number", 0, _FINITE, "90th percentile of the latency of the 200s"),
+    Field("latency_p99_s", "s", "number", 0, _FINITE, "99th percentile of the latency of the 200s"),
 )
+# fmt: on
 
 
 def settings_among(names: Iterable[object]) -> tuple[str, ...]:

@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
-from meshgym.fields import RULES
+from meshgym.fields import LOADS, LOOPS, RULES
 from meshgym.files import read_text, reading
 from meshgym.rules.checks import mapping
 from meshgym.rules.destination_rule import choose, read_file
 from meshgym.rules.policy import given_rules, merge, traffic_policy
 from meshgym.rules.schema import check_policy
 from meshgym.service_profile import ServiceProfile, read_profile
-from meshgym.types import LOAD_NAMES, Load, Setting, TrafficRules
+from meshgym.types import Load, Setting, TrafficRules
 
 _LARGEST = sys.float_info.max
 #: Values in one range.
@@ -94,8 +94,9 @@ class Scenario:
     Attributes:
         name: as used in files and messages.
         rules: a :class:`Range` for each rule that varies, in the order of :data:`meshgym.fields.RULES`.
-        load: the ranges of ``threads`` and ``calls`` in which traces are collected.
-        actions: the values of ``threads`` and ``calls`` that an agent chooses from, ascending.
+        load: the ranges of ``threads`` and ``calls`` in which traces are collected; in an open loop, of ``rate_per_s``
+            and ``calls``.
+        actions: the values of the same that an agent chooses from, ascending.
         rows: how many runs a complete trace set has.
         service: the service of the embedded mesh; None if you bring your own mesh.
         base: the ``trafficPolicy`` of a DestinationRule that holds for all rules that don't vary.
@@ -117,9 +118,10 @@ class Scenario:
             check_policy(self.base)
         for corner in ("low", "high"):  # the types know what Istio and Fortio allow
             TrafficRules(**{name: getattr(span, corner) for name, span in self.rules.items()})
-        threads = max(self.load["threads"].high, self.actions["threads"][-1])
-        for calls in (self.load["calls"].low, self.actions["calls"][0]):
-            Load(threads=int(threads), calls=int(calls))
+        pace = self.load_names[0]
+        for end in (min, max):
+            for calls in (self.load["calls"].low, self.actions["calls"][0]):
+                self._load(end(self.load[pace].low, self.load[pace].high, *self.actions[pace]), calls)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Scenario:
@@ -137,11 +139,12 @@ class Scenario:
             raise InvalidValueError("name of a scenario", name, "at most 64 letters, digits, '.', '_' and '-'")
         if type(rows) is not int or not 1 <= rows <= MOST_VALUES:
             raise InvalidValueError("rows", rows, f"a whole number 1..{MOST_VALUES}")
+        loop = LOOPS["open" if "rate_per_s" in mapping(document.get("load") or {}, "load") else "closed"]
         return cls(
             name=name,
             rules={k: Range.parse(k, _numbers(k, v)) for k, v in _rules(document).items()},
-            load={k: Range.parse(k, v) for k, v in _section(document, "load", LOAD_NAMES).items()},
-            actions={k: _action_values(k, v) for k, v in _section(document, "actions", LOAD_NAMES).items()},
+            load={k: Range.parse(k, v) for k, v in _section(document, "load", loop).items()},
+            actions={k: _action_values(k, v) for k, v in _section(document, "actions", loop).items()},
             rows=rows,
             service=read_profile(document["service"]) if "service" in document else None,
             base=mapping(document.get("base", {}), "base"),
@@ -165,6 +168,11 @@ class Scenario:
         return tuple(self.rules)
 
     @property
+    def load_names(self) -> tuple[str, ...]:
+        """The two fields of its loads: the pace, which is ``threads`` or ``rate_per_s``, and ``calls``."""
+        return tuple(self.load)
+
+    @property
     def setting_names(self) -> tuple[str, ...]:
         """The columns of a setting: rules that vary, then the load."""
         return (*self.rules, *self.load)
@@ -181,8 +189,10 @@ class Scenario:
     def setting_at(self, row: Any) -> Setting:
         """Return the setting of one number each in ``row``, in the order of :attr:`setting_names`."""
         split = len(self.rules)
-        load: dict[str, Any] = dict(zip(self.load, map(int, row[split:]), strict=True))
-        return Setting(self.rules_at(row[:split]), Load(**load))
+        return Setting(self.rules_at(row[:split]), self._load(*row[split:]))
+
+    def _load(self, *values: Any) -> Load:
+        return Load(**{name: LOADS[name].check(value) for name, value in zip(self.load, values, strict=True)})
 
     def policy(self, rules: TrafficRules) -> dict[str, Any]:
         """Return the whole ``trafficPolicy`` that is in force under ``rules``: the base with these values."""

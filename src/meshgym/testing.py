@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from meshgym.errors import MeshError
-from meshgym.fields import INT32_MAX
+from meshgym.fields import INT32_MAX, OUTCOMES
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Identity, Simulator
 from meshgym.simulator.artefact import Scaling
+from meshgym.simulator.calibration import LEVELS
 from meshgym.simulator.features import Features
 from meshgym.simulator.network import Ensemble, quantise
-from meshgym.traces.schema import COLUMNS, COUNTS
+from meshgym.traces.schema import COUNTS, EVERY_DETAIL
 from meshgym.types import RESPONSE_NAMES, Load, Response, Setting, TrafficRules
 
 
@@ -62,6 +63,19 @@ class FakeMesh(Mesh):
         self._closed = True
 
 
+_DETAILS = {**OUTCOMES, **EVERY_DETAIL}
+#: What an untrained simulator predicts: middle and spread of each target.
+_TARGETS = {
+    "qps": (400.0, 100.0),
+    "p503": (0.4, 0.1),
+    "p_overflow": (0.1, 0.1),
+    "p_no_healthy_host": (0.2, 0.1),
+    "p_upstream_error": (0.1, 0.1),
+    "latency_p50_s": (math.log(0.02), 0.3),
+    "latency_p99_s": (math.log(0.05), 0.3),
+}
+
+
 def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -> Simulator:
     """Make a simulator with random weights: its predictions mean nothing, but differ between settings.
 
@@ -72,7 +86,7 @@ def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -
     scenario = load_scenario(scenario)
     generator = np.random.default_rng(seed)
     features = Features.of(scenario)
-    width, outputs = 16, 4
+    width, outputs = 16, len(_TARGETS) * (1 + len(LEVELS))
     low, high = (np.array([getattr(span, end) for span in scenario.ranges.values()], float) for end in ("low", "high"))
     middle = features.derive((low + high)[None] / 2)[0]
     scaling = Scaling(
@@ -80,17 +94,23 @@ def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -
         high=high,
         input_mean=middle,
         input_scale=np.abs(features.derive(high[None])[0] - middle) + 1,
-        output_mean=np.array([400.0, 0.4]),
-        output_scale=np.array([100.0, 0.1]),
-        spread=np.ones(2),
-        correlation=np.array(0.5),
+        output_mean=np.array([mean for mean, _ in _TARGETS.values()]),
+        output_scale=np.array([scale for _, scale in _TARGETS.values()]),
     )
     shapes = [(len(features.names), width), (width, outputs)]
     ensemble = Ensemble(
         weights=tuple(quantise(generator.normal(0, i**-0.5, (2, i, o))) for i, o in shapes),
         biases=tuple(quantise(generator.normal(0, 0.3, (2, 1, o))) for _, o in shapes),
     )
-    identity = Identity(scenario.name, "0" * 64, seed, settings=features.settings, fixed=features.fixed)
+    identity = Identity(
+        scenario.name,
+        "0" * 64,
+        seed,
+        outcomes=tuple(_TARGETS),
+        constant={"p_reset": 0.0, "p_timeout": 0.0},
+        settings=features.settings,
+        fixed=features.fixed,
+    )
     return Simulator(ensemble, scaling, identity)
 
 
@@ -155,8 +175,8 @@ def _check_response(response: Response, load: Load) -> None:
     _require(response.p200 + response.p503 <= 1 + 1e-6, f"p200 + p503 must not exceed 1: {response}")
     details = response.details or {}
     for name, value in details.items():
-        _require(name in COLUMNS, f"{name!r} in details must be one of {', '.join(COLUMNS)}")
-        column = COLUMNS[name]
+        _require(name in _DETAILS, f"{name!r} in details must be one of {', '.join(_DETAILS)}")
+        column = _DETAILS[name]
         _require(column.low <= value <= column.high, f"{name} must be {column.allowed(column.low)}, it is {value}")
     if "ok" in details:
         calls = sum(details.get(name, 0) for name in COUNTS)

@@ -14,21 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.fields import INT32_MAX, LOADS, OUTCOMES, RULES
+from meshgym.fields import INT32_MAX, LOADS, LOOPS, OUTCOMES, RULES
 
 #: ``progress(done, total)``, called as work goes on.
 Progress = Callable[[int, int], None]
 
 #: The paper's seven rules (Table 1).
 RULE_NAMES: tuple[str, ...] = tuple(RULES)[:7]
-LOAD_NAMES: tuple[str, ...] = tuple(LOADS)
+#: The fields of the paper's loads.
+LOAD_NAMES: tuple[str, ...] = LOOPS["closed"]
 #: Columns of a settings matrix where the paper's rules vary, shape (n, 9): the simulator's input (paper, Fig. 3).
 SETTING_NAMES: tuple[str, ...] = RULE_NAMES + LOAD_NAMES
-RESPONSE_NAMES: tuple[str, ...] = tuple(OUTCOMES)
+#: The outcomes that every mesh tells (paper, Sec. 4.1).
+RESPONSE_NAMES: tuple[str, ...] = tuple(OUTCOMES)[:3]
 #: How the calls of an open loop are spread.
 ARRIVALS = ("constant", "poisson")
 #: Of an open loop: calls per second, and seconds.
 _MOST_OPEN = 1_000_000
+#: Fortio's connections in an open loop.
+_LEAST_OPEN, _MOST_CONNECTIONS = 8, 256
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -86,7 +90,7 @@ class TrafficRules:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: a closed loop of ``threads`` and ``calls``, or an open loop of ``rate_per_s`` and ``duration_s``.
+    """What is sent: a closed loop of ``threads`` and ``calls``, or an open one of ``rate_per_s`` and ``duration_s``.
 
     In a closed loop, Fortio's ``-c`` and ``-n``, each thread sends its next call when the last has ended; so a service
     that is slow slows the load down. In an open loop it is fixed beforehand when each call is due, whatever the service
@@ -95,7 +99,7 @@ class Load:
     Attributes:
         threads: connections that send one request after the other, 1..4096; 0 in an open loop.
         calls: requests in total, at least ``2 * threads`` (below that Fortio's loop overshoots); in an open loop,
-            ``rate_per_s * duration_s``.
+            instead of a duration, or else ``rate_per_s * duration_s``.
         rate_per_s: requests that are due per second, above 0; 0 in a closed loop.
         duration_s: seconds in which they are due, above 0; 0 in a closed loop.
         arrivals: ``"constant"`` or ``"poisson"``, how they are spread over the duration.
@@ -117,9 +121,11 @@ class Load:
             object.__setattr__(self, "threads", LOADS["threads"].check(self.threads))
             object.__setattr__(self, "calls", LOADS["calls"].check(self.calls, low=2 * self.threads))
             return
-        if self.threads or self.calls:
-            remedy = "Give rate_per_s and duration_s for an open loop, threads and calls for a closed one."
+        if self.threads or (self.calls and self.duration_s and self.calls != round(self.rate_per_s * self.duration_s)):
+            remedy = "Give rate_per_s, and duration_s or calls, for an open loop; threads and calls for a closed one."
             raise InvalidValueError("threads and calls", [self.threads, self.calls], "none in an open loop", remedy)
+        if self.calls and self.rate_per_s > 0:
+            object.__setattr__(self, "duration_s", LOADS["calls"].check(self.calls) / self.rate_per_s)
         for name in ("rate_per_s", "duration_s"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_OPEN:
@@ -136,10 +142,22 @@ class Load:
         """Whether it is an open loop."""
         return bool(self.rate_per_s or self.duration_s)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return names and values: of a closed loop, in the order of :data:`LOAD_NAMES`."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its fields in trace sets: its pace, and ``calls``."""
+        return LOOPS["open" if self.open else "closed"]
+
+    @property
+    def connections(self) -> int:
+        """Connections that Fortio sends it on: its threads; in an open loop, one for each call per second, 8..256."""
         if not self.open:
-            return {name: getattr(self, name) for name in LOAD_NAMES}
+            return self.threads
+        return min(max(math.ceil(self.rate_per_s), _LEAST_OPEN), _MOST_CONNECTIONS, max(self.calls // 2, 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return names and values, from which the same load can be made."""
+        if not self.open:
+            return {name: getattr(self, name) for name in self.names}
         drawn = {"arrivals": self.arrivals, "seed": self.seed} if self.arrivals != "constant" else {}
         return {"rate_per_s": self.rate_per_s, "duration_s": self.duration_s, **drawn}
 
@@ -151,7 +169,7 @@ class _Response(NamedTuple):
     qps_std: Any = math.nan
     p503_std: Any = math.nan
     outside: Any = False
-    details: Mapping[str, float] | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class Response(_Response):
@@ -168,7 +186,8 @@ class Response(_Response):
         p503_std: the same around ``p503``, as a share.
         outside: whether a simulator had to extrapolate, because its traces don't cover the setting.
         details: what else a real mesh counted in a run, by trace column name (see
-            :data:`meshgym.traces.schema.COLUMNS`); None for a simulator.
+            :data:`meshgym.traces.schema.COLUMNS`), or the further outcomes that a simulator predicts, by their names
+            (see :data:`meshgym.fields.OUTCOMES`); None if there is nothing else.
 
     Raises:
         InvalidValueError: a value of ``qps``, ``p200`` or ``p503`` outside its range, or NaN.
@@ -179,13 +198,30 @@ class Response(_Response):
     def __new__(cls, *values: Any, **named: Any) -> Self:
         """Check the values; arguments as the attributes, in their order."""
         response = super().__new__(cls, *values, **named)
-        for field, value in zip(OUTCOMES.values(), response, strict=False):
-            field.check_many(value)
+        for name, value in zip(RESPONSE_NAMES, response, strict=False):
+            OUTCOMES[name].check_many(value)
         return response
 
     def to_dict(self) -> dict[str, float]:
         """Return outcomes and details as one flat dictionary: the right half of a trace row."""
         return {**dict(zip(RESPONSE_NAMES, self, strict=False)), **(self.details or {})}
+
+
+def further_outcomes(columns: Mapping[str, Any], calls: Any) -> dict[str, Any]:
+    """Return the outcomes besides the first three that columns of traces tell, by name.
+
+    Args:
+        columns: numbers or arrays by trace column, such as the ``details`` of a real mesh's response.
+        calls: how many requests were sent.
+    """
+    found = {}
+    for name in tuple(OUTCOMES)[len(RESPONSE_NAMES) :]:
+        counted = OUTCOMES[name].counted
+        if counted in columns:
+            found[name] = columns[counted] / calls
+        elif name in columns:
+            found[name] = columns[name]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +235,20 @@ class Setting:
     def from_row(cls, row: Any, names: Sequence[str] = SETTING_NAMES) -> Self:
         """Make a setting from one number for each of ``names``."""
         values = dict(zip(names, map(float, row), strict=True))
-        load = {name: values.pop(name) for name in LOAD_NAMES}
+        load = {name: values.pop(name) for name in LOADS if name in values}
         return cls(TrafficRules(**values), Load(**load))  # type: ignore[arg-type]
 
     def to_row(self, names: Sequence[str] = SETTING_NAMES) -> list[float]:
         """Return one number for each of ``names``.
 
         Raises:
-            InvalidValueError: the rules don't give one of them.
+            InvalidValueError: rules or load don't give one of them.
         """
-        values = {**self.rules.to_dict(), **self.load.to_dict()}
+        values = {**self.rules.to_dict(), **{name: getattr(self.load, name) for name in self.load.names}}
         missing = [name for name in names if name not in values]
         if missing:
-            raise InvalidValueError("rules", self.rules, f"rules that also give {', '.join(missing)}")
+            part = "load" if missing[0] in LOADS else "rules"
+            raise InvalidValueError(part, getattr(self, part), f"{part} that also give {', '.join(missing)}")
         return [float(values[name]) for name in names]
 
 

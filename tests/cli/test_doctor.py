@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 from collected import rows_of
@@ -28,7 +29,8 @@ def test_all_is_there(world, capsys):
         "ok: all 3 rights are there",
         f"ok: DestinationRule default/httpbin on {world.api.url} can be measured; it is for httpbin",
         "ok: in force: max_connections 77, http2_max_requests 99, load_balancer RANDOM; Envoy 1.40.0 of Istio "
-        "1.31.0 with 2 workers, idle connections kept 3600s, http1",
+        "1.31.0 with 2 workers, idle connections kept 3600s, http1; the sidecar's workers and idle time are those of "
+        "scenario S1",
         f"ok: Fortio responds at {world.fortio.url}/fortio/rest/run, 0 runs under way",
         f"ok: Envoy 1.40.0 at {world.admin.url} reaches outbound|8000||httpbin.default.svc.cluster.local",
     ):
@@ -60,6 +62,31 @@ def test_every_part_that_is_missing_is_named(world, capsys):
     assert "no Fortio responds at" in missing[2]
     assert "port 15000 of pod default/fortio doesn't respond" in missing[3]
     assert missing[4] == "meshgym: error: 4 of the checks above failed"
+
+
+def test_a_sidecar_that_is_not_the_scenarios(world, tmp_path, shop_text, capsys):
+    (tmp_path / "shop.toml").write_text(f"{shop_text}proxy_workers = 1\nidle_timeout_ms = 50\n")
+    assert doctor(world, "--scenario", str(tmp_path / "shop.toml")) == 0
+    said = capsys.readouterr().out
+    assert "the sidecar isn't that of scenario shop: it has 2 workers, not 1: each opens connections of its own" in said
+    assert "it keeps idle connections for 3600 s, not 0.05 s" in said
+
+
+@pytest.mark.parametrize("replicas", [[], ["UNHEALTHY", "DRAINING"]])
+def test_a_service_without_a_ready_replica(world, capsys, replicas):
+    world.admin.replicas = replicas
+    assert doctor(world) == 1
+    assert "host is 'httpbin'; allowed: a service with a ready replica" in capsys.readouterr().err
+    assert not world.sent
+
+
+def test_requests_of_others_are_refused_or_accepted(world, tmp_path, shop_text, capsys):
+    world.admin.requests = count()
+    assert doctor(world) == 1
+    assert "besides ours is 1; allowed: none" in capsys.readouterr().err
+    assert main(collect(world, tmp_path, shop_text)) == 1
+    assert not world.sent
+    assert main(collect(world, tmp_path, shop_text, "--accept=traffic")) == 0
 
 
 def test_making_a_rule_needs_more_rights(make_world, capsys):
@@ -96,8 +123,8 @@ NEEDED = ["--fortio", "http://x/", "--target", "http://y/", "--sidecar", "http:/
     [
         (["--destination-rule", "httpbin", *NEEDED], "'httpbin'; allowed: NAMESPACE/NAME, both of them"),
         (["--destination-rule", "default/", *NEEDED], "allowed: NAMESPACE/NAME, both of them"),
-        (["--destination-rule", "default/httpbin", "--fortio", "http://x/"], "parameter --target requires an argument"),
-        (["--fortio", "http://x/", "--dry-run"], "parameter --destination-rule requires an argument"),
+        (["--destination-rule", "default/httpbin", "--fortio", "http://x/"], "--target is ''; allowed: a value"),
+        (["--fortio", "http://x/", "--dry-run"], "allowed: NAMESPACE/NAME. For a cluster: --fortio, --dry-run."),
     ],
 )
 @pytest.mark.parametrize("command", ["doctor", "collect"])

@@ -164,7 +164,7 @@ def test_options_come_from_a_file_the_command_line_wins_and_what_was_used_is_wri
         ("rows = = 1", "options.toml isn't a TOML file, or is damaged (Invalid value"),
         ("quiet = true", 'Unknown option: "[quiet]" from options.toml.'),
         ("[collect]\nrows = 60", 'Unknown option: "[collect][rows]" from options.toml.'),
-        ("fortio = 'http://x'", "--destination-rule requires an argument"),
+        ("target = 'http://x'", "For a cluster: --target."),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key(line, message, shop_folder, capsys):

@@ -171,7 +171,7 @@ def test_arguments_of_several_services(
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("order", [("threads",), ("calls", "calls"), "both", None])
+@pytest.mark.parametrize("order", [("threads",), ("calls", "calls"), "both", ("threads", 1)])
 def test_order_of_dependent_agents(shop: Scenario, simulator: Simulator, order: Any) -> None:
     with pytest.raises(InvalidValueError, match="allowed: \\('threads', 'calls'\\) or"):
         aec_env([shop], order=order, simulators=[simulator])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from meshgym import aec_env, parallel_env
 from meshgym.envs.contexts import CONTEXT_NAMES
 from meshgym.envs.spaces import CONTROLS
+from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rewards import REWARDS, share_between_services
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -22,12 +23,80 @@ from meshgym.simulator import Simulator
 Arguments = dict[str, Any]
 some_arguments = st.fixed_dictionaries(
     {
-        "control": st.sampled_from(sorted(CONTROLS)),
+        "control": st.sampled_from(CONTROLS),
         "reward": st.sampled_from(sorted(REWARDS)),
         "contexts": st.sampled_from([name for name in CONTEXT_NAMES if name != "traces"]),
     }
 )
 seeds = st.integers(0, 2**31)
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
+@pytest.mark.parametrize("control", ["calls", "both"])
+def test_each_autoreset_mode_is_gymnasiums(shop: Scenario, simulator: Simulator, control: str, mode: str) -> None:
+    arguments: Arguments = {"scenario": shop, "simulator": simulator, "control": control, "max_episode_steps": 7}
+    slow = SyncVectorEnv([lambda: gym.make("MeshResilience-v0", **arguments)] * 3, autoreset_mode=mode)
+    fast = gym.make_vec("MeshResilience-v0", num_envs=3, autoreset_mode=mode, **arguments)
+    assert fast.metadata["autoreset_mode"] == slow.metadata["autoreset_mode"]
+    assert data_equivalence(fast.reset(seed=5), slow.reset(seed=5), exact=True)
+    fast.action_space.seed(0)
+    for _ in range(30):
+        actions = fast.action_space.sample()
+        assert data_equivalence(fast.step(actions), slow.step(actions), exact=True)
+
+
+def test_without_autoreset_all_copies_are_reset_together(shop: Scenario, simulator: Simulator) -> None:
+    arguments: Arguments = {"scenario": shop, "simulator": simulator, "max_episode_steps": 3}
+    slow = SyncVectorEnv([lambda: gym.make("MeshResilience-v0", **arguments)] * 2, autoreset_mode="Disabled")
+    fast = gym.make_vec("MeshResilience-v0", num_envs=2, autoreset_mode="Disabled", **arguments)
+    assert data_equivalence(fast.reset(seed=1), slow.reset(seed=1), exact=True)
+    for _ in range(3):
+        ended = fast.step(np.array([0, 1]))
+        assert data_equivalence(ended, slow.step(np.array([0, 1])), exact=True)
+    with pytest.raises(InvalidValueError, match="after the end of an episode"):
+        fast.step(np.array([0, 1]))
+    with pytest.raises(InvalidValueError, match="reset_mask"):
+        fast.reset(options={"reset_mask": np.array([True, False])})
+    mask = ended[2] | ended[3]
+    assert data_equivalence(
+        fast.reset(options={"reset_mask": mask}), slow.reset(options={"reset_mask": mask}), exact=True
+    )
+
+
+def test_copies_share_their_attributes(shop: Scenario, simulator: Simulator) -> None:
+    fast = gym.make_vec("MeshResilience-v0", num_envs=2, scenario=shop, simulator=simulator, render_mode="ansi")
+    fast.reset(seed=3)
+    assert fast.unwrapped.np_random_seed == (3, 4)
+    assert fast.unwrapped.get_attr("max_episode_steps") == (1000, 1000)
+    assert len(fast.unwrapped.call("render")) == 2
+    fast.unwrapped.set_attr("max_episode_steps", [5, 5])
+    assert fast.unwrapped.call("max_episode_steps") == (5, 5)
+    with pytest.raises(InvalidValueError, match="the same value 2 times"):
+        fast.unwrapped.set_attr("max_episode_steps", [5, 6])
+    with pytest.raises(UnknownNameError, match="Disabled, NextStep, SameStep"):
+        gym.make_vec("MeshResilience-v0", num_envs=2, scenario=shop, simulator=simulator, autoreset_mode="Never")
+
+
+def test_a_flat_action_is_the_pair_it_stands_for(shop: Scenario, simulator: Simulator) -> None:
+    arguments: Arguments = {"scenario": shop, "simulator": simulator, "control": "both"}
+    pairs, flat = (gym.make("MeshResilience-v0", **arguments, flat=value) for value in (False, True))
+    batch = gym.make_vec("MeshResilience-v0", num_envs=2, flat=True, **arguments)
+    assert flat.action_space == gym.spaces.Discrete(12)
+    for env in (pairs, flat):
+        env.reset(seed=0)
+    batch.reset(seed=[0, 0])
+    for action in range(12):
+        one, other = pairs.step([action // 4, action % 4]), flat.step(action)
+        assert data_equivalence(one, other, exact=True)
+        assert flat.unwrapped.actions.encode(**flat.unwrapped.actions.decode(action)) == action
+        observations, rewards, *_ = batch.step(np.array([action, action]))
+        assert np.array_equal(observations[1], one[0])
+        assert rewards[1] == one[1]
+    for wrong in (12, -1, 1.5):
+        with pytest.raises(InvalidValueError, match=r"a whole number 0\.\.11"):
+            flat.step(wrong)
+    with pytest.raises(InvalidValueError, match=r"whole numbers 0\.\.11"):
+        batch.step(np.array([0, 12]))
 
 
 @pytest.mark.parametrize(("control", "contexts"), [("threads", "uniform"), ("calls", "walk"), ("both", "uniform")])
@@ -115,3 +184,14 @@ def test_services_share_rewards_as_equation_8(shop: Scenario, simulator: Simulat
     shared = share_between_services(own, 0.25)
     assert rewards == {f"{name}_{i}": shared[i] for i in range(3) for name in ("threads", "calls")}
     assert len(set(own)) == 3
+
+
+def test_the_state_is_what_all_services_show(shop: Scenario, simulator: Simulator) -> None:
+    env = parallel_env([shop, shop], control="calls", simulators=[simulator, simulator])
+    with pytest.raises(InvalidValueError, match="before reset"):
+        env.state()
+    observations, _ = env.reset(seed=0)
+    for _ in range(3):
+        assert np.array_equal(env.state(), np.concatenate([observations["calls_0"], observations["calls_1"]]))
+        assert env.state_space.contains(env.state())
+        observations, *_ = env.step(dict.fromkeys(env.agents, 0))

@@ -16,8 +16,9 @@ from mesh.cluster.standins.world import RULE, World
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter waits: what is waited for is on this machine."""
     from meshgym.mesh.cluster import api as cluster
-    from meshgym.mesh.cluster import fortio, sidecar, waiting
     from meshgym.mesh.cluster import mesh as istio
+    from meshgym.mesh.cluster import sidecar, waiting
+    from meshgym.mesh.load import fortio
 
     monkeypatch.setattr(cluster, "_RETRY", cluster._RETRY.new(backoff_factor=0))
     for options in (cluster._READING, cluster._CHANGING):
@@ -26,6 +27,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "_FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(waiting, "_LONGEST_PAUSE_S", 0.2)
     monkeypatch.setattr(istio, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(istio, "_QUIET_S", 0.0)
     monkeypatch.setattr(sidecar, "_APPLY_S", 1.0)
     monkeypatch.setattr(sidecar, "_POLL_S", 0.01)
 

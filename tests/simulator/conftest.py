@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -13,32 +13,48 @@ from numpy.typing import NDArray
 
 from meshgym.scenarios import load_scenario
 from meshgym.simulator.artefact import Identity, Scaling, Simulator
+from meshgym.simulator.calibration import LEVELS, Calibration
 from meshgym.simulator.features import Features
 from meshgym.simulator.network import Ensemble, quantise
 
+#: Outcomes of a drawn simulator: mean and scale of their targets.
+OUTCOMES = {
+    "qps": (400.0, 150.0),
+    "p503": (0.4, 0.3),
+    "p200": (0.5, 0.3),
+    "p_overflow": (0.1, 0.2),
+    "p_no_healthy_host": (0.2, 0.2),
+    "p_upstream_error": (0.1, 0.2),
+    "latency_p50_s": (-4.0, 0.5),
+    "latency_p99_s": (-3.5, 0.5),
+}
+
 
 def _drawn_simulator(
-    targets: int = 2, seed: int = 0, members: int = 3, width: int = 16, spread: float = 1.0
+    targets: int = 2, seed: int = 0, members: int = 3, width: int = 16, spread: float = 0.3
 ) -> Simulator:
-    """An untrained simulator over S2's ranges."""
+    """An untrained simulator of the first outcomes over S2's ranges; ``spread`` is the deviation of single runs."""
     generator = np.random.default_rng(seed)
-    shapes = list(itertools.pairwise([len(FEATURE_NAMES), width, width, 2 * targets]))
+    outcomes = tuple(OUTCOMES)[:targets]
+    shapes = list(itertools.pairwise([len(FEATURE_NAMES), width, width, targets * (1 + len(LEVELS))]))
     ranges = load_scenario("S2").ranges.values()
-    ensemble = Ensemble(
-        weights=tuple(quantise(generator.normal(0, i**-0.5, (members, i, o))) for i, o in shapes),
-        biases=tuple(quantise(generator.normal(0, 0.3, (members, 1, o))) for _, o in shapes),
-    )
+    weights = tuple(quantise(generator.normal(0, i**-0.5, (members, i, o))) for i, o in shapes)
+    biases = tuple(quantise(generator.normal(0, 0.3, (members, 1, o))) for _, o in shapes)
+    normal = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+    weights[-1][..., targets:] = 0
+    biases[-1][..., targets:] = quantise(np.tile(spread * normal, targets))
     scaling = Scaling(
         low=np.array([span.low for span in ranges], dtype=np.float64),
         high=np.array([span.high for span in ranges], dtype=np.float64),
         input_mean=generator.uniform(1, 5, len(FEATURE_NAMES)),
         input_scale=generator.uniform(50, 200, len(FEATURE_NAMES)),
-        output_mean=np.array([400.0, 0.4, 0.5])[:targets],
-        output_scale=np.array([150.0, 0.3, 0.3])[:targets],
-        spread=np.full(targets, spread),
-        correlation=np.array(0.7),
+        output_mean=np.array([OUTCOMES[name][0] for name in outcomes]),
+        output_scale=np.array([OUTCOMES[name][1] for name in outcomes]),
     )
-    return Simulator(ensemble, scaling, Identity(scenario="S2", traces="0" * 64, seed=seed, metrics={"mse": 0.5}))
+    correlation = np.full((targets, targets), 0.7) + 0.3 * np.eye(targets)
+    calibration = replace(Calibration.none(targets), correlation=correlation)
+    identity = Identity(scenario="S2", traces="0" * 64, seed=seed, metrics={"mse": 0.5}, outcomes=outcomes)
+    return Simulator(Ensemble(weights, biases), scaling, identity, calibration)
 
 
 def _settings(rows: int) -> NDArray[np.float64]:
@@ -68,18 +84,3 @@ def simulator() -> Simulator:
 @pytest.fixture
 def settings() -> NDArray[np.float64]:
     return _settings(1000)
-
-
-@contextmanager
-def _quick_recipe() -> Iterator[None]:
-    from meshgym.simulator import training
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "RECIPES", {"small": replace(training.RECIPES["small"], members=4, least_steps=150)})
-        yield
-
-
-@pytest.fixture(scope="session")
-def quick_recipe() -> Callable[[], AbstractContextManager[None]]:
-    """One small recipe, trained for a moment: for where it does not matter how well is learned."""
-    return _quick_recipe

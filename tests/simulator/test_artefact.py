@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,43 @@ def test_predictions_are_valid_responses(make_simulator: MakeSimulator, settings
     else:
         assert total.max() < 1 + 1e-7
         assert total.min() < 0.99
+
+
+def test_further_outcomes_fit_together(make_simulator: MakeSimulator, settings: Any) -> None:
+    """Shares add up and latencies ascend, in what is expected and in what is drawn."""
+    simulator = make_simulator(targets=8)
+    for response in (simulator.predict(settings), simulator.sample(settings, np.random.default_rng(0))):
+        assert response.details is not None
+        assert tuple(response.details) == simulator.further
+        shares = [response.details[f"p_{name}"] for name in ("overflow", "no_healthy_host", "upstream_error")]
+        assert min(share.min() for share in shares) >= 0
+        np.testing.assert_allclose(np.sum(shares, axis=0), response.p503, atol=1e-6)
+        assert (response.p200.astype(float) + response.p503).max() < 1 + 1e-6
+        assert response.details["latency_p50_s"].min() > 0
+        assert (response.details["latency_p50_s"] <= response.details["latency_p99_s"]).all()
+
+
+def test_intervals_lie_around_what_is_expected(make_simulator: MakeSimulator, settings: Any) -> None:
+    simulator = make_simulator(targets=8, spread=0.1)
+    response, intervals = simulator.predict(settings), simulator.intervals(settings)
+    assert list(intervals) == list(simulator.identity.outcomes)
+    for name in ("qps", "p503"):
+        low, high = intervals[name].T
+        expected = getattr(response, name).astype(float)
+        assert (low <= expected + 1e-3).all()
+        assert (expected <= high + 1e-3).all()
+    assert all(ends.min() >= 0 for ends in intervals.values())
+    assert intervals["p503"].max() <= 1
+
+
+def test_an_outcome_that_never_changed_is_a_constant(make_simulator: MakeSimulator, settings: Any) -> None:
+    drawn = make_simulator()
+    identity = replace(drawn.identity, constant={"p_reset": 0.0, "p_timeout": 0.0})
+    simulator = Simulator(drawn.ensemble, drawn.scaling, identity, drawn.calibration)
+    response = simulator.predict(settings)
+    assert response.details is not None
+    assert {name: set(values) for name, values in response.details.items()} == {"p_reset": {0.0}, "p_timeout": {0.0}}
+    assert not simulator.intervals(settings)["p_reset"].any()
 
 
 def test_no_settings_give_no_predictions(simulator: Simulator) -> None:
@@ -158,7 +196,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
 def test_another_layout_is_refused(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = simulator.save(tmp_path / "S2.npz")
     monkeypatch.setattr("meshgym.simulator.artefact.SCHEMA", 99)
-    with pytest.raises(SimulatorError, match="layout 1, this meshgym reads layout 99"):
+    with pytest.raises(SimulatorError, match="layout 2, this meshgym reads layout 99"):
         Simulator.load(path)
 
 

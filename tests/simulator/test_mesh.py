@@ -57,8 +57,9 @@ def test_samples_are_valid_responses(make_simulator: Callable[..., Simulator], s
     assert drawn.p503.min() >= 0
     assert drawn.p503.max() <= 1
     other = 1 - drawn.p503.astype(float) - drawn.p200
-    expected = simulator.predict(settings)
-    np.testing.assert_allclose(other, 1 - expected.p503.astype(float) - expected.p200, atol=1e-6)
+    if targets == 2:
+        np.testing.assert_allclose(other, 0, atol=1e-6)
+    assert other.min() > -1e-6
 
 
 def test_one_seed_gives_the_same_samples(simulator: Simulator, settings: Any) -> None:

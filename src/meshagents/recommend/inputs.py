@@ -16,14 +16,14 @@ from meshgym.scenarios import Scenario
 from meshgym.types import LOAD_NAMES, Load, TrafficRules
 
 
-def read_load(text: str) -> Load:
-    """Read ``threads=4,calls=400``.
+def read_load(text: str, names: tuple[str, ...] = LOAD_NAMES) -> Load:
+    """Read ``threads=4,calls=400``, or what else a scenario's loads have.
 
     Raises:
         InvalidValueError: one is missing, or a value no load can have.
         UnknownNameError: another name.
     """
-    return Load(**_read_pairs("load", text, LOAD_NAMES, {}))  # type: ignore[arg-type]
+    return Load(**_read_pairs("load", text, names, {}))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

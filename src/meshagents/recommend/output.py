@@ -110,7 +110,8 @@ def fortio(load: Load, url: str) -> str:
     ``-qps 0`` is full speed on the command line (over Fortio's REST API it is -1, and 0 means 8 per second). With
     ``-n`` there is no warm-up call, on whose 503 it would give up.
     """
-    return f"fortio load -c {load.threads} -n {load.calls} -qps 0 -loglevel Warning {shlex.quote(url)}"
+    pace = f"-qps {load.rate_per_s:g} -uniform -nocatchup" if load.open else "-qps 0"
+    return f"fortio load -c {load.connections} -n {load.calls} {pace} -loglevel Warning {shlex.quote(url)}"
 
 
 def to_markdown(report: Report) -> str:
@@ -176,8 +177,7 @@ def _table(rows: Sequence[dict[str, str]]) -> str:
 
 def _expected(expected: Expected) -> dict[str, str]:
     return {
-        "threads": str(expected.load.threads),
-        "calls": str(expected.load.calls),
+        **{name: f"{getattr(expected.load, name):g}" for name in expected.load.names},
         "requests/s": _rate(expected.qps),
         "share of 503s": _share(expected.p503),
         "503s/s": "-" if expected.qps is None else f"{expected.harm:.1f}",
@@ -189,8 +189,7 @@ def _measured(expected: Expected, runs: Sequence[Run]) -> dict[str, str]:
     qps, p503 = ([getattr(run.response, name) for run in own] for name in ("qps", "p503"))
     inside = {name: f"{sum(run.inside(name) for run in own)} of {len(own)}" for name in ("qps", "p503")}
     return {
-        "threads": str(expected.load.threads),
-        "calls": str(expected.load.calls),
+        **{name: f"{getattr(expected.load, name):g}" for name in expected.load.names},
         "requests/s": _rate(mean_interval(qps)) if own else "-",
         "share of 503s": _share(mean_interval(p503)) if own else "-",
         "requests/s as expected": inside["qps"],

@@ -27,7 +27,7 @@ class Request:
 
     Attributes:
         rules: a DestinationRule's file, or NAME=VALUE,... (default: find the best rules).
-        load: threads=N,calls=N; give it once per load (default: all loads).
+        load: threads=N,calls=N, or rate_per_s=X,calls=N for an open loop; give it once per load (default: all loads).
         criterion: how to compare rules: under their worst load (worst) or on average (mean).
         name: name of the DestinationRule (default: that of --rules, or httpbin as in Istio's sample). With
             --destination-rule, its name, namespace and host, and --target, are taken.

@@ -6,6 +6,7 @@ oracle that agents are compared with.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 from meshagents.recommend.outside import nearest_rules
 from meshagents.statistics import Interval
 from meshgym.errors import UnknownNameError
+from meshgym.fields import LOADS
 from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
-from meshgym.simulator.artefact import NINETY
-from meshgym.types import LOAD_NAMES, Load, Progress, Setting, TrafficRules
+from meshgym.types import Load, Progress, Setting, TrafficRules
 
 FloatArray = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ class Expected:
     """The predicted response to a load; the intervals hold 90 % of single runs.
 
     Attributes:
-        load: threads and calls.
+        load: what is sent.
         qps: requests per second; None where rules or load lie outside the traces that the simulator learned from.
         p503: share of requests that returned 503, 0..1; likewise.
     """
@@ -138,30 +139,32 @@ def recommend(
 
 def all_loads(scenario: Scenario) -> list[Load]:
     """Return every load an agent of the scenario can choose."""
-    return [Load(threads, calls) for threads in scenario.actions["threads"] for calls in scenario.actions["calls"]]
+    names = scenario.load_names
+    values = itertools.product(*(scenario.actions[name] for name in names))
+    return [Load(**dict(zip(names, each, strict=True))) for each in values]  # type: ignore[arg-type]
 
 
 def expect(simulator: Simulator, rules: TrafficRules, loads: Sequence[Load]) -> list[Expected]:
     """Predict the response to each load under the same rules; nothing where the simulator would have to guess."""
     names = simulator.identity.settings
-    if any(name not in rules.to_dict() for name in names if name not in LOAD_NAMES):
+    known = {*rules.to_dict(), *LOADS}
+    if not known.issuperset(names):
         return [Expected(load, None, None) for load in loads]
-    response = simulator.predict([Setting(rules, load).to_row(names) for load in loads])
+    settings = [Setting(rules, load).to_row(names) for load in loads]
+    response, intervals = simulator.predict(settings), simulator.intervals(settings)
     return [
         Expected(load, None, None)
         if response.outside[i]
         else Expected(
-            load,
-            _interval(response.qps[i], response.qps_std[i], math.inf),
-            _interval(response.p503[i], response.p503_std[i], 1.0),
+            load, _around(response.qps[i], intervals["qps"][i]), _around(response.p503[i], intervals["p503"][i])
         )
         for i, load in enumerate(loads)
     ]
 
 
-def _interval(mean: Any, std: Any, top: float) -> Interval:
-    half = NINETY * float(std)
-    return Interval(float(mean), max(float(mean) - half, 0.0), min(float(mean) + half, top))
+def _around(expected: Any, interval: FloatArray) -> Interval:
+    low, high = interval.tolist()
+    return Interval(float(expected), min(low, float(expected)), max(high, float(expected)))
 
 
 def best_rules(
@@ -225,7 +228,7 @@ def _rates(simulator: Simulator, rules: FloatArray, load: Load) -> FloatArray:
     parts = []
     for start in range(0, len(rules), _BATCH):
         part = rules[start : start + _BATCH]
-        threads, calls = (np.full(len(part), value) for value in (load.threads, load.calls))
-        response = simulator.predict(np.column_stack([part, threads, calls]))
+        sent = np.tile([getattr(load, name) for name in load.names], (len(part), 1))
+        response = simulator.predict(np.hstack([part, sent]))
         parts.append([reward(*response[:3]) for reward in rewards])
     return np.concatenate(parts, axis=1, dtype=np.float64)

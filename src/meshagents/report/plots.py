@@ -1,9 +1,9 @@
-"""Figures: learning curves, predicted against measured, ratios, importances, the reward over threads and calls."""
+"""Figures: learning curves, predicted against measured, ratios, importances, the reward over both load fields."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -133,22 +133,23 @@ def importances(table: pd.DataFrame) -> Figure:
 
 
 def reward_surface(
-    rewards: FloatArray, threads: Sequence[Any], calls: Sequence[Any], chosen: tuple[int, int], title: str
+    rewards: FloatArray, loads: Mapping[str, Sequence[Any]], chosen: Sequence[int], title: str
 ) -> Figure:
     """Draw the reward of every load under one set of rules, and mark the chosen one.
 
     Args:
-        rewards: shape (threads, calls).
-        threads, calls: values of the two axes.
+        rewards: shape (paces, calls).
+        loads: names and values of the two axes: the pace, then the calls.
         chosen: indices of the load to mark.
         title: title of the figure.
     """
     figure = Figure(figsize=(7, 3.5))
     axes = figure.subplots()
     image = axes.imshow(rewards, origin="lower", aspect="auto", cmap="viridis")
+    (pace, paces), (_, calls) = loads.items()
     axes.set_xticks(range(len(calls)), calls, rotation=90)
-    axes.set_yticks(range(len(threads)), threads)
+    axes.set_yticks(range(len(paces)), paces)
     axes.plot(chosen[1], chosen[0], marker="o", markersize=12, fillstyle="none", color="red", markeredgewidth=2)
-    axes.set(xlabel="calls", ylabel="threads", title=title)
+    axes.set(xlabel="calls", ylabel=pace, title=title)
     figure.colorbar(image, label="reward (1/s)")
     return figure

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from meshagents.errors import AgentError
 from meshagents.spaces import Spaces
 from meshgym.errors import InvalidValueError
-from meshgym.types import LOAD_NAMES
+from meshgym.fields import LOADS
 
 Observations = NDArray[Any]
 Step = tuple[Observations, NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -115,7 +115,7 @@ class ParallelApplication(_Several):
     def __init__(self, env: Any) -> None:
         self.env = env
         names = set(env.possible_agents)
-        kinds = [kind for kind in LOAD_NAMES if f"{kind}_0" in names]
+        kinds = [kind for kind in LOADS if f"{kind}_0" in names]
         count = len(names) // len(kinds) if kinds else 0
         self.agents = [[f"{kind}_{i}" for kind in kinds] for i in range(count)]
         if names != {agent for agents in self.agents for agent in agents}:

@@ -9,6 +9,7 @@ from typing import Any
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshagents.spaces import Spaces
 from meshgym.errors import MissingDependencyError, UnknownNameError
+from meshgym.scenarios import Scenario
 
 try:
     from meshagents.learners.collaborative import (
@@ -28,17 +29,21 @@ class Configuration:
 
     Attributes:
         name: the paper's name.
-        control: what is decided: ``"threads"``, ``"calls"`` or ``"both"``.
+        decides: what is decided: ``"pace"`` (threads, or the rate of an open loop), ``"calls"`` or ``"both"``.
         learner: the agent of one service.
         collaborative: the agent of several services.
         arguments: further arguments of both constructors.
     """
 
     name: str
-    control: str
+    decides: str
     learner: type[DQN]
     collaborative: type[DQN]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def control(self, scenario: Scenario) -> str:
+        """Return what environments of a scenario call that: a load field's name, or ``"both"``."""
+        return scenario.load_names[0] if self.decides == "pace" else self.decides
 
     def kind(self, services: int) -> type[DQN]:
         """Return the kind of agent for so many services."""
@@ -56,7 +61,7 @@ class Configuration:
 #: All configurations, in the order of Table 5.
 CONFIGURATIONS: tuple[Configuration, ...] = (
     Configuration("Call", "calls", DQN, CollaborativeDQN),
-    Configuration("Thread", "threads", DQN, CollaborativeDQN),
+    Configuration("Thread", "pace", DQN, CollaborativeDQN),
     Configuration("Thread&Call", "both", IndependentPair, CollaborativeIndependentPair),
     Configuration("Thread-Call", "both", DependentPair, CollaborativeDependentPair, {"first": 0}),
     Configuration("Call-Thread", "both", DependentPair, CollaborativeDependentPair, {"first": 1}),

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from meshagents.agent import Agent
 from meshgym.errors import UnknownNameError
-from meshgym.rewards import Reward, load_reward
+from meshgym.rewards import Reward, apply_reward, load_reward
 from meshgym.simulator import ResponseTable
+from meshgym.types import LOAD_NAMES
 
 FloatArray = NDArray[np.float64]
-CONTROLS = ("threads", "calls", "both")
 #: Grids of up to ``ALL_RULES`` rules are evaluated whole by default; of larger ones ``DRAWN_RULES`` are drawn.
 ALL_RULES, DRAWN_RULES = 30_000, 10_000
 _BATCH = 8192
@@ -26,16 +26,18 @@ class RewardGrid:
 
     Attributes:
         rules: shape (rows, rules).
-        threads, calls: values of the actions, shape (n_threads,) and (n_calls,).
-        rewards: shape (rows, n_threads, n_calls).
+        paces, calls: values of the actions, shape (n_paces,) and (n_calls,).
+        rewards: shape (rows, n_paces, n_calls).
         complete: whether these are all rules of the scenario.
+        loads: names of both load fields.
     """
 
     rules: FloatArray
-    threads: FloatArray
+    paces: FloatArray
     calls: FloatArray
     rewards: NDArray[np.float32]
     complete: bool
+    loads: tuple[str, ...] = LOAD_NAMES
 
     @classmethod
     def of_table(
@@ -55,27 +57,27 @@ class RewardGrid:
         complete = drawn >= len(rows)
         if not complete:
             rows = np.sort(np.random.default_rng(seed).choice(rows, drawn, replace=False))
-        shape = (len(rows), len(table.threads), len(table.calls))
-        row, thread, call = (index.ravel() for index in np.indices(shape))
-        found = table.lookup(rows[row], thread, call)
-        rewards = load_reward(reward)(found.qps, found.p200, found.p503).reshape(shape)
-        return cls(table.rules[rows], table.threads, table.calls, rewards, complete)
+        shape = (len(rows), len(table.paces), len(table.calls))
+        row, pace, call = (index.ravel() for index in np.indices(shape))
+        found = table.lookup(rows[row], pace, call)
+        rewards = apply_reward(load_reward(reward), found).reshape(shape)
+        return cls(table.rules[rows], table.paces, table.calls, rewards, complete, table.scenario.load_names)
 
     def view(self, control: str) -> tuple[FloatArray, NDArray[np.float32]]:
         """Return the grid as an agent with this control sees it.
 
         Returns:
             The observations, shape (contexts, inputs), and the reward of each of its actions, shape
-            (contexts, actions), or (contexts, n_threads, n_calls) for ``"both"``.
+            (contexts, actions), or (contexts, n_paces, n_calls) for ``"both"``.
 
         Raises:
             UnknownNameError: no such control.
         """
         if control == "both":
             return self.rules, self.rewards
-        if control not in CONTROLS:
-            raise UnknownNameError("control", control, CONTROLS)
-        given, axis = (self.calls, 2) if control == "threads" else (self.threads, 1)
+        if control not in self.loads:
+            raise UnknownNameError("control", control, (*self.loads, "both"))
+        given, axis = (self.calls, 2) if control == self.loads[0] else (self.paces, 1)
         rewards = np.moveaxis(self.rewards, axis, 1).reshape(-1, self.rewards.shape[3 - axis])
         rules = np.repeat(self.rules, len(given), axis=0)
         return np.column_stack([rules, np.tile(given, len(self.rules))]), rewards

@@ -45,7 +45,7 @@ def make_environment(
             num_envs=num_envs,
             scenario=task.scenario,
             simulator=task.load_simulator(),
-            control=configuration.control,
+            control=configuration.control(task.load_scenario()),
             reward=reward,
             contexts=contexts,
         )

@@ -162,6 +162,6 @@ def evaluate_trained(trained: Trained) -> list[Evaluation]:
     """Evaluate the policy on the whole grid of each task; compare it with random, best fixed action and oracle."""
     control = trained.configuration.control
     return [
-        evaluate(trained.agent, task.grid(trained.reward), control, service)
+        evaluate(trained.agent, task.grid(trained.reward), control(task.load_scenario()), service)
         for service, task in enumerate(trained.tasks)
     ]

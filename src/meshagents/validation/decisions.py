@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from meshagents.agent import Agent
 from meshgym.envs.spaces import Actions
 from meshgym.scenarios import Scenario
-from meshgym.types import LOAD_NAMES
 
 FloatArray = NDArray[np.float64]
 #: Settings of each policy under each context, shape (contexts, columns), columns as the scenario's ``setting_names``.
@@ -36,7 +35,7 @@ def draw_contexts(scenario: Scenario, count: int, seed: int) -> FloatArray:
     """
     rng = np.random.default_rng(seed)
     rules = scenario.rule_grid()
-    loads = [scenario.actions[name] for name in LOAD_NAMES]
+    loads = [scenario.actions[name] for name in scenario.load_names]
     rows = [[*rules[rng.integers(len(rules))], *(rng.choice(values) for values in loads)] for _ in range(count)]
     drawn: FloatArray = np.array(rows, dtype=np.float64).round(_DECIMALS)
     return drawn

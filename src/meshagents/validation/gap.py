@@ -11,8 +11,8 @@ import pandas as pd
 from meshagents.statistics import mean_interval, spread
 from meshagents.validation.validate import Validated, summary
 from meshgym.fields import settings_among
-from meshgym.simulator.artefact import NINETY
-from meshgym.traces.quality import OUTPUTS, explain, group_by_setting, pure_error
+from meshgym.traces.outcomes import FIRST
+from meshgym.traces.quality import explain, group_by_setting, pure_error
 
 #: The gap is put down to inputs only from this many different settings on.
 LEAST_SETTINGS = 30
@@ -72,7 +72,7 @@ def gaps(validated: Validated) -> pd.DataFrame:
     replayed, runs = validated.replayed, validated.runs
     whole = replayed.drop_duplicates(list(settings_among(replayed)))
     rows = []
-    for output in OUTPUTS:
+    for output in FIRST:
         noise = repeat_noise(runs, output)
         for policy, chosen in [("all", whole), *replayed.groupby("policy", sort=False)]:
             difference = chosen[f"{output}_live"] - chosen[f"{output}_sim"]
@@ -101,9 +101,8 @@ def repeat_noise(runs: pd.DataFrame, output: str) -> float:
 
 def _covered(validated: Validated, output: str) -> float:
     """Return the share of runs inside the simulator's 90 % interval."""
-    expected = validated.simulator.predict(validated.runs[list(validated.simulator.identity.settings)])
-    middle, deviation = getattr(expected, output), getattr(expected, f"{output}_std")
-    return float((np.abs(validated.runs[output] - middle) <= NINETY * deviation).mean())
+    intervals = validated.simulator.intervals(validated.runs[list(validated.simulator.identity.settings)])
+    return float(validated.runs[output].between(*intervals[output].T).mean())
 
 
 def blame(validated: Validated, seed: int = 0) -> pd.DataFrame:
@@ -125,7 +124,7 @@ def blame(validated: Validated, seed: int = 0) -> pd.DataFrame:
     whole = validated.replayed.drop_duplicates(names)
     columns = ["output", "input", "importance", "explained"]
     rows = []
-    for output in OUTPUTS if len(whole) >= LEAST_SETTINGS else ():
+    for output in FIRST if len(whole) >= LEAST_SETTINGS else ():
         difference = (whole[f"{output}_live"] - whole[f"{output}_sim"]).to_numpy(np.float64)
         if np.ptp(difference) == 0:
             continue

@@ -17,9 +17,9 @@ from meshagents.training.trained import Trained
 from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE, Decisions, decide, draw_contexts
 from meshagents.validation.measure import Bar, OpenMesh, Validation, embedded, measure, no_bar
 from meshgym.errors import MeshError
-from meshgym.rewards import Reward, load_reward
+from meshgym.rewards import Reward, apply_reward, load_reward
 from meshgym.simulator import Simulator
-from meshgym.types import RESPONSE_NAMES
+from meshgym.types import RESPONSE_NAMES, Response, further_outcomes
 
 SIDES = ("sim", "live")
 _OUTCOMES = [*RESPONSE_NAMES, "reward"]
@@ -75,7 +75,8 @@ class Validator:
         """
         found = []
         for i, (task, evaluation) in enumerate(zip(trained.tasks, evaluations, strict=True)):
-            scenario, control = task.load_scenario(), trained.configuration.control
+            scenario = task.load_scenario()
+            control = trained.configuration.control(scenario)
             policies = {
                 FIXED: FixedAgent(evaluation.fixed_action),
                 AGENT: trained.agent.best(),
@@ -133,10 +134,12 @@ def compare(
     frames = [pd.DataFrame(rows, columns=names).assign(policy=policy) for policy, rows in decisions.items()]
     decided = pd.concat(frames).rename_axis("context").reset_index()
     expected = simulator.predict(decided[names])
-    responses = [getattr(expected, name).astype(np.float64) for name in RESPONSE_NAMES]
-    simulated = dict(zip(_OUTCOMES, [*responses, rewarded(*responses)], strict=True))
+    expected = expected._replace(**{name: getattr(expected, name).astype(np.float64) for name in RESPONSE_NAMES})
+    simulated = dict(zip(_OUTCOMES, [*expected[: len(RESPONSE_NAMES)], apply_reward(rewarded, expected)], strict=True))
     decided = decided.assign(**{f"{name}_sim": values for name, values in simulated.items()})
-    rewards = rewarded(*(runs[name] for name in RESPONSE_NAMES))
+    measured = (runs[name].to_numpy() for name in RESPONSE_NAMES)
+    told = further_outcomes({str(name): runs[name].to_numpy() for name in runs}, runs["calls"].to_numpy())
+    rewards = apply_reward(rewarded, Response(*measured, details=told))
     groups = runs.assign(reward=rewards).groupby(names)[_OUTCOMES]
     live = groups.mean().add_suffix("_live").assign(repeats=groups.size()).reset_index()
     whole = decided.merge(live, on=names, how="left")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from meshgym.errors import AccessDeniedError, MeshGymError
 from meshgym.mesh.cluster.journal import journal_folder, restore_command
 from meshgym.mesh.urls import port_of
-from meshgym.scenarios import load_scenario
+from meshgym.scenarios import Scenario, load_scenario
 
 if TYPE_CHECKING:
     from meshgym.mesh.cluster.api import Cluster
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 Finding = str | MeshGymError
 
 
-def check_embedded() -> Iterator[Finding]:
-    """Check that Envoy is installed and that the embedded mesh responds; yield a finding per check."""
-    for check in (_envoy, _embedded_mesh):
+def check_embedded(fortio: str | None = None) -> Iterator[Finding]:
+    """Check that Envoy is installed and that the embedded mesh responds; yield a finding per check.
+
+    Args:
+        fortio: URL of the Fortio that loads it; None for its own generator.
+    """
+    for check in (_envoy, partial(_embedded_mesh, fortio)):
         yield _look(check)
 
 
-def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
+def check_cluster(arguments: dict[str, Any], scenario: Scenario) -> Iterator[Finding]:
     """Check that everything ``IstioMesh(**arguments)`` needs is there, and tell what is in force; change nothing.
+
+    Args:
+        arguments: of the mesh.
+        scenario: whose numbers the sidecar is compared with.
 
     Raises:
         MissingDependencyError: a package of the extra ``cluster`` isn't installed.
@@ -35,9 +43,10 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
         InvalidValueError: an argument isn't allowed.
     """
     from meshgym.mesh.cluster.api import Cluster
-    from meshgym.mesh.cluster.fortio import Fortio
     from meshgym.mesh.cluster.mesh import IstioMesh
     from meshgym.mesh.cluster.sidecar import Sidecar
+    from meshgym.mesh.cluster.situation import compare
+    from meshgym.mesh.load.fortio import Fortio
 
     cluster = Cluster(arguments["namespace"], arguments["destination_rule"], arguments.get("kube_context"))
     sidecar = Sidecar(arguments["sidecar"], cluster)
@@ -50,7 +59,7 @@ def check_cluster(arguments: dict[str, Any]) -> Iterator[Finding]:
 
     def in_force() -> str:
         with IstioMesh(**arguments) as mesh:
-            return str(mesh.situation)
+            return f"{mesh.situation}; {compare(mesh.situation, scenario)}"
 
     yield _look(lambda: f"Kubernetes {cluster.server_version()} at {cluster.server}")
     yield _look(lambda: _rights(cluster, sidecar, host))
@@ -155,12 +164,12 @@ def _envoy() -> str:
     return f"Envoy {envoy_version()} at {envoy_binary()}"
 
 
-def _embedded_mesh() -> str:
+def _embedded_mesh(fortio: str | None) -> str:
     from meshgym.mesh.embedded.mesh import EmbeddedMesh
 
     scenario = load_scenario("S1")
     setting = scenario.setting_at([span.low for span in scenario.ranges.values()])
-    with EmbeddedMesh(scenario) as mesh:
+    with EmbeddedMesh(scenario, fortio=fortio) as mesh:
         response = mesh.measure(setting.rules, setting.load)
     return f"the embedded mesh responds: {response.qps:.0f} requests per second, {response.p503:.0%} of them 503"
 

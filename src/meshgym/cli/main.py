@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
-from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh
+from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_copies, open_mesh
 from meshgym.cli.rule_files import explain, translate
 from meshgym.errors import IncompleteError, MeshError, MeshGymError, clean
 from meshgym.files import make_folder
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unpack,
         traces,
         fit,
+        coverage,
         table4,
         scenarios,
     ]
@@ -40,6 +41,7 @@ def doctor(
     *,
     restore: Annotated[list[str] | None, Several] = None,
     force: bool = False,
+    scenario: str = "S1",
     cluster: ClusterOptions | None = None,
 ) -> None:
     """Check that the mesh can be measured, or give back what a killed run left on loan in a cluster.
@@ -48,13 +50,18 @@ def doctor(
         restore: give back these DestinationRules, as NAMESPACE/NAME or as the journal of an earlier run (default: those
             of all journals).
         force: give them back even over somebody else's change.
+        scenario: S1..S5 or a .toml file, whose sidecar is compared with the cluster's.
     """
     from meshgym.cli import doctor
 
     if restore is not None:
         _report(doctor.restore(restore, force), "", "", "of the loans are not given back")
     else:
-        findings = doctor.check_cluster(cluster.arguments()) if cluster else doctor.check_embedded()
+        chosen = load_scenario(scenario)
+        if cluster and not cluster.embedded:
+            findings = doctor.check_cluster(cluster.arguments(), chosen)
+        else:
+            findings = doctor.check_embedded(cluster.fortio if cluster else None)
         _report(findings, "ok: ", "missing: ", "of the checks above failed")
 
 
@@ -107,10 +114,20 @@ def collect(
 
     chosen = load_scenario(scenario)
     folder = make_folder(out or Path("collections") / chosen.name)
-    # The embedded mesh has lanes; in a cluster there is one service to load.
-    opened = open_mesh(cluster, chosen) if cluster else nullcontext()
+    # The embedded mesh has lanes; in a cluster there is one service to load, or copies of it.
+    copies = open_copies(cluster, chosen) if cluster and cluster.copies else None
+    opened = open_mesh(cluster, chosen) if cluster and not copies else nullcontext()
     with opened as mesh, console.bar(f"collect {chosen.name}", "runs") as progress:
-        path = collect(chosen, folder, rows=rows, seed=seed, lanes=lanes, mesh=mesh, progress=progress)
+        path = collect(
+            chosen,
+            folder,
+            rows=rows,
+            seed=seed,
+            lanes=lanes,
+            mesh=mesh,
+            copies=copies,
+            progress=progress,
+        )
     console.record(folder)
     print(path)
     if given_up := read_given_up(path):
@@ -190,6 +207,22 @@ def fit(
     for name, value in simulator.identity.metrics.items():
         print(f"{name:<24}{value:.4g}")
     print(path)
+
+
+def coverage(sets: tuple[str, ...] = SCENARIO_NAMES) -> None:
+    """Tell how often the 90 % intervals of the bundled simulators hold on runs they haven't seen.
+
+    Args:
+        sets: names of bundled sets.
+    """
+    from meshgym.simulator import coverage, simulator_for
+    from meshgym.traces.store import load_traces
+
+    found = {}
+    for name in sets:
+        scenario = load_scenario(name)
+        found[name] = coverage.coverage(load_traces(name), simulator_for(scenario), scenario)
+    print(coverage.to_text(found))
 
 
 def table4(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +14,17 @@ from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.scenarios import Scenario
+from meshgym.traces.collect import Copies
 
+#: What copies of a service may differ in; and seconds that a run may take, besides those of waiting.
+_OF_COPIES, _COPY_S = {"namespace", "host", "target_url", "found"}, 600.0
 #: How many settings the embedded mesh measures at once.
 Lanes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 _Calls = Annotated[int, Parameter(validator=Number(gte=1, lt=2**31))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
-    help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched.",
+    help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched; --fortio alone lets "
+    "a Fortio on this machine load the embedded Envoy.",
     sort_key=50,
 )
 
@@ -31,7 +36,7 @@ class ClusterOptions:
 
     Attributes:
         destination_rule: NAMESPACE/NAME of the DestinationRule to change, and to put back at the end.
-        fortio: URL of the Fortio server that sends the load.
+        fortio: URL of the Fortio server that sends the load; without the other options, to the embedded Envoy.
         target: URL that Fortio calls, as seen from its pod.
         sidecar: Envoy's admin interface beside Fortio: a URL, or NAMESPACE/POD.
         kube_context: context of the kubeconfig (default: its current one).
@@ -43,18 +48,20 @@ class ClusterOptions:
         namespaces: the only ones in which a DestinationRule may be changed (default: any); for a file that many share.
         dry_run: print what a run would send, and send nothing.
         accept: rules in force in the cluster, besides those that vary, to measure under nevertheless; http2 for a port
-            that isn't HTTP/1.1.
+            that isn't HTTP/1.1, traffic for requests of others through the same sidecar.
         mesh_config: file of the mesh's configuration, whose defaultTrafficPolicy holds for what the rule leaves out.
         wait: seconds to wait for a part of the cluster that is away, before the command ends.
+        copies: namespaces that hold the same service, DestinationRule and Fortio each, to collect in side by side;
+            {namespace} in the options above stands for each of them.
 
     Raises:
         InvalidValueError: ``destination_rule`` isn't NAMESPACE/NAME.
     """
 
-    destination_rule: str
-    fortio: str
-    target: str
-    sidecar: str
+    destination_rule: str = ""
+    fortio: str = ""
+    target: str = ""
+    sidecar: str = ""
     kube_context: str | None = None
     new_rule_for: str | None = None
     max_qps: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
@@ -66,15 +73,50 @@ class ClusterOptions:
     accept: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
     mesh_config: Path | None = None
     wait: Annotated[float, Parameter(validator=Number(gte=0, lte=86_400))] = 600.0
+    copies: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
 
     def __post_init__(self) -> None:
+        if not self.destination_rule:
+            given = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+            if given and given != ["fortio"]:
+                options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+                raise InvalidValueError("--destination-rule", "", "NAMESPACE/NAME", f"For a cluster: {options}.")
+            return
         namespace, _, name = self.destination_rule.partition("/")
         if not namespace or not name:
             raise InvalidValueError("--destination-rule", self.destination_rule, "NAMESPACE/NAME, both of them")
+        for option in ("fortio", "target", "sidecar"):
+            if not getattr(self, option):
+                raise InvalidValueError(f"--{option}", "", "a value; a cluster can't be measured without it")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether they only name the Fortio that loads the embedded mesh."""
+        return not self.destination_rule
+
+    def each(self) -> list[ClusterOptions]:
+        """Return the options of each copy; the limit on calls is shared out."""
+        named = {name: getattr(self, name) for name in ("destination_rule", "fortio", "target", "sidecar")}
+        return [
+            replace(
+                self,
+                **{name: value.replace("{namespace}", namespace) for name, value in named.items()},
+                max_calls=self.max_calls // len(self.copies),
+                copies=(),
+            )
+            for namespace in self.copies
+        ]
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``IstioMesh``."""
+        """Return the arguments of ``IstioMesh``.
+
+        Raises:
+            InvalidValueError: these are the options of several meshes.
+        """
+        if self.copies:
+            raise InvalidValueError("--copies", list(self.copies), "only for meshgym collect")
         given = asdict(self)
+        del given["copies"]
         namespace, _, name = given.pop("destination_rule").partition("/")
         renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host", "wait": "wait_s"}
         return {"namespace": namespace, "destination_rule": name} | {
@@ -104,10 +146,37 @@ def open_mesh(cluster: ClusterOptions | None, scenario: Scenario) -> Mesh:
     Raises:
         MeshGymError: the mesh doesn't come up.
     """
-    if cluster is None:
+    if cluster is None or cluster.embedded:
         from meshgym.mesh.embedded.mesh import EmbeddedMesh
 
-        return EmbeddedMesh(scenario)
+        return EmbeddedMesh(scenario, fortio=cluster.fortio if cluster else None)
     from meshgym.mesh.cluster.mesh import IstioMesh
 
     return IstioMesh(**cluster.arguments(), scenario=scenario)
+
+
+def open_copies(cluster: ClusterOptions, scenario: Scenario) -> Copies:
+    """Look at all copies of a service, and return what measures in them.
+
+    Raises:
+        InvalidValueError: they aren't alike.
+        MeshGymError: a mesh doesn't come up.
+    """
+    makers = [partial(open_mesh, one, scenario) for one in cluster.each()]
+    services, versions = [], []
+    for make in makers:
+        with make() as mesh:
+            services.append(mesh.about())
+            versions.append(mesh.versions())
+    for one, other in zip(services, cluster.copies, strict=True):
+        differs = sorted(key for key in one if key not in _OF_COPIES and one[key] != services[0][key])
+        if differs:
+            raise InvalidValueError(
+                f"{', '.join(differs)} in namespace {other}",
+                [one[key] for key in differs],
+                f"as in {cluster.copies[0]}: {[services[0][key] for key in differs]}",
+                "Copies must be alike, or their rows can't stand in one set.",
+            )
+    service = {**services[0], "copies": list(cluster.copies)}
+    most_s = _COPY_S + cluster.wait
+    return Copies(makers, service, versions[0], run_s=most_s, end_s=most_s)

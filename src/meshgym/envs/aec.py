@@ -16,18 +16,17 @@ from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, ServicesEnv
 from meshgym.envs.spaces import observation_space
-from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
-from meshgym.types import LOAD_NAMES
 
 
 class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type: ignore[misc]
     """Two dependent agents per service: the second observes what the first chose (paper, Table 3).
 
-    With ``order=("threads", "calls")``, the paper's Thread-Call, the agent ``threads_0`` observes the rules of
-    service 0, and ``calls_0`` observes the rules and the chosen threads. ``("calls", "threads")`` is Call-Thread.
+    With ``order=("threads", "calls")``, the paper's Thread-Call and the default, the agent ``threads_0`` observes the
+    rules of service 0, and ``calls_0`` observes the rules and the chosen threads. ``("calls", "threads")`` is
+    Call-Thread.
     All agents have the same observation space, as PettingZoo's API test requires: the rules, bounded over all
     services, and the first agent's choice in real units, which is 0 until it has chosen.
 
@@ -37,7 +36,7 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
 
     Args:
         services: scenarios; the same one may occur more than once.
-        order: ``("threads", "calls")`` or ``("calls", "threads")``.
+        order: ``("threads", "calls")`` or ``("calls", "threads")``; of open loops, with ``"rate_per_s"``.
         beta, simulators, reward, contexts, max_episode_steps, render_mode: as for the parallel environment.
 
     Raises:
@@ -56,7 +55,7 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
     def __init__(
         self,
         services: Sequence[str | Path | Scenario],
-        order: Sequence[str] = LOAD_NAMES,
+        order: Sequence[str] | None = None,
         beta: float = DEFAULT_BETA,
         simulators: Sequence[str | Path | Simulator] | None = None,
         reward: str | Reward = DEFAULT_REWARD,
@@ -64,10 +63,8 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
     ) -> None:
-        if not isinstance(order, list | tuple) or tuple(order) not in (LOAD_NAMES, LOAD_NAMES[::-1]):
-            raise InvalidValueError("order", order, "('threads', 'calls') or ('calls', 'threads')")
         super().__init__(services, "both", order, simulators, reward, contexts, beta, max_episode_steps, render_mode)
-        self._first = order[0]
+        self._first, _ = dict.fromkeys(name for name, _ in self._seats.values())
         common = _common_space([core.scenario for core in self._cores], self._first)
         self.observation_spaces = dict.fromkeys(self.possible_agents, common)
 

@@ -13,10 +13,9 @@ from meshgym.envs.contexts import Contexts, load_contexts
 from meshgym.envs.spaces import Actions, observation_space
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Index, Mesh
-from meshgym.rewards import Reward, load_reward
+from meshgym.rewards import Reward, apply_reward, further_needs, load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
-from meshgym.types import LOAD_NAMES
 
 Observation = NDArray[np.float32]
 Info = dict[str, Any]
@@ -46,6 +45,7 @@ class Core:
         reward: see :func:`meshgym.rewards.load_reward`.
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
         copies: how many step together; None for a single one, whose choices and responses are plain numbers.
+        flat: see :class:`meshgym.envs.spaces.Actions`.
 
     Attributes:
         actions: the action space, and what an action means.
@@ -53,7 +53,7 @@ class Core:
         rules: the grid of all rules, shape (rows, rules).
         row: the row of that grid that holds in the next step.
         generators: one per copy; empty before the first reset.
-        played: row, threads and calls (indices) of the last step; None after a reset.
+        played: row, pace and calls (indices) of the last step; None after a reset.
     """
 
     def __init__(
@@ -64,17 +64,20 @@ class Core:
         reward: str | Reward,
         contexts: str | ArrayLike,
         copies: int | None = None,
+        flat: bool = False,
     ) -> None:
         self.scenario = scenario
-        self.actions = Actions(scenario, control)
+        self.actions = Actions(scenario, control, flat)
         self.observation_space = observation_space(scenario, self.actions.free)
         self.reward = load_reward(reward)
+        self._plain = not further_needs(self.reward)
         self.copies = copies
         self._mesh = mesh.on_grid(scenario)
         self.rules = self._mesh.rules
         self._values: dict[str, Any] = {
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
         }
+        self._pace, self._calls = scenario.load_names
         self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
         # Observations without the free load field, if any; eight columns for many copies, see _see_many.
         room = int(self.actions.free is not None or copies is not None)
@@ -99,45 +102,45 @@ class Core:
         self.played = None
         return self._advance()
 
-    def step(self, threads: Index | None = None, calls: Index | None = None) -> tuple[Observation, Any, Info]:
+    def step(self, **chosen: Index) -> tuple[Observation, Any, Info]:
         """Send the chosen load under the current rules.
 
         Args:
-            threads: index of the chosen threads; None if the context decides them.
-            calls: index of the chosen calls; None if the context decides them.
+            chosen: index of the chosen value of each controlled load field, by name; the context decides the others.
 
         Returns:
             The next observation, the reward, and the info of the step: ``rules`` (in the order of
-            the scenario's ``rule_names``), ``threads`` and ``calls`` in real units, and the response.
+            the scenario's ``rule_names``), both load fields in real units, and the outcomes of the response.
 
         Raises:
             InvalidValueError: there was no reset yet.
         """
         if not self.generators:
             raise InvalidValueError("step()", "before reset()", "a running episode", "Call reset() first.")
-        threads = self._free if threads is None else threads
-        calls = self._free if calls is None else calls
-        qps, p200, p503, qps_std, p503_std, outside, _ = self._mesh.measure(self.row, threads, calls)
-        reward = self.reward(qps, p200, p503)
+        pace, calls = chosen.get(self._pace, self._free), chosen.get(self._calls, self._free)
+        response = self._mesh.measure(self.row, pace, calls)
+        qps, p200, p503, qps_std, p503_std, outside, further = response
+        reward = self.reward(qps, p200, p503) if self._plain else apply_reward(self.reward, response)
         info = {
             "rules": self._in_force,
-            "threads": self._values["threads"][threads],
-            "calls": self._values["calls"][calls],
+            self._pace: self._values[self._pace][pace],
+            self._calls: self._values[self._calls][calls],
             "qps": qps,
             "p200": p200,
             "p503": p503,
             "qps_std": qps_std,
             "p503_std": p503_std,
             "outside": outside,
+            **(further or {}),
         }
-        self.played = (self.row, threads, calls)
+        self.played = (self.row, pace, calls)
         return self._advance(), reward, info
 
     def surface(self, row: int) -> NDArray[np.float64]:
-        """Return the reward of every action under row ``row`` of the rules grid, shape (n_threads, n_calls)."""
-        threads, calls = np.indices([len(self.actions.values[name]) for name in LOAD_NAMES])
-        response = self._mesh.measure(np.full_like(threads, row), threads, calls)
-        rewards: NDArray[np.float64] = self.reward(response.qps, response.p200, response.p503)
+        """Return the reward of every action under row ``row`` of the rules grid, shape (n_paces, n_calls)."""
+        pace, calls = np.indices([len(values) for values in self.actions.values.values()])
+        response = self._mesh.measure(np.full_like(pace, row), pace, calls)
+        rewards: NDArray[np.float64] = apply_reward(self.reward, response)
         return rewards
 
     def _draw(self, previous: Contexts | None) -> None:
@@ -187,6 +190,7 @@ def simulated_core(
     reward: str | Reward,
     contexts: str | ArrayLike,
     copies: int | None = None,
+    flat: bool = False,
 ) -> Core:
     """Make a core over a simulator; None stands for the one that is bundled for the scenario. See :class:`Core`.
 
@@ -195,7 +199,7 @@ def simulated_core(
     """
     scenario = load_scenario(scenario)
     mesh = SimulatedMesh(simulator_for(scenario, simulator))
-    return Core(scenario, control, mesh, reward, contexts, copies)
+    return Core(scenario, control, mesh, reward, contexts, copies, flat)
 
 
 def check_count(name: str, value: object) -> int:

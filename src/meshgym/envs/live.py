@@ -27,7 +27,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
     Each step is one run of real load. A step that raises leaves the environment as it was and can be repeated.
 
     Args:
-        scenario, control, reward, contexts: as for the simulated environment.
+        scenario, control, reward, contexts, flat: as for the simulated environment.
         mesh: any mesh; closing it is up to the caller. None stands for the embedded mesh: the first reset starts it
             and :meth:`close` ends it (the environment is a context manager).
         max_calls_per_step: the most calls of one step; no action of the scenario may have more.
@@ -51,13 +51,15 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         max_calls_per_step: int = 10_000,
         max_calls: int = 1_000_000,
         render_mode: str | None = None,
+        flat: bool = False,
     ) -> None:
-        EzPickle.__init__(self, scenario, control, mesh, reward, contexts, max_calls_per_step, max_calls, render_mode)
+        limited = max_calls_per_step, max_calls
+        EzPickle.__init__(self, scenario, control, mesh, reward, contexts, *limited, render_mode, flat)
         scenario = load_scenario(scenario)
         limits = CallLimits(max_calls_per_step, max_calls)
         limits.check_run(scenario.actions["calls"][-1], f"largest number of calls in scenario {scenario.name}")
         self._live = _LimitedMesh(mesh, limits)
-        super().__init__(Core(scenario, control, self._live, reward, contexts), render_mode)
+        super().__init__(Core(scenario, control, self._live, reward, contexts, flat=flat), render_mode)
         self._own = mesh is None
         self._last: Info = {}
 
@@ -93,7 +95,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
             return None
         if not self._last:
             return f"{self._core.scenario.name}: {rules_text(self._core, self._core.rules[self._core.row])}"
-        shown = ("threads", "calls", "qps", "p200", "p503", "reward")
+        shown = (*self._core.scenario.load_names, "qps", "p200", "p503", "reward")
         measured = ", ".join(f"{name} {self._last[name]:.4g}" for name in shown)
         return f"{self._core.scenario.name}: {rules_text(self._core, self._last['rules'])}\n{measured}"
 

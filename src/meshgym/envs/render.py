@@ -1,4 +1,4 @@
-"""The rewards of all actions under a core's rules, over threads and calls, as text or as an image."""
+"""The rewards of all actions under a core's rules, over both load fields, as text or as an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from meshgym.envs.core import Core
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.types import LOAD_NAMES
 
 RENDER_MODES = ["ansi", "rgb_array"]
 _CELL = 24  # pixels
@@ -36,7 +35,7 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
         copy: which of the copies.
 
     Returns:
-        Text, or an image of shape (24 n_threads, 24 n_calls, 3); the cell of the last action is marked.
+        Text, or an image of shape (24 n_paces, 24 n_calls, 3); the cell of the last action is marked.
 
     Raises:
         InvalidValueError: there was no reset yet.
@@ -54,10 +53,10 @@ def rules_text(core: Core, rules: NDArray[np.float64]) -> str:
 
 
 def _text(core: Core, row: int, surface: NDArray[np.float64], action: list[int]) -> str:
-    threads, calls = (core.actions.values[name] for name in LOAD_NAMES)
-    lines = [f"{core.scenario.name}: {rules_text(core, core.rules[row])}", "reward, threads down, calls across:"]
+    (pace, paces), (_, calls) = core.actions.values.items()
+    lines = [f"{core.scenario.name}: {rules_text(core, core.rules[row])}", f"reward, {pace} down, calls across:"]
     lines.append(" " * 8 + "".join(f"{value:>11}" for value in calls))
-    for i, value in enumerate(threads):
+    for i, value in enumerate(paces):
         cells = (f"[{reward:.4g}]" if action == [i, k] else f"{reward:.4g} " for k, reward in enumerate(surface[i]))
         lines.append(f"{value:>8}" + "".join(f"{cell:>11}" for cell in cells))
     return "\n".join(lines)

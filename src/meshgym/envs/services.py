@@ -31,7 +31,7 @@ class ServicesEnv:
     Args:
         services: scenarios; the same one may occur more than once.
         control: what is controlled in every service.
-        order: the order of a service's agents; None for threads before calls.
+        order: the order of a service's agents; None for the pace before the calls.
         simulators: one per service; None for the bundled ones.
         reward, contexts: as for the single environment, the same for every service.
         beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. A single service
@@ -42,9 +42,11 @@ class ServicesEnv:
     Attributes:
         possible_agents: ``threads_0``, ``calls_0``, ``threads_1``, ...
         agents: those of the running episode; empty outside an episode.
+        state_space: of :meth:`state`.
 
     Raises:
-        InvalidValueError: no service, another number of simulators, a negative ``beta``, or no steps.
+        InvalidValueError: no service, another number of simulators, an order that isn't one of the controlled fields of
+            all services, a negative ``beta``, or no steps.
         SimulatorError: no usable simulator, or one that was fitted for another scenario.
     """
 
@@ -75,7 +77,11 @@ class ServicesEnv:
         self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self._steps = 0
-        names = order or self._cores[0].actions.names
+        fields = [core.actions.names for core in self._cores]
+        names = fields[0] if order is None else order
+        for known in fields:
+            if not isinstance(names, list | tuple) or sorted(map(str, names)) != sorted(known):
+                raise InvalidValueError("order", names, f"{known} or {known[::-1]}, for all services")
         #: The load field that each agent chooses, and the number of its service.
         self._seats = {f"{name}_{i}": (name, i) for i in range(len(self._cores)) for name in names}
         self.possible_agents = list(self._seats)
@@ -83,6 +89,11 @@ class ServicesEnv:
         cores = {agent: (name, self._cores[i]) for agent, (name, i) in self._seats.items()}
         self.action_spaces = {agent: core.actions.spaces[name] for agent, (name, core) in cores.items()}
         self.observation_spaces = {agent: core.observation_space for agent, (_, core) in cores.items()}
+        shown = [core.observation_space for core in self._cores]
+        self.state_space = spaces.Box(
+            np.concatenate([space.low for space in shown]), np.concatenate([space.high for space in shown])
+        )
+        self._seen: list[Observation] = []
 
     def observation_space(self, agent: str) -> spaces.Box:
         """Return the agent's space: the same object each time."""
@@ -106,6 +117,7 @@ class ServicesEnv:
             new = seed is not None or not core.generators
             generator = seeding.np_random(None if seed is None else seed + i)[0] if new else None
             observations.append(core.reset([generator] if generator else None))
+        self._seen = observations
         return observations
 
     def _step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
@@ -120,8 +132,19 @@ class ServicesEnv:
         played = [core.step(**choice) for core, choice in zip(self._cores, choices, strict=True)]
         observations, rewards, infos = (list(column) for column in zip(*played, strict=True))
         self._steps += 1
+        self._seen = observations
         shared = share_between_services(np.array(rewards, dtype=np.float64), self.beta)
         return observations, shared.tolist(), infos, self._steps >= self.max_episode_steps
+
+    def state(self) -> Observation:
+        """Return what the agents of all services see together, service by service, shape (inputs,).
+
+        Raises:
+            InvalidValueError: there was no reset yet.
+        """
+        if not self._seen:
+            raise InvalidValueError("state()", "before reset()", "a running episode", "Call reset() first.")
+        return np.concatenate(self._seen)
 
     def _refuse_step_outside_episode(self) -> None:
         if not self.agents:

@@ -114,16 +114,19 @@ class MeshResilienceEnv(CoreEnv):
     ## Info
     Each step returns `rules` (float64, in the order of the scenario's `rule_names`), `threads`,
     `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviations of single runs around
-    `qps` and `p503`), and `outside` (whether the simulator had to extrapolate). A reset returns an empty info.
+    `qps` and `p503`), `outside` (whether the simulator had to extrapolate), and the further outcomes that it predicts:
+    `p_overflow` and other shares, `latency_p50_s`, `latency_p90_s`, `latency_p99_s` (s; of the 200s). A reset returns
+    an empty info.
 
     ## Arguments
     Args:
         scenario: `"S1"`..`"S5"`, the path of a TOML file, or a `Scenario`.
         control: `"calls"`, `"threads"` or `"both"`.
         simulator: a `Simulator` fitted for the scenario, the path of one, or None for the bundled one.
-        reward: `"worst_case"`, `"best_case"` or a function of (qps, p200, p503).
+        reward: `"worst_case"`, `"best_case"` or a function of (qps, p200, p503) and further outcomes, by name.
         contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, rules).
         render_mode: `"ansi"`, `"rgb_array"` or None.
+        flat: whether one `Discrete` number chooses both load fields, `threads * n_calls + calls`.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
@@ -143,5 +146,6 @@ class MeshResilienceEnv(CoreEnv):
         reward: str | Reward = DEFAULT_REWARD,
         contexts: str | ArrayLike = DEFAULT_CONTEXTS,
         render_mode: str | None = None,
+        flat: bool = False,
     ) -> None:
-        super().__init__(simulated_core(scenario, control, simulator, reward, contexts), render_mode)
+        super().__init__(simulated_core(scenario, control, simulator, reward, contexts, flat=flat), render_mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -15,8 +16,13 @@ from meshgym.types import LOAD_NAMES
 
 IntArray = NDArray[Any]  # of any integer type
 
-#: Which load fields an agent chooses under each ``control``; the other is part of the context.
-CONTROLS: dict[str, tuple[str, ...]] = {"threads": ("threads",), "calls": ("calls",), "both": LOAD_NAMES}
+#: What an agent may control of a closed loop; see :func:`controls_of`.
+CONTROLS: tuple[str, ...] = (*LOAD_NAMES, "both")
+
+
+def controls_of(scenario: Scenario) -> dict[str, tuple[str, ...]]:
+    """Return the load fields that an agent chooses under each ``control``; the other is part of the context."""
+    return {**{name: (name,) for name in scenario.load_names}, "both": scenario.load_names}
 
 
 class Actions:
@@ -24,28 +30,36 @@ class Actions:
 
     Args:
         scenario: its ``actions`` are the values to choose from.
-        control: ``"threads"``, ``"calls"`` or ``"both"``.
+        control: ``"threads"`` (of an open loop, ``"rate_per_s"``), ``"calls"`` or ``"both"``.
+        flat: whether both fields are chosen by one whole number, ``pace * n_calls + calls``, for learners that know
+            ``Discrete`` only.
 
     Attributes:
         names: the controlled load fields.
         free: the load field that isn't controlled; None under ``"both"``.
-        values: the values of ``threads`` and ``calls``, by name.
+        values: the values of both load fields, by name.
         spaces: a ``Discrete`` space for each controlled field, by name.
-        space: ``Discrete`` for one controlled field, ``MultiDiscrete([threads, calls])`` for both.
+        space: ``Discrete`` for one controlled field, ``MultiDiscrete([threads, calls])`` for both, or ``Discrete`` if
+            ``flat``.
 
     Raises:
         UnknownNameError: an unknown control.
     """
 
-    def __init__(self, scenario: Scenario, control: str) -> None:
-        if not isinstance(control, str) or control not in CONTROLS:
-            raise UnknownNameError("control", control, CONTROLS)
-        self.names = CONTROLS[control]
-        self.free = next((name for name in LOAD_NAMES if name not in self.names), None)
-        self.values = {name: scenario.actions[name] for name in LOAD_NAMES}
+    def __init__(self, scenario: Scenario, control: str, flat: bool = False) -> None:
+        controls = controls_of(scenario)
+        if not isinstance(control, str) or control not in controls:
+            raise UnknownNameError("control", control, controls)
+        self.names = controls[control]
+        self.free = next((name for name in scenario.load_names if name not in self.names), None)
+        self.values = {name: scenario.actions[name] for name in scenario.load_names}
         self.spaces = {name: spaces.Discrete(len(self.values[name])) for name in self.names}
         counts = [len(self.values[name]) for name in self.names]
+        #: How many numbers an action stands for, if it's one that stands for two.
+        self._counts = counts if flat and len(counts) > 1 else None
         self.space: spaces.Space[Any] = spaces.MultiDiscrete(counts) if len(counts) > 1 else self.spaces[self.names[0]]
+        if self._counts:
+            self.space = spaces.Discrete(math.prod(counts))
 
     def choices(self, action: Any) -> dict[str, int]:
         """Return the chosen index of each controlled field.
@@ -55,11 +69,15 @@ class Actions:
         """
         if len(self.names) == 1:
             return {self.names[0]: self.choice(self.names[0], action)}
+        if self._counts:
+            if (whole := _whole(action)) not in range(math.prod(self._counts)):
+                raise InvalidValueError("action", action, f"a whole number 0..{math.prod(self._counts) - 1}")
+            return dict(zip(self.names, divmod(whole, self._counts[1]), strict=True))
         try:
-            threads, calls = action.tolist() if isinstance(action, np.ndarray) else action
+            pace, calls = action.tolist() if isinstance(action, np.ndarray) else action
         except (TypeError, ValueError):
-            raise InvalidValueError("action", action, "two whole numbers: [threads, calls]") from None
-        return {"threads": self.choice("threads", threads), "calls": self.choice("calls", calls)}
+            raise InvalidValueError("action", action, f"two whole numbers: [{', '.join(self.names)}]") from None
+        return {name: self.choice(name, index) for name, index in zip(self.names, (pace, calls), strict=True)}
 
     def choice(self, name: str, index: Any) -> int:
         """Return ``index`` as an int.
@@ -67,10 +85,7 @@ class Actions:
         Raises:
             InvalidValueError: it isn't an index into the values of field ``name``.
         """
-        try:
-            whole = operator.index(index)
-        except TypeError:
-            whole = -1
+        whole = _whole(index)
         if not 0 <= whole < len(self.values[name]):
             raise self._refusal(name, index)
         return whole
@@ -88,6 +103,11 @@ class Actions:
         shape = (count, *self.space.shape) if self.space.shape else (count,)
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
+        if self._counts:
+            most = math.prod(self._counts)
+            if ((actions < 0) | (actions >= most)).any():
+                raise InvalidValueError("actions", actions, f"whole numbers 0..{most - 1}")
+            actions = np.stack(np.divmod(actions, self._counts[1]), axis=-1)
         columns = np.array(actions.T, dtype=np.intp, order="C", ndmin=2)  # a copy: callers may overwrite theirs
         unsigned = columns.view(np.uintp)  # negative numbers become huge: one comparison instead of two
         for name, column, index in zip(self.names, columns, unsigned, strict=True):
@@ -124,7 +144,17 @@ class Actions:
             if value not in self.values[name]:
                 raise InvalidValueError(name, value, f"one of {', '.join(map(str, self.values[name]))}")
         indices = [self.values[name].index(load[name]) for name in self.names]
+        if self._counts:
+            return indices[0] * self._counts[1] + indices[1]
         return indices[0] if len(indices) == 1 else np.array(indices)
+
+
+def _whole(value: object) -> int:
+    """Return a whole number as an int; -1 if it isn't one."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return -1
 
 
 def observation_space(scenario: Scenario, shown: str | None) -> spaces.Box:

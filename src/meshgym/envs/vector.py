@@ -25,7 +25,7 @@ from meshgym.envs.core import (
 )
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -37,13 +37,18 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
     """``num_envs`` copies of :class:`meshgym.envs.single.MeshResilienceEnv`.
 
     It equals a ``SyncVectorEnv`` of single environments with the same seeds to the last bit, and is many times
-    faster. All copies begin together, so they are truncated together. The step after that ignores its actions and
-    returns the first observations of the next episode (``AutoresetMode.NEXT_STEP``).
+    faster. All copies begin together, so they are truncated together.
 
     Args:
-        scenario, control, simulator, reward, contexts, render_mode: as for the single environment.
+        scenario, control, simulator, reward, contexts, render_mode, flat: as for the single environment.
         num_envs: number of copies, at least 1.
         max_episode_steps: steps of an episode, at least 1.
+        autoreset_mode: what follows the end of an episode. ``NEXT_STEP``: the next step ignores its actions and returns
+            the first observations of the next episode. ``SAME_STEP``: the last step does so already, and its info has
+            ``final_obs`` and ``final_info``. ``DISABLED``: nothing, before :meth:`reset`.
+
+    Raises:
+        UnknownNameError: no such mode.
     """
 
     metadata = {"render_modes": RENDER_MODES, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's type)
@@ -58,10 +63,16 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         num_envs: int = 1,
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
+        flat: bool = False,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
         self.num_envs = check_count("num_envs", num_envs)
         self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
-        self._core = simulated_core(scenario, control, simulator, reward, contexts, copies=num_envs)
+        if autoreset_mode not in (*AutoresetMode, *(mode.value for mode in AutoresetMode)):
+            raise UnknownNameError("autoreset_mode", str(autoreset_mode), [mode.value for mode in AutoresetMode])
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self._core = simulated_core(scenario, control, simulator, reward, contexts, copies=num_envs, flat=flat)
         self.actions = self._core.actions
         self.single_action_space = self.actions.space
         self.single_observation_space = self._core.observation_space
@@ -69,6 +80,12 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self._steps = 0
+        self._np_random_seeds: tuple[int, ...] = ()
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seed of each copy; empty before the first reset."""
+        return self._np_random_seeds
 
     @property  # type: ignore[misc]
     def np_random(self) -> Sequence[np.random.Generator]:  # type: ignore[override]
@@ -83,16 +100,22 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         Args:
             seed: a whole number s seeds copy i with s + i; a list has one seed per copy. Either begins new
                 sequences of contexts; without a seed, the current sequences go on.
-            options: not supported.
+            options: only ``reset_mask``, as Gymnasium's vector environments have it; since all copies end together, it
+                must be True for all of them.
 
         Raises:
-            InvalidValueError: an option was given, or a list of another length.
+            InvalidValueError: another option, a mask that leaves copies out, or a list of another length.
         """
-        refuse_options(options)
+        refuse_options(options, ignored=frozenset({"reset_mask"}))
+        mask = np.asarray((options or {}).get("reset_mask", True))
+        if mask.dtype != np.bool_ or not mask.all():
+            raise InvalidValueError("reset_mask", mask.tolist(), "True for all copies, which end together")
         self._steps = 0
         if seed is None and self._core.generators:
             return self._core.reset(), {}
-        return self._core.reset([seeding.np_random(one)[0] for one in self._seeds(seed)]), {}
+        drawn = [seeding.np_random(one) for one in self._seeds(seed)]
+        self._np_random_seeds = tuple(used for _, used in drawn)
+        return self._core.reset([generator for generator, _ in drawn]), {}
 
     def step(self, actions: Any) -> tuple[Observation, NDArray[np.float64], Flags, Flags, Info]:
         """Play one action in every copy.
@@ -105,9 +128,12 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
             ``_name`` for every ``name``, as in Gymnasium's vector environments.
 
         Raises:
-            InvalidValueError: actions outside the space, no reset before, or a reward function that isn't batched.
+            InvalidValueError: actions outside the space, no reset before or after the end of an episode, or a reward
+                function that isn't batched.
         """
         if self._steps == self.max_episode_steps:
+            if self.autoreset_mode is AutoresetMode.DISABLED:
+                raise InvalidValueError("step()", "after the end of an episode", "a reset", "Call reset() first.")
             observations, _ = self.reset()
             return observations, np.zeros(self.num_envs), self._flags(False), self._flags(False), {}
         observations, rewards, info = self._core.step(**self.actions.batch_choices(actions, self.num_envs))
@@ -122,7 +148,35 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         self._steps += 1
         info.update(dict.fromkeys([f"_{name}" for name in info], self._flags(True)))
         truncated = self._steps == self.max_episode_steps
+        if truncated and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            info = {"final_obs": _of_objects(observations), "final_info": info}
+            info.update({f"_{name}": self._flags(True) for name in info})
+            observations, _ = self.reset()
         return observations, rewards, self._flags(False), self._flags(truncated), info
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Return a method's result, or an attribute, once for each copy."""
+        found = getattr(self, name)
+        return (found(*args, **kwargs) if callable(found) else found,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Return an attribute, once for each copy: they share it."""
+        return (getattr(self, name),) * self.num_envs
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute.
+
+        Args:
+            name: its name.
+            values: one value, or a list with the same value for each copy.
+
+        Raises:
+            InvalidValueError: a list of another length, or of different values: the copies share their attributes.
+        """
+        values = values if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(values) != self.num_envs or any(value != values[0] for value in values):
+            raise InvalidValueError(f"values of {name}", values, f"the same value {self.num_envs} times")
+        setattr(self, name, values[0])
 
     def render(self) -> tuple[Any, ...] | None:
         """Render one frame per copy; return None without a render mode."""
@@ -140,3 +194,10 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
 
     def _flags(self, value: bool) -> Flags:
         return np.full(self.num_envs, value)
+
+
+def _of_objects(observations: Observation) -> NDArray[Any]:
+    """Return observations as an array of arrays, as Gymnasium has them in an info."""
+    found = np.empty(len(observations), dtype=object)
+    found[:] = list(observations)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
@@ -10,9 +11,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meshgym.fields import OUTCOMES
 from meshgym.scenarios import Scenario
-from meshgym.types import LOAD_NAMES, SETTING_NAMES, Load, Response, Setting, TrafficRules, check_settings
+from meshgym.types import (
+    SETTING_NAMES,
+    Load,
+    Response,
+    Setting,
+    TrafficRules,
+    check_settings,
+    further_outcomes,
+)
 
+#: A run with too few 200s for a percentile leaves it out.
+_NO_LATENCY = {name: math.nan for name, field in OUTCOMES.items() if field.unit == "s"}
 #: An index, or an array of them.
 Index = int | NDArray[Any]
 
@@ -97,30 +109,31 @@ class IndexedMesh(ABC):
     Attributes:
         scenario: whose grid it is.
         rules: all combinations of rules, shape (rows, rules); see :meth:`meshgym.scenarios.Scenario.rule_grid`.
-        threads, calls: the actions, shape (n_threads,) and (n_calls,).
+        paces, calls: the actions, shape (n_paces,) and (n_calls,); a pace is a number of threads, or a rate.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.rules = scenario.rule_grid()
-        self.threads, self.calls = (np.array(scenario.actions[name], dtype=np.float64) for name in LOAD_NAMES)
+        self.paces, self.calls = (np.array(scenario.actions[name], np.float64) for name in scenario.load_names)
 
     @abstractmethod
-    def measure(self, row: Index, threads: Index, calls: Index) -> Response:
+    def measure(self, row: Index, pace: Index, calls: Index) -> Response:
         """Measure one entry of the grid, or many.
 
         Args:
             row: row of :attr:`rules`.
-            threads: index into :attr:`threads`.
+            pace: index into :attr:`paces`.
             calls: index into :attr:`calls`.
 
         Returns:
-            Numbers for ints; for arrays of one shape, float64 arrays of that shape.
+            Numbers for ints; for arrays of one shape, float64 arrays of that shape. ``details`` has the further
+            outcomes that the mesh tells, by name (see :data:`meshgym.fields.OUTCOMES`).
         """
 
-    def settings(self, row: NDArray[Any], threads: NDArray[Any], calls: NDArray[Any]) -> NDArray[np.float64]:
+    def settings(self, row: NDArray[Any], pace: NDArray[Any], calls: NDArray[Any]) -> NDArray[np.float64]:
         """Return the settings of n entries, shape (n, columns); arguments as in :meth:`measure`, of shape (n,)."""
-        return np.column_stack([self.rules[row], self.threads[threads], self.calls[calls]])
+        return np.column_stack([self.rules[row], self.paces[pace], self.calls[calls]])
 
 
 class _MeasuredOnGrid(IndexedMesh):
@@ -130,11 +143,14 @@ class _MeasuredOnGrid(IndexedMesh):
         super().__init__(scenario)
         self._mesh = mesh
 
-    def measure(self, row: Index, threads: Index, calls: Index) -> Response:
+    def measure(self, row: Index, pace: Index, calls: Index) -> Response:
         """See :meth:`IndexedMesh.measure`."""
         if isinstance(row, int):
-            load = Load(int(self.threads[threads]), int(self.calls[calls]))
-            return self._mesh.measure(self.scenario.rules_at(self.rules[row]), load)
-        entries = (np.ravel(index) for index in (row, threads, calls))
+            setting = self.scenario.setting_at([*self.rules[row], self.paces[pace], self.calls[calls]])
+            response = self._mesh.measure(setting.rules, setting.load)
+            told = response.details or {}
+            known = {**_NO_LATENCY, **told} if "ok" in told else told
+            return response._replace(details=further_outcomes(known, setting.load.calls) or None)
+        entries = (np.ravel(index) for index in (row, pace, calls))
         *columns, _ = self._mesh.measure_many(self.settings(*entries), self.scenario.setting_names)
         return Response._make([*(column.reshape(row.shape) for column in columns), None])

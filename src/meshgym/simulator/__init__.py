@@ -1,8 +1,8 @@
 """Simulators: the response of a mesh, learned from its traces.
 
-From outside, use the names below, ``training`` (fit a simulator), ``table4`` and ``order`` (compare models), and
-``plots``. This room imports the contract of meshes, and traces; nothing of environments. The names below need only
-NumPy; the other modules need the extra ``simulator``.
+From outside, use the names below, ``training`` (fit a simulator), ``coverage`` (judge its intervals), ``table4`` and
+``order`` (compare models), and ``plots``. This room imports the contract of meshes, traces and rewards; nothing of
+environments. The names below need only NumPy; the other modules need the extra ``simulator``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from pathlib import Path
 
 from meshgym.errors import SimulatorError
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
-from meshgym.simulator.artefact import NINETY, Identity, Simulator
+from meshgym.simulator.artefact import Identity, Simulator
 from meshgym.simulator.mesh import SimulatedMesh
 from meshgym.simulator.table import ResponseTable, response_table
 
 __all__ = [
-    "NINETY",
     "Identity",
     "ResponseTable",
     "SimulatedMesh",

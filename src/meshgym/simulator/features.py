@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshgym.fields import RULES
 from meshgym.rules.policy import traffic_rules
 from meshgym.scenarios import Scenario
 from meshgym.types import SETTING_NAMES
@@ -32,6 +33,10 @@ _DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
         lambda threads, connections, pending: threads - connections - pending,
     ),
     "calls_per_thread": (("calls", "threads"), np.divide),
+    # how much longer the first thread is at work, which sends the calls that don't divide
+    "overtime": (("calls", "threads"), lambda calls, threads: calls % threads * threads / calls),
+    "rate_per_connection": (("rate_per_s", "max_connections"), np.divide),
+    "duration": (("calls", "rate_per_s"), np.divide),
     "calls_per_connection": (("calls", "max_connections"), np.divide),
     # connections opened during the run
     "reconnects": (("calls", "max_requests_per_connection"), np.divide),
@@ -69,7 +74,7 @@ class Features:
     @classmethod
     def of(cls, scenario: Scenario) -> Features:
         """Return the features of a scenario's settings; its base fixes the rules that don't vary."""
-        needed = {name for names, _ in _DERIVED.values() for name in names} - set(scenario.setting_names)
+        needed = {name for names, _ in _DERIVED.values() for name in names} & RULES.keys() - set(scenario.rules)
         return cls(scenario.setting_names, traffic_rules(scenario.base, needed).to_dict())
 
     def derive(self, settings: Any) -> FloatArray:

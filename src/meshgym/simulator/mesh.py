@@ -40,8 +40,9 @@ class SimulatedMesh(Mesh):
             MeshError: the mesh is closed.
         """
         names = self.simulator.identity.settings
-        *columns, _ = self.measure_many([Setting(rules, load).to_row(names)], names)
-        return Response._make([*(column.item() for column in columns), None])
+        *columns, further = self.measure_many([Setting(rules, load).to_row(names)], names)
+        details = {name: column.item() for name, column in further.items()} if further else None
+        return Response._make([*(column.item() for column in columns), details])
 
     def measure_many(self, settings: Any, names: Sequence[str] = SETTING_NAMES) -> Response:
         """Return n expected responses, or draw them, with one prediction.
@@ -58,10 +59,9 @@ class SimulatedMesh(Mesh):
         if tuple(names) != self.simulator.identity.settings:
             allowed = ", ".join(self.simulator.identity.settings)
             raise InvalidValueError("columns of settings", list(names), f"those of the simulator: {allowed}")
-        expected = self.simulator.predict(settings)
-        if not self.sample:
-            return expected
-        return draw(expected, float(self.simulator.scaling.correlation), self._generator)
+        if self.sample:
+            return self.simulator.sample(settings, self._generator)
+        return self.simulator.predict(settings)
 
     def on_grid(self, scenario: Scenario) -> IndexedMesh:
         """Return the simulator's response table, or the drawing mesh by index.
@@ -79,23 +79,3 @@ class SimulatedMesh(Mesh):
     def close(self) -> None:
         """Raise ``MeshError`` on every later call."""
         self._closed = True
-
-
-def draw(expected: Response, correlation: float, generator: np.random.Generator) -> Response:
-    """Draw responses as single runs would give them: normal around the expected ones, then clipped.
-
-    Args:
-        expected: n responses.
-        correlation: of the deviations of qps and p503, -1..1.
-        generator: two numbers per response are drawn from it.
-
-    Returns:
-        n responses with drawn ``qps``, ``p503`` and ``p200``; the share that is neither 200 nor 503 stays.
-    """
-    first, second = generator.standard_normal((2, len(expected.qps)), dtype=np.float32)
-    second = np.float32(correlation) * first + np.float32(np.sqrt(1 - correlation**2)) * second
-    other = 1 - expected.p200 - expected.p503
-    p503 = np.clip(expected.p503 + second * expected.p503_std, 0, 1 - other)
-    return expected._replace(
-        qps=np.maximum(expected.qps + first * expected.qps_std, 0), p200=np.clip(1 - p503 - other, 0, 1), p503=p503
-    )

@@ -46,21 +46,22 @@ class Ensemble:
         layers = zip(self.weights, self.biases, strict=True)
         object.__setattr__(self, "_layers", [(weight / STEPS, bias.astype(np.float64)) for weight, bias in layers])
 
-    def __call__(self, inputs: FloatArray) -> FloatArray:
+    def __call__(self, inputs: FloatArray, outputs: int | None = None) -> FloatArray:
         """Evaluate all members.
 
         Args:
             inputs: standardised features, shape (n, features).
+            outputs: how many of the outputs to evaluate, from the first; None for all.
 
         Returns:
             Shape (members, n, outputs).
         """
-        chunks = [self._evaluate(inputs[start : start + _CHUNK]) for start in range(0, len(inputs), _CHUNK)]
+        chunks = [self._evaluate(inputs[start : start + _CHUNK], outputs) for start in range(0, len(inputs), _CHUNK)]
         if not chunks:
-            return np.empty((len(self.weights[0]), 0, self.weights[-1].shape[-1]))
+            return np.empty((len(self.weights[0]), 0, self.weights[-1][..., :outputs].shape[-1]))
         return np.concatenate(chunks, axis=1)
 
-    def _evaluate(self, inputs: FloatArray) -> FloatArray:
+    def _evaluate(self, inputs: FloatArray, outputs: int | None) -> FloatArray:
         hidden: FloatArray = np.clip(np.rint(inputs * STEPS), -MAX_ACTIVATION, MAX_ACTIVATION)
         for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight
@@ -68,4 +69,4 @@ class Ensemble:
             np.rint(hidden, out=hidden)
             np.clip(hidden, 0, MAX_ACTIVATION, out=hidden)
         weight, bias = self._layers[-1]
-        return (hidden @ weight + bias) / STEPS
+        return (hidden @ weight[..., :outputs] + bias[..., :outputs]) / STEPS

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import MissingDependencyError
 from meshgym.simulator.artefact import Scaling
+from meshgym.simulator.calibration import LEVELS
 from meshgym.simulator.features import Features, encode, place_knots
 from meshgym.simulator.network import Ensemble, quantise
 from meshgym.types import Progress
@@ -80,8 +81,8 @@ class PerceptronEnsemble:
         features: of the settings.
 
     Attributes:
-        ensemble_: the trained networks. They also return the expected absolute deviation of each target.
-        scaling_: translates between settings, networks and units; not calibrated yet.
+        ensemble_: the trained networks. They also return quantiles of each target's deviation, not calibrated yet.
+        scaling_: translates between settings, networks and units.
     """
 
     def __init__(
@@ -101,15 +102,14 @@ class PerceptronEnsemble:
 
         Args:
             settings: shape (n, columns).
-            targets: in units, shape (n, targets).
+            targets: in units, shape (n, targets); NaN where there is none.
             member_rows: one array of rows per member, from which it learns; None for all rows.
         """
         rows = member_rows or [np.arange(len(settings))] * self.recipe.members
         features = self.features.derive(settings)
         self.scaling_ = _scaling(settings, features, targets, self.recipe)
         inputs = self.scaling_.inputs(features)
-        scale = self.scaling_.output_scale
-        standard = (targets - self.scaling_.output_mean) / np.where(scale > 0, scale, 1.0)
+        standard = self.standardise(targets)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -125,9 +125,28 @@ class PerceptronEnsemble:
 
     def predict_members(self, settings: FloatArray) -> FloatArray:
         """Return each member's prediction, shape (members, n, targets)."""
+        return self.to_units(self.predict_distributions(settings)[0])
+
+    def predict_distributions(self, settings: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what each member expects, and the quantiles of the deviation from that; standardised.
+
+        Returns:
+            Shapes (members, n, targets) and (members, n, targets, levels).
+        """
         targets = len(self.scaling_.output_mean)
-        outputs = self.ensemble_(self.scaling_.inputs(self.features.derive(settings)))[..., :targets]
-        return outputs * self.scaling_.output_scale + self.scaling_.output_mean
+        outputs = self.ensemble_(self.scaling_.inputs(self.features.derive(settings)))
+        quantiles = outputs[..., targets:].reshape(*outputs.shape[:-1], targets, len(LEVELS))
+        return outputs[..., :targets], quantiles
+
+    def to_units(self, standard: FloatArray) -> FloatArray:
+        """Return standardised targets in units."""
+        return standard * self.scaling_.output_scale + self.scaling_.output_mean
+
+    def standardise(self, targets: FloatArray) -> FloatArray:
+        """Return targets as the networks learn them."""
+        scale = self.scaling_.output_scale
+        standard: FloatArray = (targets - self.scaling_.output_mean) / np.where(scale > 0, scale, 1.0)
+        return standard
 
 
 def _scaling(settings: FloatArray, features: FloatArray, targets: FloatArray, recipe: Recipe) -> Scaling:
@@ -142,18 +161,16 @@ def _scaling(settings: FloatArray, features: FloatArray, targets: FloatArray, re
         high=settings.max(axis=0),
         input_mean=features.mean(axis=0),
         input_scale=scale,
-        output_mean=targets.mean(axis=0),
+        output_mean=np.nanmean(targets, axis=0),
         output_scale=_spread(targets),
-        spread=np.ones(targets.shape[1]),
-        correlation=np.zeros(()),
         knots=knots,
     )
 
 
 def _spread(columns: FloatArray) -> FloatArray:
     """Return standard deviations; exactly 0 for a constant column."""
-    spread: FloatArray = columns.std(axis=0)
-    return np.where(np.ptp(columns, axis=0) > 0, spread, 0.0)
+    spread: FloatArray = np.nanstd(columns, axis=0)
+    return np.where(np.nanmax(columns, axis=0) > np.nanmin(columns, axis=0), spread, 0.0)
 
 
 def _train(
@@ -168,9 +185,13 @@ def _train(
     members = len(member_rows)
     outputs = targets.shape[1]
     x, y = torch.tensor(inputs, dtype=torch.float32), torch.tensor(targets, dtype=torch.float32)
+    known, levels = ~y.isnan(), torch.tensor(LEVELS)
+    y = y.nan_to_num()
     hidden = [_layer(members, i, o, generator) for i, o in itertools.pairwise([x.shape[1], *recipe.widths])]
-    mean, deviation = (_layer(members, recipe.widths[-1], outputs, generator, gain=0.1) for _ in range(2))
-    layers = [*hidden, mean, deviation]
+    mean, quantiles = (
+        _layer(members, recipe.widths[-1], count, generator, gain=0.1) for count in (outputs, outputs * len(LEVELS))
+    )
+    layers = [*hidden, mean, quantiles]
     optimizer = torch.optim.AdamW(
         [
             {"params": [weight for weight, _ in layers], "weight_decay": recipe.weight_decay},
@@ -184,17 +205,19 @@ def _train(
         h = x[rows]
         for weight, bias in hidden:
             h = torch.relu(torch.baddbmm(bias, h, weight))
-        error = torch.baddbmm(mean[1], h, mean[0]) - y[rows]
-        # The deviations use the features that the means have learned, and don't change them.
-        size = torch.baddbmm(deviation[1], h.detach(), deviation[0]) - error.detach().abs()
-        loss = (error.square().mean(dim=(1, 2)) + size.square().mean(dim=(1, 2))).sum()
+        error = (y[rows] - torch.baddbmm(mean[1], h, mean[0])) * known[rows]
+        # The quantiles use the features that the means have learned, and don't change them.
+        below = torch.baddbmm(quantiles[1], h.detach(), quantiles[0]).reshape(*error.shape, len(LEVELS))
+        above = (error.detach()[..., None] - below) * known[rows][..., None]
+        pinball = torch.maximum(levels * above, (levels - 1) * above)
+        loss = (error.square().mean(dim=(1, 2)) + pinball.mean(dim=(1, 2, 3))).sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if progress is not None:
             progress(step, steps)
-    last = tuple(torch.cat(both, dim=2) for both in zip(mean, deviation, strict=True))
+    last = tuple(torch.cat(both, dim=2) for both in zip(mean, quantiles, strict=True))
     weights, biases = zip(*hidden, last, strict=True)
     quantised = ([quantise(part.detach().numpy()) for part in parts] for parts in (weights, biases))
     return Ensemble(*map(tuple, quantised))

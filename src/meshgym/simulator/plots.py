@@ -8,14 +8,19 @@ import numpy as np
 import pandas as pd
 
 from meshgym.errors import MissingDependencyError
-from meshgym.fields import settings_among
+from meshgym.fields import OUTCOMES, settings_among
 
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
     raise MissingDependencyError("matplotlib", "drawing figures", "simulator") from error
 
-_UNITS = {"qps": "requests per second", "p503": "share of 503s"}
+_COLUMNS = 3
+
+
+def _outcomes(test: pd.DataFrame) -> dict[str, str]:
+    """Return the outcomes in a test part, and the unit to write on their axes."""
+    return {name: field.unit for name, field in OUTCOMES.items() if f"{name}_predicted" in test}
 
 
 def to_png(figure: Figure) -> bytes:
@@ -27,10 +32,13 @@ def to_png(figure: Figure) -> bytes:
 
 def predicted_against_measured(test: pd.DataFrame, title: str) -> Figure:
     """Draw each held-out run as a point; a perfect prediction lies on the diagonal."""
-    figure = Figure(figsize=(9, 4))
-    for axes, (name, unit) in zip(figure.subplots(1, len(_UNITS)), _UNITS.items(), strict=True):
+    outcomes = _outcomes(test)
+    rows = -(-len(outcomes) // _COLUMNS)
+    figure = Figure(figsize=(4.5 * min(len(outcomes), _COLUMNS), 4 * rows))
+    for number, (name, unit) in enumerate(outcomes.items(), start=1):
+        axes = figure.add_subplot(rows, min(len(outcomes), _COLUMNS), number)
         axes.scatter(test[f"{name}_predicted"], test[f"{name}_measured"], s=4, alpha=0.3, linewidths=0)
-        top = test[[f"{name}_predicted", f"{name}_measured"]].to_numpy().max()
+        top = np.nanmax(test[[f"{name}_predicted", f"{name}_measured"]].to_numpy())
         axes.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=":")
         axes.set(xlabel=f"predicted ({unit})", ylabel=f"measured ({unit})", title=f"{title}: {name}")
     figure.tight_layout()
@@ -40,9 +48,10 @@ def predicted_against_measured(test: pd.DataFrame, title: str) -> Figure:
 def residuals_by_setting(test: pd.DataFrame, title: str) -> Figure:
     """Draw quartiles of the residuals (measured minus predicted) over each field that varies."""
     varying = [name for name in settings_among(test) if test[name].nunique() > 1]
-    figure = Figure(figsize=(3 * len(varying), 5))
-    rows = figure.subplots(len(_UNITS), len(varying), squeeze=False)
-    for row, (name, unit) in zip(rows, _UNITS.items(), strict=True):
+    outcomes = _outcomes(test)
+    figure = Figure(figsize=(3 * len(varying), 2.5 * len(outcomes)))
+    rows = figure.subplots(len(outcomes), len(varying), squeeze=False)
+    for row, (name, unit) in zip(rows, outcomes.items(), strict=True):
         residual = test[f"{name}_measured"] - test[f"{name}_predicted"]
         for axes, setting in zip(row, varying, strict=True):
             levels = test[setting] if test[setting].nunique() <= 20 else _tenths(test[setting])
@@ -50,7 +59,7 @@ def residuals_by_setting(test: pd.DataFrame, title: str) -> Figure:
             axes.fill_between(middle.index, low, high, alpha=0.3, linewidth=0)
             axes.plot(middle.index, middle, marker=".")
             axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
-            axes.set(xlabel=setting, ylabel=f"residual ({unit})" if setting == varying[0] else "")
+            axes.set(xlabel=setting, ylabel=f"{name} ({unit})" if setting == varying[0] else "")
     figure.suptitle(f"{title}: measured minus predicted, median and quartiles")
     figure.tight_layout()
     return figure

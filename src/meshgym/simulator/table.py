@@ -15,12 +15,14 @@ from meshgym.types import Response
 
 IntArray = NDArray[np.int64]
 
-#: Entries that fit into memory: 33 bytes each.
+#: Entries that fit into memory: 33 bytes each, or 65 if the simulator predicts more than the first three outcomes.
 MAX_ENTRIES = 100_000_000
 _BATCH = 65_536
-#: An entry's numbers lie together, filled up to 32 bytes: a random read costs one cache miss, and NumPy copies
-#: rows of 32 bytes several times faster than narrower ones.
+#: An entry's numbers lie together, filled up to a multiple of 32 bytes: a random read costs one cache miss, and NumPy
+#: copies rows of 32 bytes several times faster than narrower ones.
 _WIDTH = 8
+#: Columns before the further outcomes.
+_FIRST = len(Response._fields) - 1
 _make = Response._make
 
 
@@ -32,10 +34,10 @@ class ResponseTable(IndexedMesh):
         scenario: its rule ranges and its actions span the grid.
 
     Attributes:
-        entries: one response per row: ``qps``, ``p200``, ``p503``, ``qps_std``, ``p503_std``, ``outside``, and two
-            unused columns. Shape (rows * n_threads * n_calls, 8), flat index
-            ``(row * n_threads + threads) * n_calls + calls``.
-        filled: which entries are predicted already, shape (rows * n_threads * n_calls,).
+        entries: one response per row: ``qps``, ``p200``, ``p503``, ``qps_std``, ``p503_std``, ``outside``, the
+            simulator's ``further`` outcomes, and unused columns. Shape (rows * n_paces * n_calls, 8 or 16), flat
+            index ``(row * n_paces + pace) * n_calls + calls``.
+        filled: which entries are predicted already, shape (rows * n_paces * n_calls,).
 
     Raises:
         InvalidValueError: the grid is too large.
@@ -54,31 +56,41 @@ class ResponseTable(IndexedMesh):
             )
         super().__init__(scenario)
         self.simulator, self._scenario = simulator, scenario
-        self._n_threads, self._n_calls = len(self.threads), len(self.calls)
-        self.entries = np.zeros((size, _WIDTH), dtype=np.float32)
+        self._n_paces, self._n_calls = len(self.paces), len(self.calls)
+        self._further = simulator.further
+        used = _FIRST + len(self._further)
+        self._columns = {name: _FIRST + number for number, name in enumerate(self._further)}
+        self.entries = np.zeros((size, -(-used // _WIDTH) * _WIDTH), dtype=np.float32)
         self.filled = np.zeros(size, dtype=bool)
         self._left = size
 
     def __reduce__(self) -> tuple[object, tuple[Simulator, Scenario]]:
         return response_table, (self.simulator, self._scenario)  # filled again where it is needed
 
-    def measure(self, row: Index, threads: Index, calls: Index) -> Response:
-        flat = self.index(row, threads, calls)
+    def measure(self, row: Index, pace: Index, calls: Index) -> Response:
+        flat = self.index(row, pace, calls)
         if isinstance(flat, int):
             if not self.filled[flat]:  # predicting all actions under these rules hardly takes longer than this one
-                actions = self._n_threads * self._n_calls
+                actions = self._n_paces * self._n_calls
                 self.read(np.arange(actions) + row * actions)
-            qps, p200, p503, qps_std, p503_std, outside, *_ = self.entries[flat].tolist()
-            return _make((qps, p200, p503, qps_std, p503_std, bool(outside), None))
-        return _columns(self.read(flat).astype(np.float64))
+            qps, p200, p503, qps_std, p503_std, outside, *further = self.entries[flat].tolist()
+            details = dict(zip(self._further, further, strict=False)) or None
+            return _make((qps, p200, p503, qps_std, p503_std, bool(outside), details))
+        return self._response(self.read(flat).astype(np.float64))
 
-    def lookup(self, row: IntArray, threads: IntArray, calls: IntArray) -> Response:
+    def lookup(self, row: IntArray, pace: IntArray, calls: IntArray) -> Response:
         """Return chosen entries as they are stored: float32 arrays; arguments as in :meth:`measure`."""
-        return _columns(self.read(np.asarray(self.index(row, threads, calls))))
+        return self._response(self.read(np.asarray(self.index(row, pace, calls))))
 
-    def index(self, row: Index, threads: Index, calls: Index) -> Index:
+    def _response(self, entries: NDArray[np.floating]) -> Response:
+        """Return entries, shape (..., columns), as one response of arrays."""
+        qps, p200, p503, qps_std, p503_std, outside = (entries[..., column] for column in range(_FIRST))
+        details = {name: entries[..., column] for name, column in self._columns.items()} or None
+        return _make((qps, p200, p503, qps_std, p503_std, outside.astype(bool), details))
+
+    def index(self, row: Index, pace: Index, calls: Index) -> Index:
         """Return flat indices into :attr:`entries`; arguments as in :meth:`measure`."""
-        return (row * self._n_threads + threads) * self._n_calls + calls
+        return (row * self._n_paces + pace) * self._n_calls + calls
 
     def read(self, flat: IntArray) -> NDArray[np.float32]:
         """Return copies of entries; those not predicted yet are predicted first.
@@ -87,7 +99,7 @@ class ResponseTable(IndexedMesh):
             flat: flat indices, any shape.
 
         Returns:
-            Shape (..., 8).
+            Shape (..., columns).
         """
         if self._left:
             self._fill(np.unique(flat[~self.filled.take(flat)]))
@@ -95,20 +107,14 @@ class ResponseTable(IndexedMesh):
         return found
 
     def _fill(self, flat: IntArray) -> None:
-        shape = (len(self.rules), self._n_threads, self._n_calls)
+        shape = (len(self.rules), self._n_paces, self._n_calls)
         for start in range(0, len(flat), _BATCH):
             batch = flat[start : start + _BATCH]
-            *columns, _ = self.simulator.predict(self.settings(*np.unravel_index(batch, shape)))
-            for number, column in enumerate(columns):
+            *columns, further = self.simulator.predict(self.settings(*np.unravel_index(batch, shape)))
+            for number, column in enumerate([*columns, *(further or {}).values()]):
                 self.entries[batch, number] = column
         self.filled[flat] = True
         self._left -= len(flat)
-
-
-def _columns(entries: NDArray[np.floating]) -> Response:
-    """Return entries, shape (..., 8), as one response of arrays."""
-    qps, p200, p503, qps_std, p503_std, outside = (entries[..., column] for column in range(6))
-    return _make((qps, p200, p503, qps_std, p503_std, outside.astype(bool), None))
 
 
 def response_table(simulator: Simulator, scenario: Scenario) -> ResponseTable:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,23 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from meshgym.errors import UnknownNameError
+from meshgym.fields import OUTCOMES
 from meshgym.files import write_bytes, write_text
 from meshgym.simulator.features import Features
 from meshgym.simulator.models import RIVALS
 from meshgym.simulator.order import correct_by_order
+from meshgym.simulator.outcomes import clip_target, to_range
+from meshgym.simulator.perceptron import PerceptronEnsemble
 from meshgym.simulator.training import TraceArrays, noise_floor, select, split
-from meshgym.traces.quality import OUTPUTS
+from meshgym.traces.outcomes import FIRST
 from meshgym.types import Progress
+
+FloatArray = NDArray[np.float64]
+Predict = Callable[[FloatArray], FloatArray]
 
 #: The simulator's own model.
 OURS = "MLP ensemble (meshgym)"
@@ -45,10 +53,11 @@ class Table4:
     """The scores of all fits.
 
     Attributes:
-        scores: one row per set, split, model and seed, with ``mse`` (mean over both standardised outputs),
-            ``mse_qps``, ``mse_p503``, ``rmse_qps`` (1/s), ``rmse_p503`` (share) and ``seconds`` of training. The
-            noise floor is a model without seconds. :data:`ORDERED` comes with :data:`OURS` and has its seconds.
-        tests: by set, the test part of the first split and seed: settings, and each output as measured and as
+        scores: one row per set, split, model and seed, with ``mse`` (mean over standardised qps and p503), ``mse_*``
+            (standardised) and ``rmse_*`` of each outcome, and ``seconds`` of training. Latencies count as logarithms.
+            The noise floor is a model without seconds. :data:`ORDERED` comes with :data:`OURS`, has its seconds, and
+            knows only the first outcomes.
+        tests: by set, the test part of the first split and seed: settings, and each outcome as measured and as
             predicted by the simulator's own model.
     """
 
@@ -110,35 +119,58 @@ def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[s
     features = Features(measured.names)
     start = time.perf_counter()
     if model == OURS:
-        _, fitted, unseen = select(train, seed, features=features)
+        selection = select(train, seed, features=features)
+        predict: Predict = selection.model.predict
     else:
-        fitted = RIVALS[model](seed, features).fit(train.settings, train.targets[:, :2])
+        predict = _fit_rival(model, train, seed, features)
     seconds = time.perf_counter() - start
-    predictions = {model: fitted.predict(measured.settings[test])[:, :2]}
+    predictions = {model: predict(measured.settings[test])}
     if model == OURS:
-        honest = np.empty((len(measured.settings), 2))  # each row by networks that haven't learned from it
-        honest[rows], honest[test] = unseen[:, :2], predictions[OURS]
+        count = len(FIRST)
+        honest = np.empty((len(measured.settings), count))  # each row by networks that haven't learned from it
+        honest[rows], honest[test] = (
+            selection.model.to_units(selection.unseen[0])[:, :count],
+            predictions[OURS][:, :count],
+        )
         predictions[ORDERED] = correct_by_order(measured, honest, rows, seed)[test]
-    predictions = {name: np.clip(values, 0, [np.inf, 1]) for name, values in predictions.items()}  # as simulators do
-    truth, variance = measured.targets[test, :2], train.targets[:, :2].var(axis=0)
-    scores = {
-        name: _scores(np.square(values - truth).mean(axis=0), variance) | {"seconds": seconds}
-        for name, values in predictions.items()
-    }
-    columns = {f"{name}_measured": truth[:, i] for i, name in enumerate(OUTPUTS)}
-    columns |= {f"{name}_predicted": predictions[model][:, i] for i, name in enumerate(OUTPUTS)}
+    truth, variance = measured.targets[test], np.nanvar(train.targets, axis=0)
+    columns, scores = {}, {}
+    for name, values in predictions.items():
+        known = measured.outcomes[: values.shape[1]]
+        values = np.column_stack([clip_target(one, column) for one, column in zip(known, values.T, strict=True)])
+        square = np.nanmean(np.square(values - truth[:, : len(known)]), axis=0)
+        scores[name] = _scores(known, square, variance[: len(known)]) | {"seconds": seconds}
+        if name == model:
+            columns = {f"{one}_predicted": to_range(one, values[:, i]) for i, one in enumerate(known)}
+    columns |= {f"{one}_measured": to_range(one, truth[:, i]) for i, one in enumerate(measured.outcomes)}
     return scores, pd.DataFrame(measured.settings[test], columns=list(measured.names)).assign(**columns)
 
 
+def _fit_rival(model: str, train: TraceArrays, seed: int, features: Features) -> Predict:
+    """Fit a rival to the first outcomes together, and to each further one on the runs that have it.
+
+    The networks also take the further ones together, and leave out what a run doesn't have.
+    """
+    count = train.targets.shape[1]
+    networks = isinstance(RIVALS[model](seed, features), PerceptronEnsemble)
+    ends = [0, len(FIRST), count] if networks else [0, *range(len(FIRST), count + 1)]
+    fitted = []
+    for start, end in itertools.pairwise(sorted(set(ends))):
+        targets = train.targets[:, start:end]
+        known = slice(None) if networks else ~np.isnan(targets).any(axis=1)
+        fitted.append(RIVALS[model](seed, features).fit(train.settings[known], targets[known]))
+    return lambda settings: np.column_stack([one.predict(settings) for one in fitted])
+
+
 def _floor(measured: TraceArrays) -> dict[str, float]:
-    variance = measured.targets[:, :2].var(axis=0)
-    return _scores(noise_floor(measured)[:2] * variance, variance)
+    variance = np.nanvar(measured.targets, axis=0)
+    return _scores(measured.outcomes, noise_floor(measured) * variance, variance)
 
 
-def _scores(mean_square: Any, variance: Any) -> dict[str, float]:
+def _scores(outcomes: Sequence[str], mean_square: FloatArray, variance: FloatArray) -> dict[str, float]:
     standard = mean_square / np.where(variance > 0, variance, 1.0)
-    scores = {"mse": float(standard.mean())}
-    for name, own, square in zip(OUTPUTS, standard, mean_square, strict=True):
+    scores = {"mse": float(standard[: len(FIRST)].mean())}
+    for name, own, square in zip(outcomes, standard, mean_square, strict=True):
         scores |= {f"mse_{name}": float(own), f"rmse_{name}": float(np.sqrt(square))}
     return scores
 
@@ -161,7 +193,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_markdown(scores: pd.DataFrame) -> str:
-    """Return one Markdown table per split: mean squared error ± interval, the paper's in brackets."""
+    """Return Markdown tables: by split, the mean squared error ± interval, the paper's in brackets; then by outcome."""
     parts = []
     for way, table in summary(scores).groupby("split", sort=False):
         sets = list(table["set"].unique())
@@ -171,7 +203,21 @@ def to_markdown(scores: pd.DataFrame) -> str:
             cells = {row["set"]: _cell(row) for _, row in rows.iterrows()}
             lines.append(f"| {model!s} | " + " | ".join(cells.get(name, "") for name in sets) + " |")
         parts.append("\n".join(lines))
+        parts.append(_by_outcome(table, sets))
     return "\n\n".join(parts) + "\n"
+
+
+def _by_outcome(table: pd.DataFrame, sets: Sequence[str]) -> str:
+    """Return a Markdown table of the standardised error of each outcome: ours, the best rival's and the noise floor."""
+    lines = ["Each outcome: meshgym's ensemble / the best rival / noise floor.", ""]
+    lines += ["| outcome | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
+    for outcome in (name for name in OUTCOMES if f"mse_{name}" in table):
+        by_model = table.pivot(index="model", columns="set", values=f"mse_{outcome}")
+        shown = [by_model.reindex([OURS]), by_model.reindex(list(RIVALS)), by_model.reindex([FLOOR])]
+        best = pd.DataFrame([part.min() for part in shown])
+        cells = [" / ".join("-" if np.isnan(value) else f"{value:.3f}" for value in best[name]) for name in sets]
+        lines.append(f"| {outcome} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _cell(row: pd.Series[Any]) -> str:

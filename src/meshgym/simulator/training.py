@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from meshgym.errors import TraceError
 from meshgym.fields import settings_among
 from meshgym.scenarios import Scenario
-from meshgym.simulator.artefact import NINETY, Identity, Simulator
+from meshgym.simulator.artefact import Identity, Simulator
+from meshgym.simulator.calibration import calibrate
 from meshgym.simulator.features import Features
+from meshgym.simulator.outcomes import to_range, to_target
 from meshgym.simulator.perceptron import NOISY, PAPER_FEATURES, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
-from meshgym.traces.quality import OUTPUTS, group_by_setting, pure_error
+from meshgym.traces.outcomes import FIRST, outcomes_in
+from meshgym.traces.quality import group_by_setting, pure_error
 from meshgym.traces.store import check_scenario, check_traces, trace_hash
 from meshgym.types import SETTING_NAMES, Progress
 
@@ -27,6 +31,10 @@ Rows = NDArray[np.int64]
 
 TEST_SHARE = 0.2
 LEAST_ROWS = 50
+#: Share of the training part that calibrates the intervals, if that makes enough runs.
+HELD_SHARE, _LEAST_HELD = 0.2, 500
+#: An outcome that fewer runs have isn't learned.
+_LEAST_KNOWN = 20
 RECIPES: dict[str, Recipe] = {"noisy": NOISY, "small": SMALL, "smooth": SMOOTH, "stepped": STEPPED}
 
 
@@ -36,15 +44,19 @@ class TraceArrays:
 
     Attributes:
         settings: shape (n, columns): rules that vary, then the load.
-        targets: qps, p503 and, unless p200 is always 1 - p503, p200; shape (n, 2 or 3).
+        targets: outcomes as models learn them, shape (n, targets); NaN where a run has none.
         groups: number of the group that each row belongs to, shape (n,); groups are never split.
         names: columns of the settings.
+        outcomes: names of the targets.
+        constant: further outcomes, which are the same in all rows.
     """
 
     settings: FloatArray
     targets: FloatArray
     groups: Rows
     names: tuple[str, ...] = SETTING_NAMES
+    outcomes: tuple[str, ...] = FIRST
+    constant: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frame: pd.DataFrame, blocks: int | None = None) -> TraceArrays:
@@ -55,17 +67,20 @@ class TraceArrays:
             blocks: cut the set into so many blocks of successive rows, which are the groups; None: all runs of a
                 setting are a group.
         """
-        outputs = [*OUTPUTS]
-        if not np.allclose(frame["p200"] + frame["p503"], 1, atol=1e-6):
-            outputs.append("p200")
         names = settings_among(frame)
         settings = frame[list(names)].to_numpy(np.float64)
         groups = group_by_setting(settings) if blocks is None else np.arange(len(frame)) * blocks // len(frame)
-        return cls(settings, frame[outputs].to_numpy(np.float64), groups, names)
+        found = outcomes_in(frame)
+        known = {name: values[~np.isnan(values)] for name, values in found.items()}
+        constant = {name: own[0] for name, own in known.items() if name not in FIRST and len(own) and not np.ptp(own)}
+        enough = {name for name, own in known.items() if len(own) >= _LEAST_KNOWN} - constant.keys()
+        outcomes = tuple(name for name in found if name in FIRST or name in enough)
+        targets = np.column_stack([to_target(name, found[name]) for name in outcomes])
+        return cls(settings, targets, groups, names, outcomes, constant)
 
     def part(self, rows: Any) -> TraceArrays:
         """Return some of the rows."""
-        return TraceArrays(self.settings[rows], self.targets[rows], self.groups[rows], self.names)
+        return replace(self, settings=self.settings[rows], targets=self.targets[rows], groups=self.groups[rows])
 
 
 def split(groups: Rows, seed: int) -> tuple[Rows, Rows]:
@@ -93,7 +108,8 @@ def fit_simulator(
     """Train a simulator on four fifths of a trace set and score it on the rest.
 
     Each recipe trains an ensemble whose members leave out one fold each. The members' predictions of the fold that
-    they haven't seen decide which recipe is taken, and calibrate its spread. The test part is used once, at the end.
+    they haven't seen decide which recipe is taken. A part of a large set is held out of all that, to calibrate the
+    intervals; in a small one, the folds do that too. The test part is used once, at the end.
 
     Args:
         frame: a trace set, at least 50 rows.
@@ -111,71 +127,90 @@ def fit_simulator(
     whole = TraceArrays.of(frame)
     train, test = (whole.part(rows) for rows in split(whole.groups, seed))
     features = Features.of(scenario)
-    name, model, unseen = select(train, seed, progress, features)
+    learned, held = _hold_out(train, seed)
+    selection = select(learned, seed, progress, features)
+    model = selection.model
     identity = Identity(
         scenario=scenario.name,
         traces=trace_hash(frame),
         seed=seed,
-        recipe=name,
+        recipe=selection.recipe,
         versions={package: version(package) for package in ("meshgym", "numpy", "torch")},
+        outcomes=train.outcomes,
+        constant=train.constant,
         settings=features.settings,
         fixed=features.fixed,
     )
-    simulator = calibrated(Simulator(model.ensemble_, model.scaling_, identity), train, unseen)
-    metrics = score(simulator, test) | {"rows_train": float(len(train.settings)), "mse_validation": _mse(unseen, train)}
-    return Simulator(simulator.ensemble, simulator.scaling, replace(identity, metrics=metrics))
+    if held is None:
+        calibration = calibrate(*selection.unseen, model.standardise(learned.targets))
+    else:
+        mean, residual = (part.mean(axis=0) for part in model.predict_distributions(held.settings))
+        calibration = calibrate(mean, residual, model.standardise(held.targets))
+    simulator = Simulator(model.ensemble_, model.scaling_, identity, calibration)
+    metrics = score(simulator, test) | {"rows_train": float(len(learned.settings)), "mse_validation": selection.error}
+    return Simulator(model.ensemble_, model.scaling_, replace(identity, metrics=metrics), calibration)
+
+
+def _hold_out(train: TraceArrays, seed: int) -> tuple[TraceArrays, TraceArrays | None]:
+    """Return what to learn from, and what to calibrate with; None if that is all the same."""
+    if len(train.settings) < _LEAST_HELD / HELD_SHARE:
+        return train, None
+    held = folds(train.groups, round(1 / HELD_SHARE), seed) == 0
+    return train.part(~held), train.part(held)
+
+
+class Selection(NamedTuple):
+    """What :func:`select` found.
+
+    Attributes:
+        recipe: its name.
+        model: the fitted ensemble.
+        unseen: what a member that hasn't seen it predicts of each row: standardised targets, shape (n, targets), and
+            quantiles of their deviations, shape (n, targets, levels).
+        error: mean squared error of the first of these targets.
+    """
+
+    recipe: str
+    model: PerceptronEnsemble
+    unseen: tuple[FloatArray, FloatArray]
+    error: float
 
 
 def select(
     train: TraceArrays, seed: int, progress: Progress | None = None, features: Features = PAPER_FEATURES
-) -> tuple[str, PerceptronEnsemble, FloatArray]:
-    """Choose the recipe that predicts unseen folds best.
-
-    Returns:
-        Its name, the fitted ensemble, and for each row the prediction of a member that hasn't seen it, shape (n, 2..3).
-    """
-    candidates = []
+) -> Selection:
+    """Choose the recipe that predicts unseen folds best."""
+    found = []
     for number, (name, recipe) in enumerate(RECIPES.items()):
         fold = folds(train.groups, recipe.members, seed)
         member_rows = [np.flatnonzero(fold != member) for member in range(recipe.members)]
         model = PerceptronEnsemble(recipe, seed, _part_of(progress, number, len(RECIPES)), features)
         model.fit(train.settings, train.targets, member_rows)
-        unseen = model.predict_members(train.settings)[fold, np.arange(len(fold))]
-        candidates.append((_mse(unseen, train), name, model, unseen))
-    return min(candidates, key=lambda candidate: candidate[0])[1:]
-
-
-def calibrated(simulator: Simulator, train: TraceArrays, unseen: FloatArray) -> Simulator:
-    """Return the simulator with a spread whose 90 % intervals hold 90 % of the unseen runs."""
-    error = train.targets - unseen
-    predicted = simulator.predict(train.settings)
-    stds = np.column_stack([predicted.qps_std, predicted.p503_std]).astype(np.float64)
-    ratio = np.abs(error[:, :2]) / np.maximum(stds, 1e-12)
-    spread = simulator.scaling.spread.copy()  # nobody uses that of p200
-    spread[:2] = np.quantile(ratio, 0.9, axis=0) / NINETY
-    moving = (error[:, :2].std(axis=0) > 0).all()
-    correlation = np.corrcoef(error[:, 0], error[:, 1])[0, 1] if moving else 0.0
-    scaling = replace(simulator.scaling, spread=spread, correlation=np.array(correlation))
-    return Simulator(simulator.ensemble, scaling, simulator.identity)
+        mean, residual = (part[fold, np.arange(len(fold))] for part in model.predict_distributions(train.settings))
+        error = np.square(mean - model.standardise(train.targets))[:, : len(FIRST)].mean()
+        found.append(Selection(name, model, (mean, residual), float(error)))
+    return min(found, key=lambda selection: selection.error)
 
 
 def score(simulator: Simulator, test: TraceArrays) -> dict[str, float]:
     """Measure how well a simulator predicts runs that it hasn't seen.
 
     Returns:
-        ``mse`` on standardised qps and p503 (mean over both, as in the paper's Table 4), and for each of them
-        ``mse_*``, ``rmse_*`` in units, and ``coverage_90_*``, the share within the 90 % interval.
+        ``mse`` on standardised qps and p503 (mean over both, as in the paper's Table 4); for each outcome ``rmse_*``
+        in its unit, and ``coverage_90_*``, the share of runs within the 90 % interval.
     """
-    predicted = simulator.predict(test.settings)
-    scores = {"mse": 0.0}
-    for number, name in enumerate(OUTPUTS):
-        error = test.targets[:, number] - getattr(predicted, name)
-        scale = simulator.scaling.output_scale[number]
-        mse = float(np.square(error / scale if scale > 0 else error).mean())
-        scores["mse"] += mse / 2
-        scores[f"mse_{name}"] = mse
-        scores[f"rmse_{name}"] = float(np.sqrt(np.square(error).mean()))
-        scores[f"coverage_90_{name}"] = float((np.abs(error) <= NINETY * getattr(predicted, f"{name}_std")).mean())
+    predicted, intervals = simulator.predict(test.settings), simulator.intervals(test.settings)
+    expected = {**predicted._asdict(), **(predicted.details or {})}
+    errors, scores = {}, {"mse": 0.0}
+    for number, name in enumerate(test.outcomes):
+        known = ~np.isnan(test.targets[:, number])
+        measured = to_range(name, test.targets[known, number])
+        errors[name] = measured - expected[name][known]
+        low, high = intervals[name][known].T
+        scores[f"rmse_{name}"] = float(np.sqrt(np.square(errors[name]).mean()))
+        scores[f"coverage_90_{name}"] = float(((low <= measured) & (measured <= high)).mean())
+    for name, scale in zip(FIRST, simulator.scaling.output_scale, strict=False):
+        scores["mse"] += float(np.square(errors[name] / (scale or 1.0)).mean()) / len(FIRST)
     return scores
 
 
@@ -186,15 +221,9 @@ def noise_floor(measured: TraceArrays) -> FloatArray:
         Shape (targets,); NaN if no setting was run twice.
     """
     within = pure_error(measured.targets, group_by_setting(measured.settings))
-    variance = measured.targets.var(axis=0)
+    variance = np.nanvar(measured.targets, axis=0)
     floor: FloatArray = np.divide(within, variance, out=0 * within, where=variance > 0)
     return floor
-
-
-def _mse(predicted: FloatArray, measured: TraceArrays) -> float:
-    scale = measured.targets.std(axis=0)
-    error = (predicted - measured.targets) / np.where(scale > 0, scale, 1.0)
-    return float(np.square(error[:, :2]).mean())
 
 
 def _part_of(progress: Progress | None, number: int, total: int) -> Progress | None:

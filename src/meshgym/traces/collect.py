@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from meshgym.scenarios import Scenario
 from meshgym.traces.collection import FILENAME, Collection, begun, create
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Pool, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
+from meshgym.traces.schema import DATA_VERSION
 from meshgym.types import Progress, Response
 
 _ATTEMPTS = 3
@@ -65,7 +66,7 @@ def open_collection(
         "service": service if service or not scenario.service else asdict(scenario.service),
         **({"base": dict(scenario.base)} if scenario.base else {}),
     }
-    ours = {"meshgym": version("meshgym"), "python": platform.python_version()}
+    ours = {"meshgym": version("meshgym"), "python": platform.python_version(), "data": DATA_VERSION}
     now = {**ours, **(envoy_identity() if versions is None else versions)}
     path = make_folder(folder) / FILENAME
     if not begun(path):
@@ -109,6 +110,25 @@ def _take_over(folder: Path, identity: Mapping[str, Any], plan: Plan) -> None:
     create(folder / FILENAME, about, plan, rows)
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Copies of one service, to measure in side by side.
+
+    Attributes:
+        makers: each makes the mesh of a copy, in a process of its own (picklable).
+        service: what they measure, for the provenance.
+        versions: of what they measure with.
+        run_s: seconds that a run may take.
+        end_s: seconds that a copy may take to put things in order.
+    """
+
+    makers: Sequence[MeshFactory]
+    service: Mapping[str, Any]
+    versions: Mapping[str, str]
+    run_s: float
+    end_s: float
+
+
 def collect(
     scenario: Scenario,
     folder: Path,
@@ -119,6 +139,7 @@ def collect(
     lanes: int = 1,
     make_mesh: MeshFactory | None = None,
     mesh: Mesh | None = None,
+    copies: Copies | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Path:
     """Run a plan, or the rest of it, and return the path of ``collection.db``.
@@ -133,8 +154,9 @@ def collect(
         plan: a plan to run instead of the one that :func:`make_plan` draws from ``rows`` and ``seed``.
         lanes: settings that are measured at once, 1..64.
         make_mesh: makes a mesh to use instead of the embedded Envoy, one per lane in its own process (picklable, no
-            arguments). The process is killed if the collection ends early.
+            arguments).
         mesh: a mesh that is already open, to use in this process; closing it is up to the caller.
+        copies: the lanes of a cluster, instead of ``lanes``.
         progress: called after every run.
 
     Raises:
@@ -146,21 +168,30 @@ def collect(
         raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}", "" if most > 1 else "There is one mesh.")
     if plan is None:
         plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
-    about, versions = (mesh.about(), mesh.versions()) if mesh else (None, None)
+    about: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
+    if mesh:
+        about, versions = mesh.about(), mesh.versions()
+    elif copies:
+        about, versions = copies.service, copies.versions
     with open_collection(folder, scenario, plan, seed, about, versions) as collection:
         missing = collection.missing()
         progress(len(plan) - len(missing), len(plan))
         if missing:
-            with _pool(scenario, lanes, make_mesh, mesh) as pool:
+            with _pool(scenario, lanes, make_mesh, mesh, copies) as pool:
                 _run(collection, scenario, pool, missing, progress)
         return collection.path
 
 
-def _pool(scenario: Scenario, lanes: int, make_mesh: MeshFactory | None, mesh: Mesh | None) -> Pool:
+def _pool(
+    scenario: Scenario, lanes: int, make_mesh: MeshFactory | None, mesh: Mesh | None, copies: Copies | None
+) -> Pool:
     if mesh is not None:
         return OneLane(mesh)
+    if copies is not None:
+        return Lanes(copies.makers, copies.run_s, copies.end_s)
     if make_mesh is not None:
-        return Lanes(make_mesh, lanes)
+        return Lanes([make_mesh] * lanes)
     return SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes))
 
 

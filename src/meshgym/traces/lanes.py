@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -87,34 +87,35 @@ class _Process:
 class Lanes(Pool):
     """Lanes in processes, each with a mesh of its own.
 
-    A lane that dies or hangs is replaced; its run comes back as a ``MeshError``.
+    A lane that dies or hangs is replaced; its run comes back as a ``MeshError``. Any other error ends all lanes,
+    because another attempt wouldn't help.
 
     Args:
-        make_mesh: makes a lane's mesh in its process (picklable).
-        count: number of lanes.
+        makers: each makes a lane's mesh in its process (picklable).
         run_s: seconds that a run may take.
+        end_s: seconds that a lane in the middle of a run may take to put things in order when it is asked to end.
 
     Raises:
         MeshGymError: a mesh did not start.
     """
 
-    def __init__(self, make_mesh: MeshFactory, count: int, run_s: float = 120.0) -> None:
-        super().__init__(count)
-        self._make_mesh, self._run_s = make_mesh, run_s
+    def __init__(self, makers: Sequence[MeshFactory], run_s: float = 120.0, end_s: float = 5.0) -> None:
+        super().__init__(len(makers))
+        self._makers, self._run_s, self._end_s = makers, run_s, end_s
         self._processes: list[_Process] = []
         try:
-            for _ in range(count):
-                self._processes.append(self._start())
-            for lane in range(count):
+            for lane in range(len(makers)):
+                self._processes.append(self._start(lane))
+            for lane in range(len(makers)):
                 self._await_ready(lane)
         except BaseException:
             self.close()
             raise
 
-    def _start(self) -> _Process:
+    def _start(self, lane: int) -> _Process:
         spawning = multiprocessing.get_context("spawn")
         ours, theirs = spawning.Pipe()
-        process = spawning.Process(target=_serve, args=(theirs, self._make_mesh), daemon=True)
+        process = spawning.Process(target=_serve, args=(theirs, self._makers[lane]), daemon=True)
         process.start()
         theirs.close()
         return _Process(process, ours)
@@ -142,30 +143,39 @@ class Lanes(Pool):
         for lane, process in busy.items():
             if process.channel in ready:
                 try:
-                    yield lane, process.channel.recv()
+                    result = process.channel.recv()
                 except (EOFError, OSError):
-                    yield lane, self._replace(lane, "the lane's process ended")
+                    result = self._replace(lane, "the lane's process ended")
+                if not isinstance(result, Response | MeshError):
+                    raise result
+                yield lane, result
             elif time.monotonic() > process.deadline:
                 yield lane, self._replace(lane, f"no response from the lane after {self._run_s:g} s")
 
     def _replace(self, lane: int, reason: str) -> MeshError:
         self._end(lane)
-        self._processes[lane] = self._start()
+        self._processes[lane] = self._start(lane)
         self._await_ready(lane)
         return MeshError(reason)
 
-    def _end(self, lane: int) -> None:
-        process = self._processes[lane].process
-        self._processes[lane].channel.close()
-        process.join(timeout=0.01 if lane in self._runs else 5)
+    def _end(self, *lanes: int) -> None:
+        """End lanes together: each may have to put things in order."""
+        for lane in lanes:
+            self._processes[lane].channel.close()
+            if lane in self._runs:
+                self._processes[lane].process.terminate()
+        for lane in lanes:
+            self._await_end(self._processes[lane].process)
+
+    def _await_end(self, process: BaseProcess) -> None:
+        process.join(self._end_s)
         if process.is_alive():
             process.kill()
         process.join()
 
     def close(self) -> None:
         """End all lanes and their meshes."""
-        for lane in range(len(self._processes)):
-            self._end(lane)
+        self._end(*range(len(self._processes)))
         self._processes.clear()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import MissingDependencyError
 from meshgym.fields import settings_among
+from meshgym.traces.outcomes import FIRST, outcomes_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 Groups = NDArray[np.integer[Any]]
 
-#: The outcomes that a simulator learns.
-OUTPUTS: tuple[str, ...] = ("qps", "p503")
 #: P503 up to the first is "nearly none", from the second on "nearly all".
 ENDS = (0.1, 0.9)
 _FOLDS, _SHUFFLES = 5, 5
@@ -42,20 +42,22 @@ def pure_error(values: FloatArray, group: Groups) -> Any:
     """Return the variance of runs around the mean of their setting: what no model of the setting can explain.
 
     Args:
-        values: shape (n,) or (n, outputs).
+        values: shape (n,) or (n, outputs); NaN where there is none.
         group: which setting each value belongs to, shape (n,), whole numbers from 0.
 
     Returns:
         A float, or shape (outputs,), in the squared unit of the values; NaN if nothing is repeated.
     """
+    if values.ndim > 1:
+        return np.array([pure_error(column, group) for column in values.T])
+    known = ~np.isnan(values)
+    values, group = values[known], np.unique(group[known], return_inverse=True)[1]
     counts = np.bincount(group)
     freedom = len(values) - len(counts)
     if not freedom:
-        return np.full(values.shape[1:], np.nan)[()]
-    means = np.zeros((len(counts), *values.shape[1:]))
-    np.add.at(means, group, values)
-    means /= counts.reshape(-1, *[1] * (values.ndim - 1))
-    return np.square(values - means[group]).sum(axis=0) / freedom
+        return math.nan
+    means = np.bincount(group, values) / counts
+    return float(np.square(values - means[group]).sum() / freedom)
 
 
 @dataclass(frozen=True)
@@ -90,20 +92,28 @@ class Quality:
     residual_autocorrelation: dict[str, float]
 
     def __str__(self) -> str:
-        def line(name: str, values: dict[str, float]) -> str:
-            return f"  {name:<28}" + "  ".join(f"{key} {value:.3f}" for key, value in values.items())
-
+        shares = {
+            "noise": self.noise,
+            "across lanes": self.lane_noise,
+            "autocorr.": self.autocorrelation,
+            "of residuals": self.residual_autocorrelation,
+            "explained": self.explained,
+        }
         lines = [
-            f"  {'rows':<28}{self.rows}, {self.repeats} of them repeats",
-            f"  {'mean P503':<28}{self.mean_p503:.3f}",
-            f"  {'P503 <= 0.1, >= 0.9':<28}{self.low_end:.3f}, {self.high_end:.3f}",
-            line("noise share", self.noise),
-            line("noise share across lanes", self.lane_noise),
-            line("autocorrelation", self.autocorrelation),
-            line("residual autocorrelation", self.residual_autocorrelation),
-            line("explained, held out", self.explained),
+            f"  {'rows':<20}{self.rows}, {self.repeats} of them repeats",
+            f"  {'mean P503':<20}{self.mean_p503:.3f}",
+            f"  {'P503 <= 0.1, >= 0.9':<20}{self.low_end:.3f}, {self.high_end:.3f}",
+            f"  {'':<18}" + "".join(f"{name:>14}" for name in shares),
         ]
-        lines += [line(f"effects on {output}", effects) for output, effects in self.effects.items()]
+        lines += [
+            f"  {output:<18}" + "".join(f"{values[output]:14.3f}" for values in shares.values())
+            for output in self.noise
+        ]
+        lines += [f"  {'effects of':<28}" + "".join(f"{output:>18}" for output in self.effects)]
+        lines += [
+            f"  {name:<28}" + "".join(f"{effects[name]:18.3f}" for effects in self.effects.values())
+            for name in next(iter(self.effects.values()))
+        ]
         return "\n".join(lines)
 
 
@@ -137,18 +147,21 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     settings = frame[list(names)].to_numpy(np.float64)
     group = group_by_setting(settings)
     lane = frame["lane"].to_numpy() if "lane" in frame else np.zeros(len(frame))
-    outputs = {name: frame[name].to_numpy(np.float64) for name in OUTPUTS}
-    found = {name: explain(settings, values, group, seed, names) for name, values in outputs.items()}
-    p503 = outputs["p503"]
+    outcomes = outcomes_in(frame)
+    known = {name: np.flatnonzero(~np.isnan(values)) for name, values in outcomes.items()}
+    known = {name: rows for name, rows in known.items() if name in FIRST or len(np.unique(outcomes[name][rows])) > 1}
+    own = {name: (outcomes[name][rows], group[rows]) for name, rows in known.items()}
+    found = {name: explain(settings[rows], *own[name], seed, names) for name, rows in known.items()}
+    p503 = outcomes["p503"]
     return Quality(
         rows=len(frame),
         repeats=len(frame) - len(np.unique(group)),
         mean_p503=float(p503.mean()),
         low_end=float((p503 <= ENDS[0]).mean()),
         high_end=float((p503 >= ENDS[1]).mean()),
-        noise={name: noise_share(values, group) for name, values in outputs.items()},
-        lane_noise={name: _lane_noise_share(values, group, lane) for name, values in outputs.items()},
-        autocorrelation={name: _autocorrelation(values) for name, values in outputs.items()},
+        noise={name: noise_share(*both) for name, both in own.items()},
+        lane_noise={name: _lane_noise_share(*own[name], lane[rows]) for name, rows in known.items()},
+        autocorrelation={name: _autocorrelation(values) for name, (values, _) in own.items()},
         effects={name: explanation.effects for name, explanation in found.items()},
         explained={name: explanation.share for name, explanation in found.items()},
         residual_autocorrelation={name: _autocorrelation(explanation.residuals) for name, explanation in found.items()},

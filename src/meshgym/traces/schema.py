@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meshgym.fields import INT32_MAX, LOADS, OUTCOMES, RULES, Field, Kind
 from meshgym.mesh.load.latency import PERCENTILES, enough
-from meshgym.types import LOAD_NAMES, RESPONSE_NAMES
+from meshgym.types import RESPONSE_NAMES
 
 
 def _table(unit: str, kind: Kind, *, low: int = 0, **docs: str) -> dict[str, Field]:
@@ -22,6 +22,9 @@ def _table(unit: str, kind: Kind, *, low: int = 0, **docs: str) -> dict[str, Fie
     return {name: Field(name, unit, kind, low, high, doc) for name, doc in docs.items()}
 
 
+#: Version of how runs are made and what is noted of them. Since 2, the first thread sends the calls that don't divide,
+#: and latencies are those of the 200s.
+DATA_VERSION = "2"
 #: What can become of a request. A mesh that counts these counts every request once.
 COUNTS: dict[str, Field] = _table(
     "requests",
@@ -42,13 +45,7 @@ DETAILS: dict[str, Field] = {
         reset="among upstream_error: the connection failed, or was reset (Envoy flags UF, UC, UR, LR)",
         timeout="among other_error: no response in time (Envoy flag UT)",
     ),
-    **_table(
-        "s",
-        "number",
-        latency_p50_s="median latency of the 200s",
-        latency_p90_s="90th percentile of the latency of the 200s",
-        latency_p99_s="99th percentile of the latency of the 200s",
-    ),
+    **{name: OUTCOMES[name] for name in PERCENTILES},
     **_table("s", "number", duration_s="time from the first request to the last response"),
     **_table("s", "number", late_p99_s="99th percentile of how late calls of an open loop were sent"),
     **_table("ejections", "whole", ejections="replicas ejected during the run"),
@@ -71,9 +68,15 @@ BOOKKEEPING: dict[str, Field] = {
 #: All details that a set may have, in file order.
 EVERY_DETAIL: dict[str, Field] = {**COUNTS, **FORMER, **DETAILS}
 #: Every column that a trace set may have, in file order.
-COLUMNS: dict[str, Field] = {**RULES, **LOADS, **OUTCOMES, **EVERY_DETAIL, **BOOKKEEPING}
-#: Columns that every trace set has, besides those of the rules that vary.
-REQUIRED: tuple[str, ...] = LOAD_NAMES + RESPONSE_NAMES
+COLUMNS: dict[str, Field] = {
+    **RULES,
+    **LOADS,
+    **{name: OUTCOMES[name] for name in RESPONSE_NAMES},
+    **EVERY_DETAIL,
+    **BOOKKEEPING,
+}
+#: Columns that every trace set has, besides those of the rules that vary and of the pace.
+REQUIRED: tuple[str, ...] = ("calls", *RESPONSE_NAMES)
 
 
 class Fact(NamedTuple):

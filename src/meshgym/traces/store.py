@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError, short
-from meshgym.fields import RULES, settings_among
+from meshgym.fields import LOOPS, RULES, settings_among
 from meshgym.files import DATA_BYTES, check_signed, read_bytes, read_json, reading, signed, to_json, write_together
 from meshgym.mesh.load.latency import PERCENTILES
 from meshgym.scenarios import SCENARIO_NAMES, Scenario
@@ -128,10 +128,13 @@ def check_traces(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     Raises:
         TraceError: a missing or unknown column, no rows, or a value that the schema doesn't allow.
     """
+    paces = [loop[0] for loop in LOOPS.values()]
     missing = [name for name in REQUIRED if name not in frame]
+    missing += [] if set(paces) & set(frame) else [" or ".join(paces)]
     if missing or not set(RULES) & set(frame):
         lacks = ", ".join(missing) or "of a rule"
-        raise TraceError(f"{source} has no column {lacks}; a trace set needs {', '.join(REQUIRED)}, and rules")
+        needs = f"{', '.join(REQUIRED)}, {' or '.join(paces)}, and rules"
+        raise TraceError(f"{source} has no column {lacks}; a trace set needs {needs}")
     for name in frame:
         if name not in COLUMNS:
             raise TraceError(f"{source}: {UnknownNameError('column', name, COLUMNS)}")

@@ -20,6 +20,7 @@ from meshgym.cli import doctor
 from meshgym.cli.main import main
 from meshgym.cli.mesh_options import ClusterOptions
 from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.scenarios import load_scenario
 from meshgym.types import Load, TrafficRules
 
 FOLDER = Path(__file__).parents[3] / "deploy"
@@ -58,7 +59,7 @@ def test_the_account_has_the_rights_the_doctor_asks_for(world):
         **{key.replace("-", "_"): value for key, value in tomllib.loads((FOLDER / "cluster.toml").read_text()).items()}
     )
     arguments = {**options.arguments(), "fortio_url": world.fortio.url, "sidecar": world.admin.url}
-    assert all(isinstance(finding, str) for finding in doctor.check_cluster(arguments))
+    assert all(isinstance(finding, str) for finding in doctor.check_cluster(arguments, load_scenario("S1")))
     (role,) = (one for one in documents("account.yaml") if one["kind"] == "Role")
     given = {(verb, kind) for rule in role["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
     assert given == world.api.reviewed

@@ -15,6 +15,7 @@ from meshagents.cli.main import main as meshagents
 from meshgym.cli import doctor
 from meshgym.cli.main import main
 from meshgym.mesh.cluster.mesh import IstioMesh
+from meshgym.scenarios import load_scenario
 from meshgym.types import Load, TrafficRules
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "cluster.md").read_text()
@@ -41,8 +42,10 @@ def here(world):
 def test_its_commands(here, world, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("meshgym ")]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
+        if "--copies" in command:
+            continue  # tests/cli/test_copies.py
         if "--restore" in command:
             _leave_on_loan(world)
         accept = ["--accept", "http2_max_requests", "load_balancer"] if " collect " in command else []
@@ -71,7 +74,7 @@ def test_an_agent_is_validated_in_the_cluster(world, tmp_path, monkeypatch, caps
 
 def test_its_manifest_gives_the_rights_the_doctor_asks_for(world):
     arguments = world.arguments(host="httpbin", sidecar="default/fortio")
-    assert all(isinstance(finding, str) for finding in doctor.check_cluster(arguments))
+    assert all(isinstance(finding, str) for finding in doctor.check_cluster(arguments, load_scenario("S1")))
     (text,) = blocks("yaml")
     role, binding = yaml.safe_load_all(text)
     given = {(verb, kind) for rule in role["rules"] for kind in rule["resources"] for verb in rule["verbs"]}

@@ -6,6 +6,7 @@ import gc
 import json
 import re
 import threading
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ from mesh.cluster.standins.kubernetes import TOKEN
 from mesh.cluster.standins.world import RULE
 
 import meshgym
-from meshgym.errors import DryRun, InvalidValueError, LimitError, MeshError, RestoreError, RulesRefusedError
+from meshgym.errors import (
+    DisturbedError,
+    DryRun,
+    InvalidValueError,
+    LimitError,
+    MeshError,
+    RestoreError,
+    RulesRefusedError,
+)
 from meshgym.mesh.cluster.mesh import IstioMesh
 from meshgym.rules.policy import traffic_policy, traffic_rules
 from meshgym.testing import FakeMesh, check_mesh
@@ -298,3 +307,23 @@ def test_two_at_once_on_one_rule_are_refused(world):
         IstioMesh(**world.arguments(kube_context="other"))
     with IstioMesh(**world.arguments()):
         pass
+
+
+def test_requests_of_others_in_a_run_disturb_it(world):
+    with IstioMesh(**world.arguments()) as mesh:
+        assert mesh.situation
+        world.admin.requests = repeat(61)
+        with pytest.raises(DisturbedError, match="sent 61 requests to the service, and the load had 20 calls"):
+            mesh.measure(TrafficRules(max_connections=3), Load(2, 20))
+    with IstioMesh(**world.arguments(accept=["traffic"])) as mesh:
+        assert mesh.measure(TrafficRules(max_connections=3), Load(2, 20)).qps > 0
+
+
+def test_a_sidecar_of_another_revision_is_told_so(world):
+    world.admin.labels = {"istio.io/rev": "canary"}
+    world.deaf = True
+    with (
+        IstioMesh(**world.arguments()) as mesh,
+        pytest.raises(RulesRefusedError, match="istiod of its revision canary"),
+    ):
+        mesh.measure(TrafficRules(max_connections=3), Load(2, 20))

@@ -28,7 +28,7 @@ class EnvoyWorld(World):
     def _changed(self):
         super()._changed()
         if self.rule:
-            self.mesh._apply(self.rule["spec"].get("trafficPolicy", {}))
+            self.mesh._clusters.put(self.rule["spec"].get("trafficPolicy", {}))
 
     def clusters(self):
         dump = json.loads(self.mesh._sidecar.get("/config_dump", resource="dynamic_active_clusters"))
@@ -65,6 +65,13 @@ def test_a_real_envoy_is_seen_to_hold_the_rules_and_acts_on_them(world):
 def test_what_a_real_envoy_does_not_hold_is_noticed(world, monkeypatch):
     with IstioMesh(**world.arguments()) as mesh:
         mesh.measure(WIDE, Load(2, 40))
-        monkeypatch.setattr(world.mesh, "_apply", lambda policy: None)  # istiod is asleep
+        monkeypatch.setattr(world.mesh._clusters, "put", lambda policy: None)  # istiod is asleep
         with pytest.raises(RulesRefusedError, match="max_connections is 1000, not 3"):
             mesh.measure(WIDE.replace(max_connections=3), Load(2, 40))
+
+
+def test_a_real_envoy_shows_only_the_clusters_that_are_asked_for(world):
+    admin = world.mesh._sidecar
+    for pattern, count in {r"outbound\|.*\|service(\..*)?": 1, r"outbound\|.*\|serv(\..*)?": 0}.items():
+        dump = admin.get("/config_dump", resource="dynamic_active_clusters", name_regex=pattern)
+        assert len(json.loads(dump).get("configs", [])) == count

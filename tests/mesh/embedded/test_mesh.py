@@ -114,6 +114,19 @@ def test_each_run_starts_afresh():
         assert response.details["ejections"] == 2
 
 
+def _connected(path):
+    """Count the connections that the server of a Unix socket holds."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return sum(line.endswith(f" {path}") and line.split()[5] == "03" for line in lines)
+
+
+def test_connections_of_an_earlier_run_are_gone_though_they_would_be_kept_for_an_hour(plenty):
+    plenty.measure(WIDE, Load(8, 80))
+    assert sum(map(_connected, plenty._replicas)) >= 1
+    plenty._clusters.put(traffic_policy(WIDE))
+    wait(lambda: not sum(map(_connected, plenty._replicas)))
+
+
 def test_mutual_tls_is_real():
     with EmbeddedMesh(profile=replace(PLENTY, mtls=True)) as mesh:
         assert mesh.measure(WIDE, Load(2, 50)).p200 == 1

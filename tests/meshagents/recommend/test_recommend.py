@@ -90,9 +90,12 @@ def test_given_loads_are_all_kept_once_the_worst_first(shop, simulator):
 
 def test_intervals_are_the_simulators_and_stay_possible(shop, simulator):
     rules = TrafficRules(*shop.rule_grid()[0])
-    said = simulator.predict([[*shop.rule_grid()[0], load.threads, load.calls] for load in LOADS])
+    settings = [[*shop.rule_grid()[0], load.threads, load.calls] for load in LOADS]
+    said, intervals = simulator.predict(settings), simulator.intervals(settings)
     for i, expected in enumerate(expect(simulator, rules, LOADS)):
-        assert expected.qps.high - expected.qps.estimate == pytest.approx(1.645 * said.qps_std[i], rel=1e-3)
+        low, high = intervals["qps"][i]
+        assert expected.qps.low == pytest.approx(min(low, said.qps[i]))
+        assert expected.qps.high == pytest.approx(max(high, said.qps[i]))
         assert expected.p503.estimate == pytest.approx(said.p503[i])
         assert 0 <= expected.p503.low <= expected.p503.estimate <= expected.p503.high <= 1
 

@@ -99,10 +99,10 @@ def test_too_little_to_measure_is_refused(name, value):
 
 
 def test_contexts_that_cannot_be_measured_are_left_out(decisions, shop, simulator, tmp_path):
-    contexts = decisions["random"].copy()
-    contexts[3:, 7] = np.where(contexts[3:, 7] == 1, 2, contexts[3:, 7])
-    contexts[:3, 7] = 1  # FlakyMesh fails for one thread
-    some = {**decisions, "random": contexts}
+    some = {name: rows.copy() for name, rows in decisions.items()}
+    for rows in some.values():
+        rows[:, 7] = np.maximum(rows[:, 7], 2)
+    some["random"][:3, 7] = 1  # FlakyMesh fails for one thread
     found = Validator(tmp_path, Validation(20, 1), lambda scenario: FlakyMesh()).validate(some, Task(shop, simulator))
     assert found.left_out == 3
     assert set(found.replayed["context"]) == set(range(3, 20))
@@ -143,7 +143,7 @@ def test_figures_are_drawn(validated, shop):
     figures = {
         "curve": plots.learning_curve(np.array([1.0, 2.0])),
         "scatter": plots.predicted_against_measured(validated.replayed),
-        "surface": plots.reward_surface(surface, shop.actions["threads"], shop.actions["calls"], (2, 3), "title"),
+        "surface": plots.reward_surface(surface, shop.actions, (2, 3), "title"),
     }
     for name, figure in figures.items():
         assert to_png(figure).startswith(b"\x89PNG"), name

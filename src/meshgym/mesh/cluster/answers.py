@@ -1,15 +1,16 @@
-"""What the API server, Envoy's admin port and Fortio send, checked against the shapes that we rely on.
+"""What the API server and Envoy's admin port send, checked against the shapes that we rely on.
 
-What is null counts as left out, as in JSON of Kubernetes and of protobuf. What isn't declared here is kept as it is.
+What isn't declared here is kept as it is.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from typing import Any, Literal, TypeVar
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
 from meshgym.errors import ClusterError, MissingDependencyError, clean
+from meshgym.mesh.shapes import Object, shaped
 from meshgym.rules.schema import without_nulls
 
 try:
@@ -17,12 +18,8 @@ try:
 except ImportError as error:
     raise MissingDependencyError("msgspec", "measuring in a cluster", "cluster") from error
 
-#: An object of Kubernetes, or a part of one.
-Object = dict[str, Any]
-#: A result of Fortio may be off by what it rounds.
-_ROUNDING = 0.01
-
-T = TypeVar("T")
+#: What istiod says of a replica that isn't ready.
+_NOT_READY = ("UNHEALTHY", "DRAINING", "TIMEOUT")
 
 
 class _Pool(msgspec.Struct, frozen=True):
@@ -125,55 +122,6 @@ class _Dump(msgspec.Struct, frozen=True):
     configs: list[ActiveCluster] = []
 
 
-class _Bucket(msgspec.Struct, frozen=True):
-    Start: float
-    End: float
-    Count: int
-
-
-class _Histogram(msgspec.Struct, frozen=True):
-    Count: int
-    Data: list[_Bucket] = []
-
-
-class FortioResult(msgspec.Struct, frozen=True):
-    """What Fortio's ``/rest/run`` returns."""
-
-    RetCodes: dict[str, int]
-    ActualQPS: float
-    ActualDuration: int
-    NumThreads: int
-    DurationHistogram: _Histogram
-    Labels: str
-    URL: str
-    ErrorsDurationHistogram: _Histogram = _Histogram(0)
-
-
-class _RunnerOptions(msgspec.Struct, frozen=True):
-    Labels: str = ""
-
-
-class _Run(msgspec.Struct, frozen=True):
-    RunnerOptions: _RunnerOptions = _RunnerOptions()
-
-
-class _Runs(msgspec.Struct, frozen=True):
-    Statuses: dict[str, _Run] = {}
-
-
-def read_json(text: str | bytes, whose: str) -> Any:
-    """Read JSON.
-
-    Raises:
-        ClusterError: it isn't JSON.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        said = text.decode(errors="replace") if isinstance(text, bytes) else text
-        raise ClusterError(f"{whose} sent {clean(said, 100)!r} instead of JSON") from None
-
-
 def destination_rule(found: Any, namespace: str, name: str) -> Object:
     """Check that something is this DestinationRule, and not another object or a proxy's login page.
 
@@ -184,7 +132,7 @@ def destination_rule(found: Any, namespace: str, name: str) -> Object:
         ClusterError: it isn't.
     """
     whose = "the API server"
-    shape = _shaped(found, _DestinationRule, whose, f"the DestinationRule {namespace}/{name}")
+    shape = shaped(found, _DestinationRule, whose, f"the DestinationRule {namespace}/{name}")
     metadata = shape.metadata
     if (metadata.namespace, metadata.name) != (namespace, name):
         raise ClusterError(
@@ -196,10 +144,10 @@ def destination_rule(found: Any, namespace: str, name: str) -> Object:
 
 def destination_rules(found: Any) -> list[Object]:
     """Check a list of DestinationRules; those that aren't any are an error."""
-    items = _shaped(found, _Rules, "the API server", "a list of DestinationRules").items
+    items = shaped(found, _Rules, "the API server", "a list of DestinationRules").items
     kind = {"kind": "DestinationRule"}  # lists may leave it out
     for item in items:
-        _shaped(kind | item, _DestinationRule, "the API server", "a list of DestinationRules")
+        shaped(kind | item, _DestinationRule, "the API server", "a list of DestinationRules")
     return items
 
 
@@ -214,55 +162,61 @@ def status_of(body: Any) -> tuple[str, str]:
 
 def server_info(found: Any, whose: str) -> ServerInfo:
     """Check Envoy's ``/server_info``."""
-    info = _shaped(found, ServerInfo, whose, "Envoy's server_info")
+    info = shaped(found, ServerInfo, whose, "Envoy's server_info")
     if info.version.count("/") < 2:
         raise ClusterError(f"{whose} sent the version {clean(info.version, 100)!r}, which isn't Envoy's")
     return info
 
 
+class _Health(msgspec.Struct, frozen=True):
+    eds_health_status: str = ""
+
+
+class _Counter(msgspec.Struct, frozen=True):
+    name: str
+    value: str = "0"
+
+
+class _Host(msgspec.Struct, frozen=True):
+    health_status: _Health = _Health()
+    stats: list[_Counter] = []
+
+
+class _ClusterStatus(msgspec.Struct, frozen=True):
+    name: str
+    host_statuses: list[_Host] = []
+
+
+class _Statuses(msgspec.Struct, frozen=True):
+    cluster_statuses: list[_ClusterStatus] = []
+
+
+class Replicas(NamedTuple):
+    """The replicas of clusters.
+
+    Attributes:
+        ready: how many may get requests.
+        requests: how many they got from this Envoy since it built the clusters.
+    """
+
+    ready: int
+    requests: int
+
+
+def replicas(found: Any, names: Collection[str], whose: str) -> Replicas:
+    """Read the replicas of the clusters with these names in Envoy's ``/clusters?format=json``."""
+    statuses = shaped(found, _Statuses, whose, "Envoy's replicas").cluster_statuses
+    hosts = [host for one in statuses if one.name in names for host in one.host_statuses]
+    counted = [stat.value for host in hosts for stat in host.stats if stat.name == "rq_total"]
+    if not all(value.isdecimal() for value in counted):
+        raise ClusterError(f"{whose} sent counters that are no numbers: {clean(str(counted), 100)}")
+    ready = sum(host.health_status.eds_health_status not in _NOT_READY for host in hosts)
+    return Replicas(ready, sum(map(int, counted)))
+
+
 def active_clusters(found: Any, whose: str) -> list[ActiveCluster]:
     """Check Envoy's ``/config_dump?resource=dynamic_active_clusters``."""
-    entries = _shaped(found, _Dump, whose, "Envoy's clusters").configs
+    entries = shaped(found, _Dump, whose, "Envoy's clusters").configs
     for entry in entries:
-        _shaped(entry.cluster, _Cluster, whose, "Envoy's clusters")
+        shaped(entry.cluster, _Cluster, whose, "Envoy's clusters")
     return entries
-
-
-def fortio_runs(found: Any, whose: str) -> dict[str, str]:
-    """Return the label of each run that Fortio has under way, by number."""
-    if not isinstance(found, dict) or "Statuses" not in found:
-        raise ClusterError(f"{whose} sent something other than Fortio's status: {clean(found, 100)}")
-    runs = _shaped(found, _Runs, whose, "Fortio's status").Statuses
-    return {number: run.RunnerOptions.Labels for number, run in runs.items()}
-
-
-def fortio_result(found: Any, whose: str) -> FortioResult:
-    """Check a result of Fortio, and that it doesn't contradict itself.
-
-    Raises:
-        ClusterError: another shape, numbers that are none, or that don't fit together.
-    """
-    result = _shaped(found, FortioResult, whose, "Fortio's result")
-    calls, counted = sum(result.RetCodes.values()), result.DurationHistogram.Count
-    histograms = (result.DurationHistogram, result.ErrorsDurationHistogram)
-    times = [value for one in histograms for bucket in one.Data for value in (bucket.Start, bucket.End, bucket.Count)]
-    numbers = [result.ActualQPS, result.ActualDuration, *times, *result.RetCodes.values()]
-    reasons = []
-    if not all(math.isfinite(number) and number >= 0 for number in numbers) or not result.ActualDuration:
-        reasons.append("it holds numbers that can't be")
-    elif not math.isclose(result.ActualQPS * result.ActualDuration / 1e9, calls, rel_tol=_ROUNDING):
-        took = result.ActualDuration / 1e9
-        reasons.append(f"{calls} calls in {took:g} s aren't {result.ActualQPS:g} calls per second")
-    if counted != calls:
-        reasons.append(f"it has times of {counted} calls and codes of {calls}")
-    if reasons:
-        raise ClusterError(f"{whose} sent a result that contradicts itself: {'; '.join(reasons)}")
-    return result
-
-
-def _shaped(found: Any, shape: type[T], whose: str, what: str) -> T:
-    try:
-        return msgspec.convert(without_nulls(found), shape)
-    except msgspec.ValidationError as error:
-        said = clean(json.dumps(found, default=str), 100)
-        raise ClusterError(f"{whose} sent something other than {what}: {clean(error)}; it begins with {said}") from None

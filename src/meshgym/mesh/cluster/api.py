@@ -21,8 +21,8 @@ from meshgym.errors import (
     clean,
 )
 from meshgym.mesh.cluster import answers
-from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.note import ANNOTATION
+from meshgym.mesh.shapes import Object
 
 try:
     import urllib3

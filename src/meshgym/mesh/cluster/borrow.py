@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from meshgym.errors import InvalidValueError, RestoreError, clean
-from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.api import NAMED, Cluster
 from meshgym.mesh.cluster.journal import Entry, Journal, journal_path, restore_command
 from meshgym.mesh.cluster.loan import BorrowedDestinationRule
 from meshgym.mesh.cluster.note import Note, note_in
+from meshgym.mesh.shapes import Object
 
 _LIMITS = ("connectionPool", "outlierDetection")
 

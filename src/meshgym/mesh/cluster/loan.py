@@ -18,12 +18,12 @@ from meshgym.errors import (
     RulesRefusedError,
     clean,
 )
-from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.api import Cluster
 from meshgym.mesh.cluster.journal import Entry, Journal, restore_command
 from meshgym.mesh.cluster.managers import metadata_as_found, same_managers
 from meshgym.mesh.cluster.note import ANNOTATION, Note, note_in, spec_digest
 from meshgym.mesh.cluster.waiting import patiently
+from meshgym.mesh.shapes import Object
 from meshgym.rules.yaml_text import to_text
 from meshgym.stopping import finishing, heeding_signals
 

@@ -18,18 +18,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from meshgym.errors import DryRun, InvalidValueError, MeshError
+from meshgym.errors import DisturbedError, DryRun, InvalidValueError, MeshError
 from meshgym.fields import RULES
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.cluster.answers import Object
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
 from meshgym.mesh.cluster.borrow import borrow
-from meshgym.mesh.cluster.fortio import Fortio
 from meshgym.mesh.cluster.journal import Journal, journal_path
-from meshgym.mesh.cluster.sidecar import Sidecar
+from meshgym.mesh.cluster.sidecar import TRAFFIC, Sidecar
 from meshgym.mesh.cluster.situation import Situation, look_at, refuse_others
 from meshgym.mesh.cluster.waiting import patiently
 from meshgym.mesh.limits import CallLimits
+from meshgym.mesh.load.fortio import Fortio
+from meshgym.mesh.shapes import Object
 from meshgym.mesh.urls import port_of
 from meshgym.rules.destination_rule import read_mesh_default
 from meshgym.rules.envoy_cluster import CONNECT_TIMEOUT
@@ -41,6 +41,10 @@ from meshgym.types import Load, Response, TrafficRules
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.
 _SETTLE_S = 1.0
+#: How often the sidecar sends a call at most: by Istio's default, it retries twice.
+_TRIES = 3
+#: How long to look whether others send requests.
+_QUIET_S = 1.0
 
 
 class IstioMesh(Mesh):
@@ -66,7 +70,8 @@ class IstioMesh(Mesh):
         dry_run: change and send nothing; :meth:`measure` raises ``DryRun`` with what it would have sent.
         scenario: what varies. Other rules that are in force and decide outcomes are refused, unless the scenario's base
             has them too, or they are accepted.
-        accept: names of such rules to measure under nevertheless; ``http2`` for a port that isn't HTTP/1.1.
+        accept: names of such rules to measure under nevertheless; ``http2`` for a port that isn't HTTP/1.1, ``traffic``
+            for requests of others through the same sidecar.
         mesh_config: file of the mesh's configuration, if its ``defaultTrafficPolicy`` holds for what the
             DestinationRule leaves out.
         wait_s: seconds to wait for a part of the cluster that is away, each time.
@@ -136,11 +141,15 @@ class IstioMesh(Mesh):
         """What is in force, as the sidecar has it before the first run.
 
         Raises:
-            InvalidValueError: the rules in force are another DestinationRule's, or decide outcomes unseen; or a rule
-                that varies isn't there in the sidecar's Istio.
+            InvalidValueError: the service has no ready replica, or gets requests of others; the rules in force are
+                another DestinationRule's, or decide outcomes unseen; or a rule that varies isn't there in the sidecar's
+                Istio.
             AwayError, ClusterError: no response.
         """
         snapshot = self._sidecar.look(self.host, self._port)
+        self._sidecar.check_replicas(self.host, snapshot)
+        if TRAFFIC not in self._accept:
+            self._sidecar.check_quiet(snapshot, _QUIET_S)
         situation = look_at(snapshot, self._in_force({}), self._cluster.named)
         if scenario := self._scenario:
             refuse_others(situation, scenario, given_rules(scenario.base).to_dict(), self._accept)
@@ -183,7 +192,12 @@ class IstioMesh(Mesh):
         self._limits.check(load.calls)  # once more: a run may have been repeated
         self._limits.sent += load.calls
         response = self._fortio.run(load)
-        self._sidecar.look(self.host, self._port).check_since(before)
+        after = self._sidecar.look(self.host, self._port)
+        after.check_since(before)
+        if TRAFFIC not in self._accept and (seen := self._sidecar.replicas(after).requests) > _TRIES * load.calls:
+            raise DisturbedError(
+                f"the sidecar sent {seen} requests to the service, and the load had {load.calls} calls"
+            )
         self._borrowed.check_unchanged()
         self._limits.note(response.p503)
         assert isinstance(response.details, dict)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from meshgym.errors import RestoreError, clean
 from meshgym.files import parse_json
-from meshgym.mesh.cluster.answers import Object
+from meshgym.mesh.shapes import Object
 
 #: Name of the annotation.
 ANNOTATION = "meshgym/loan"

@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from meshgym.errors import AwayError, ClusterError, DisturbedError, InvalidValueError, RulesRefusedError, clean
 from meshgym.mesh.cluster import answers
-from meshgym.mesh.cluster.answers import ActiveCluster, Object, ServerInfo
+from meshgym.mesh.cluster.answers import ActiveCluster, Replicas, ServerInfo
 from meshgym.mesh.cluster.api import NAMED, Cluster
+from meshgym.mesh.shapes import Object, read_json
 from meshgym.mesh.urls import check_url
 from meshgym.rules.envoy_cluster import deviations
 from meshgym.rules.policy import find, seconds
 
+#: What can be accepted besides rules: requests of others through the same sidecar.
+TRAFFIC = "traffic"
 #: Envoy's admin port in a sidecar; it listens on the pod's loopback interface only.
 _ADMIN_PORT = 15000
 _APPLY_S, _POLL_S, _RESPONSE_S = 30.0, 0.1, 10.0
@@ -82,7 +85,7 @@ class Sidecar:
             reply = connection.getresponse()
             text = reply.read()
         if reply.status == http.client.OK:
-            return answers.read_json(text, f"the sidecar {self.where}")
+            return read_json(text, f"the sidecar {self.where}")
         said = f"{self.where} responds with HTTP {reply.status}, {clean(text.decode(errors='replace'), 100)!r}"
         if reply.status >= http.client.INTERNAL_SERVER_ERROR:
             raise AwayError(said)
@@ -116,7 +119,8 @@ class Sidecar:
             InvalidValueError: it has none.
         """
         info = self.info()
-        dump = self.get("/config_dump?resource=dynamic_active_clusters")
+        wanted = urlencode({"name_regex": rf"outbound\|.*\|{re.escape(host.lower().rstrip('.'))}(\..*)?"})
+        dump = self.get(f"/config_dump?resource=dynamic_active_clusters&{wanted}")
         entries = answers.active_clusters(dump, f"the sidecar {self.where}")
         clusters = [entry for entry in entries if self._is_for(host, entry.cluster["name"])]
         if not clusters:
@@ -127,6 +131,41 @@ class Sidecar:
             ports = ", ".join(map(str, sorted({_port_of(entry.cluster) for entry in clusters})))
             raise InvalidValueError("port of the target's URL", port, f"a port of {host}: {ports}")
         return Snapshot(info, chosen)
+
+    def replicas(self, snapshot: Snapshot) -> Replicas:
+        """Return the replicas of a snapshot's clusters as they are now."""
+        names = [one.cluster["name"] for one in snapshot.clusters]
+        return answers.replicas(self.get("/clusters?format=json"), names, f"the sidecar {self.where}")
+
+    def check_quiet(self, snapshot: Snapshot, seconds: float) -> None:
+        """Check that nobody else sends requests to the service through this sidecar.
+
+        Args:
+            snapshot: its clusters for the service.
+            seconds: how long to look.
+
+        Raises:
+            InvalidValueError: somebody does.
+        """
+        before = self.replicas(snapshot).requests
+        time.sleep(seconds)
+        if (more := self.replicas(snapshot).requests - before) > 0:
+            raise InvalidValueError(
+                f"requests through {self.where} in {seconds:g} s, besides ours",
+                more,
+                "none",
+                f"Measure through a load generator of its own, or accept them: --accept {TRAFFIC}.",
+            )
+
+    def check_replicas(self, host: str, snapshot: Snapshot) -> None:
+        """Check that there is a replica to call; without one, every call is a 503 that says nothing of the rules.
+
+        Raises:
+            InvalidValueError: there is none.
+        """
+        if not self.replicas(snapshot).ready:
+            remedy = f"See which pods are ready: kubectl get endpointslices -A -l kubernetes.io/service-name={host}"
+            raise InvalidValueError("host", host, "a service with a ready replica", remedy.partition(".svc")[0])
 
     def _is_for(self, host: str, name: str) -> bool:
         """Return whether a cluster is for ``host``, which may leave out its namespace and the rest."""
@@ -150,10 +189,12 @@ class Sidecar:
             if not differing:
                 return snapshot
             if time.monotonic() > deadline:
+                revision = _revision(snapshot.info)
                 names = ", ".join(sorted({name for one in snapshot.clusters if (name := rule_of(one.cluster))}))
                 raise RulesRefusedError(
                     f"the sidecar {self.where} hasn't taken the rules after {_APPLY_S:g} s: {'; '.join(differing)}"
                     + (f"; its rules are those of {names}" if names else "")
+                    + (f"; does istiod of its revision {revision} watch this namespace?" if revision else "")
                 )
             time.sleep(_POLL_S)
 
@@ -163,6 +204,13 @@ def rule_of(cluster: Object) -> str:
     path = find(cluster, "metadata.filter_metadata.istio.config")
     parts = path.split("/") if isinstance(path, str) else []
     return clean(f"{parts[-3]}/{parts[-1]}", 200) if len(parts) > 3 else ""
+
+
+def _revision(info: ServerInfo) -> str:
+    """Return the revision of Istio that a sidecar belongs to; empty if it doesn't say."""
+    labels = info.node.metadata.get("LABELS")
+    found = labels.get("istio.io/rev") if isinstance(labels, dict) else None
+    return clean(found, 100) if isinstance(found, str) else ""
 
 
 def _port_of(cluster: Object) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.fields import RULES
-from meshgym.mesh.cluster.answers import Object
-from meshgym.mesh.cluster.sidecar import Snapshot, rule_of
+from meshgym.mesh.cluster.sidecar import TRAFFIC, Snapshot, rule_of
+from meshgym.mesh.shapes import Object
 from meshgym.rules.envoy_cluster import HTTP_OPTIONS, deviations
-from meshgym.rules.policy import find, given_rules, written
+from meshgym.rules.policy import find, given_rules, seconds, written
 from meshgym.scenarios import Scenario
 from meshgym.types import TrafficRules
 
@@ -52,6 +52,31 @@ class Situation:
             f"in force: {rules}; Envoy {self.envoy}{istio} with {workers}, idle connections kept {self.idle_timeout}, "
             f"{self.protocol}"
         )
+
+
+def compare(situation: Situation, scenario: Scenario) -> str:
+    """Say whether the sidecar is like the one that a scenario's own numbers stand for, and what follows."""
+    profile = scenario.service
+    if profile is None:
+        return f"scenario {scenario.name} has no service profile to compare the sidecar with"
+    idle_s, own_idle_s = seconds(situation.idle_timeout, "idle timeout"), profile.idle_timeout_ms / 1000
+    differs = []
+    if situation.workers not in (0, profile.proxy_workers):
+        differs.append(
+            f"it has {situation.workers} workers, not {profile.proxy_workers}: each opens connections of its own, so "
+            "maxConnections limits less the more there are"
+        )
+    if idle_s != own_idle_s:
+        differs.append(
+            f"it keeps idle connections for {idle_s:g} s, not {own_idle_s:g} s: until then they count against "
+            "maxConnections"
+        )
+    if not differs:
+        return f"the sidecar's workers and idle time are those of scenario {scenario.name}"
+    return (
+        f"the sidecar isn't that of scenario {scenario.name}: {'; '.join(differs)}. Its simulator will be off where "
+        "few connections are allowed; collect traces here"
+    )
 
 
 def look_at(snapshot: Snapshot, policy: Object, named: str) -> Situation:
@@ -108,15 +133,15 @@ def refuse_others(situation: Situation, scenario: Scenario, held: Iterable[str],
         situation: what is in force.
         scenario: what varies.
         held: names of the rules that its base holds.
-        accept: names of rules, or ``http2``, to measure under nevertheless.
+        accept: names of rules, ``http2`` or ``traffic``, to measure under nevertheless.
 
     Raises:
         UnknownNameError: there is no such rule to accept.
         InvalidValueError: what neither varies nor is held nor is accepted.
     """
     for name in accept:
-        if name not in RULES and name != HTTP2:
-            raise UnknownNameError("rule to accept", name, [*RULES, HTTP2])
+        if name not in (*RULES, HTTP2, TRAFFIC):
+            raise UnknownNameError("rule to accept", name, [*RULES, HTTP2, TRAFFIC])
     known = {*scenario.rules, *held, *accept}
     in_force: dict[str, object] = {
         name: value for name, value in _as_written(situation.rules).items() if RULES[name].decides and name not in known

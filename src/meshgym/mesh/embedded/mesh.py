@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import secrets
 import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError, RulesRefusedError
+from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.certificates import make_certificates
-from meshgym.mesh.embedded.process import EnvoyGroup
-from meshgym.mesh.embedded.response import check_sound, make_response
+from meshgym.mesh.embedded.clusters import EJECTIONS, SEEN, Clusters, prepare_clusters
+from meshgym.mesh.embedded.process import EnvoyGroup, envoy_identity
+from meshgym.mesh.embedded.response import check_counters, check_sound, make_response
 from meshgym.mesh.embedded.service import (
     CLUSTER_HEADER,
     RUN_HEADER,
-    STATISTICS,
-    cluster_name,
     replica_names,
     service_bootstrap,
-    service_cluster,
     sidecar_bootstrap,
     socket_in,
 )
 from meshgym.mesh.load.client import LoadClient, allow_connections, no_collection
 from meshgym.mesh.load.flow import Flow, LoadResult
-from meshgym.rules.envoy_cluster import envoy_cluster
-from meshgym.rules.policy import duration
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.service_profile import HOUR_MS, ServiceProfile
+from meshgym.service_profile import ServiceProfile
 from meshgym.types import Load, Response, TrafficRules
 
-_APPLY_S = 5.0
+if TYPE_CHECKING:
+    from meshgym.mesh.load.fortio import Fortio
+
 #: Connections that an open loop may need; more are an error of this machine if it has none.
 _OPEN_CONNECTIONS = 1000
 #: Times that a run is made if it's disturbed.
 _ATTEMPTS = 3
 #: With every run, Envoy reads the clusters of all lanes again.
 MOST_LANES = 64
-_SEEN, _EJECTIONS, _ACTIVE, _VERSION, _REJECTED = STATISTICS
 
 _Step = Future[Any] | Flow
 
@@ -72,54 +67,61 @@ class EmbeddedMesh(Mesh):
             aren't given.
         profile: another service profile than the scenario's.
         lanes: settings that can be measured at once, 1..64; see :meth:`begin`.
+        fortio: URL of a Fortio server on this machine that sends the loads, one at a time; None for the mesh's own
+            generator. Fortio can't say which 503 is whose, so these details are missing.
 
     Raises:
-        InvalidValueError: no service profile, or a number of lanes that isn't allowed.
+        InvalidValueError: no service profile, a number of lanes that isn't allowed, or a URL that is none.
         MissingDependencyError: no Envoy for this platform.
         MeshStartError: an Envoy didn't start.
     """
 
     def __init__(
-        self, scenario: str | Path | Scenario = "S1", profile: ServiceProfile | None = None, lanes: int = 1
+        self,
+        scenario: str | Path | Scenario = "S1",
+        profile: ServiceProfile | None = None,
+        lanes: int = 1,
+        fortio: str | None = None,
     ) -> None:
         self.scenario = load_scenario(scenario)
         chosen = profile or self.scenario.service
         if chosen is None:
             raise InvalidValueError("service", None, "a [service] section in the scenario, or a profile")
-        if not 1 <= lanes <= MOST_LANES:
-            raise InvalidValueError("lanes", lanes, f"a whole number 1..{MOST_LANES}")
+        most = 1 if fortio else MOST_LANES
+        if not 1 <= lanes <= most:
+            raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}")
         self.profile = chosen
         self.lanes = lanes
         self._owner = os.getpid(), threading.get_ident()
-        self._secret = secrets.token_hex(8)
-        self._number = 0
-        self._clusters: dict[int, str] = {}
         self._runs: dict[int, _Run] = {}
         #: Talks to Envoy's admin interface while the flows of other lanes go on.
         self._worker = ThreadPoolExecutor(1)
         self._envoys = EnvoyGroup()
         self._client: LoadClient | None = None
+        self._fortio: Fortio | None = None
         try:
             self._start()
+            if fortio:
+                self._fortio = _fortio(fortio, self._client)
         except BaseException:
             self.close()
             raise
 
     def _start(self) -> None:
         folder, profile = self._envoys.folder, self.profile
-        self._cds = folder / "clusters" / "cds.json"  # Envoy watches its folder, so nothing else is written there
-        self._cds.parent.mkdir()
-        self._cds.write_text(json.dumps({"resources": []}))
-        self._certificates = make_certificates(folder) if profile.mtls else None
+        certificates = make_certificates(folder) if profile.mtls else None
+        cds = prepare_clusters(folder)
         admins = self._envoys.start(
             {
-                "service": service_bootstrap(folder, profile, self._certificates, self.lanes),
-                "sidecar": sidecar_bootstrap(folder, profile, self._cds),
+                "service": service_bootstrap(folder, profile, certificates, self.lanes),
+                "sidecar": sidecar_bootstrap(folder, profile, cds),
             },
             {"service": 1, "sidecar": profile.proxy_workers},
         )
         self._replicas = [socket_in(folder, name) for name in replica_names(profile)]
         self._sidecar = admins["sidecar"]
+        refusal = partial(self._envoys.log, "sidecar")
+        self._clusters = Clusters(cds, self._sidecar, profile, self._replicas, certificates, refusal)
         self._client = LoadClient(("127.0.0.1", self._sidecar.port("outbound")))
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
@@ -170,19 +172,22 @@ class EmbeddedMesh(Mesh):
         """Make a run: yield each step to wait for, and receive its result."""
         assert self._client is not None
         started_at = time.perf_counter()
-        number, before = yield self._submit(self._apply, policy, lane)
-        headers = {RUN_HEADER: number, CLUSTER_HEADER: self._cluster(lane)}
-        result: LoadResult = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
-        if result.broken == load.calls:
-            raise LoadError("not one call got a response; the sidecar's Envoy refuses connections")
-        after = yield self._submit(self._stats, lane)
-        seen, ejections = (int(after[name]) - int(before[name]) for name in (_SEEN, _EJECTIONS))
-        check_sound(result, load, self.profile, seen, ejections)
-        overhead_s = time.perf_counter() - started_at - result.duration_s
-        return make_response(result, load, ejections=ejections, overhead_s=overhead_s)
-
-    def _cluster(self, lane: int) -> str:
-        return cluster_name(lane, self._secret)
+        number, before = yield self._submit(self._clusters.put, policy, lane)
+        headers = {RUN_HEADER: number, CLUSTER_HEADER: self._clusters.name(lane)}
+        if self._fortio:
+            response: Response = yield self._submit(self._fortio.run, load, headers)
+        else:
+            result: LoadResult = yield self._client.start(load, headers, f"{RUN_HEADER}: {number}\r\n".encode())
+            if result.broken == load.calls:
+                raise LoadError("not one call got a response; the sidecar's Envoy refuses connections")
+            check_sound(result, load, self.profile)
+            response = make_response(result, load)
+        after = yield self._submit(self._clusters.stats, lane)
+        seen, ejections = (int(after[name]) - int(before[name]) for name in (SEEN, EJECTIONS))
+        check_counters(seen, ejections, load)
+        details = response.details or {}
+        overhead_s = time.perf_counter() - started_at - details["duration_s"]
+        return response._replace(details={**details, "ejections": ejections, "overhead_s": overhead_s})
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future = self._worker.submit(function, *arguments)
@@ -235,51 +240,13 @@ class EmbeddedMesh(Mesh):
                 self._client.drop(run.step)
         self._runs.clear()
 
-    def _apply(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, dict[str, str]]:
-        """Put the rules in force and wait until Envoy confirms it; return the run's number and the counters so far."""
-        self._number += 1
-        number = str(self._number)
-        cluster = service_cluster(
-            envoy_cluster(self._closing_idle(policy), self._cluster(lane)),
-            self._replicas,
-            self.profile.replicas,
-            number,
-            self._certificates,
-        )
-        rejected = self._stats(lane)[_REJECTED]
-        clusters = {**self._clusters, lane: json.dumps(cluster)}
-        new = self._cds.with_suffix(".new")
-        new.write_text(f'{{"version_info": "{number}", "resources": [{", ".join(clusters.values())}]}}')
-        new.replace(self._cds)  # Envoy watches for the rename
-        deadline = time.monotonic() + _APPLY_S
-        while time.monotonic() < deadline:
-            stats = self._stats(lane)
-            if stats[_VERSION] == number:
-                if stats[_ACTIVE] != "0":
-                    raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
-                self._clusters = clusters
-                return number, stats
-            if stats[_REJECTED] != rejected:
-                reason = self._envoys.log("sidecar").splitlines()[-1].lstrip("}: ")
-                raise RulesRefusedError(f"Envoy refused the rules: {reason}")
-            time.sleep(0.0005)
-        raise MeshError(f"Envoy didn't take the rules within {_APPLY_S:g} s")
+    def about(self) -> dict[str, Any]:
+        """See :meth:`Mesh.about`."""
+        return asdict(self.profile) | ({"generator": "Fortio"} if self._fortio else {})
 
-    def _closing_idle(self, policy: dict[str, Any]) -> dict[str, Any]:
-        """Return ``policy`` with the profile's ``idleTimeout``, if it has none and that isn't Envoy's own."""
-        pool = policy.get("connectionPool") or {}
-        given = any((pool.get(part) or {}).get("idleTimeout") is not None for part in ("http", "tcp"))
-        if given or self.profile.idle_timeout_ms == HOUR_MS:
-            return policy
-        http = {**(pool.get("http") or {}), "idleTimeout": duration(self.profile.idle_timeout_ms / 1000)}
-        return {**policy, "connectionPool": {**pool, "http": http}}
-
-    def _stats(self, lane: int) -> dict[str, str]:
-        """Return the statistics of a lane, by the last parts of their names."""
-        cluster = re.escape(self._cluster(lane))
-        found = self._sidecar.stats(rf"cluster_manager\.cds\.|{cluster}\.({_SEEN}|outlier_detection)")
-        last = {name.rpartition(".")[2]: value.strip('"') for name, value in found.items()}
-        return dict.fromkeys(STATISTICS, "0") | {_VERSION: ""} | last
+    def versions(self) -> dict[str, str]:
+        """See :meth:`Mesh.versions`."""
+        return envoy_identity()
 
     def close(self) -> None:
         """See :meth:`Mesh.close`."""
@@ -291,3 +258,19 @@ class EmbeddedMesh(Mesh):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _fortio(url: str, client: LoadClient | None) -> Fortio:
+    """Return a Fortio that sends where the client does; it must be on this machine.
+
+    Raises:
+        AwayError: nothing responds.
+        LoadError: something else than Fortio does.
+    """
+    from meshgym.mesh.load.fortio import Fortio  # needs packages that the mesh's own generator doesn't
+
+    assert client is not None
+    host, port = client.address
+    fortio = Fortio(url, f"http://{host}:{port}/", owner=f"embedded mesh {os.getpid()}")
+    fortio.check()
+    return fortio

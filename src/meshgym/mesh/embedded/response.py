@@ -17,18 +17,16 @@ from meshgym.types import Load, Response
 _STANDSTILL_S = 1.0
 
 
-def check_sound(result: LoadResult, load: Load, profile: ServiceProfile, seen: int, ejections: int) -> None:
+def check_sound(result: LoadResult, load: Load, profile: ServiceProfile) -> None:
     """Check that nothing but the service and its rules decided what came back.
 
     Args:
         result: what came back.
         load: what was sent.
         profile: of the service.
-        seen: requests that Envoy counted.
-        ejections: replicas that Envoy ejected.
 
     Raises:
-        DisturbedError: something stood still, or others use the mesh.
+        DisturbedError: something stood still, or was late.
     """
     longest_s = (profile.service_time_ms + profile.spread_ms + profile.network_delay_ms) / 1000
     if result.longest_gap_s > longest_s + _STANDSTILL_S:
@@ -39,6 +37,19 @@ def check_sound(result: LoadResult, load: Load, profile: ServiceProfile, seen: i
     check_punctual(result.late_s, load)
     if result.broken:
         raise DisturbedError(f"the sidecar's Envoy broke {result.broken} connections off; a sidecar in order doesn't")
+
+
+def check_counters(seen: int, ejections: int, load: Load) -> None:
+    """Check that nobody else used the mesh.
+
+    Args:
+        seen: requests that Envoy counted.
+        ejections: replicas that it ejected.
+        load: what was sent.
+
+    Raises:
+        DisturbedError: somebody did.
+    """
     if seen != load.calls or ejections < 0:
         raise DisturbedError(
             f"Envoy counted {seen} of {load.calls} calls and {ejections} ejections: somebody else uses this mesh, or "
@@ -53,8 +64,8 @@ def _flag(head: bytes) -> str:
     return head[start + len(name) :].split(b"\r\n", 1)[0].decode() if start >= 0 else "-"
 
 
-def make_response(result: LoadResult, load: Load, **more: float) -> Response:
-    """Return a run's response, with its calls counted by kind, and ``more`` details."""
+def make_response(result: LoadResult, load: Load) -> Response:
+    """Return a run's response, with its calls counted by kind."""
     kinds = Counter((head[9:12], _flag(head)) for head in result.heads)
     total = sum(count for (status, _), count in kinds.items() if status == b"503")
 
@@ -77,6 +88,5 @@ def make_response(result: LoadResult, load: Load, **more: float) -> Response:
             **percentiles(np.array(result.latencies_s)),
             **lateness(result.late_s),
             "duration_s": result.duration_s,
-            **more,
         },
     )

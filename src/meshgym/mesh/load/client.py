@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from meshgym.errors import LoadError
 from meshgym.mesh.load.flow import ClosedLoop, Connection, Flow, LoadResult, OpenLoop
@@ -243,8 +243,8 @@ class LoadClient:
         return True
 
     def _hang_up(self, connection: Connection) -> None:
-        if connection.socket is not None:
-            if connection.socket.fileno() in self._selector.get_map():
-                self._selector.unregister(connection.socket)
-            connection.socket.close()
-            connection.socket = None
+        opened, connection.socket = connection.socket, None  # at once: a signal may end this at any point
+        if opened is not None:
+            with suppress(KeyError):  # it wasn't registered yet
+                self._selector.unregister(opened)
+            opened.close()

@@ -122,14 +122,13 @@ class Flow(ABC):
 class ClosedLoop(Flow):
     """As ``fortio load -c THREADS -n CALLS -qps 0``: each thread has a connection, and sends one call after the other.
 
-    If calls don't divide by threads, some threads send one more; Fortio gives the whole remainder to its first thread,
-    which then ends alone and sets the rate.
+    If calls don't divide by threads, the first thread sends the remainder, too, and may end alone.
     """
 
     def __init__(self, load: Load, request: bytes, expect: bytes) -> None:
         super().__init__(load, request, expect)
         each, rest = divmod(load.calls, load.threads)
-        self.connections = [Connection(self, each + (number < rest)) for number in range(load.threads)]
+        self.connections = [Connection(self, each + (0 if number else rest)) for number in range(load.threads)]
         self._begun = False
 
     def ready(self, now: float) -> Iterator[Connection]:

@@ -18,12 +18,14 @@ class Fortio(Standin):
     Attributes:
         codes: answered instead of the service's; shares by status.
         hold: while this is set, a run goes on until it is stopped.
+        headers: of the last run's calls.
     """
 
     def __init__(self, service: Callable[[Load], Response]) -> None:
         self.codes: dict[str, float] | None = None
         self.hold = threading.Event()
         self.stopped: list[str] = []
+        self.headers: list[str] = []
         self._service = service
         self._runs: dict[int, str] = {}
         super().__init__()
@@ -57,6 +59,7 @@ class Fortio(Standin):
         self._runs[number] = given.get("labels", "")
         while self.hold.is_set() and not self.ended.wait(0.01):
             pass
+        self.headers = body.get("headers", [])
         response = self._service(Load(threads, calls))
         del self._runs[number]
         rate = response.qps if qps < 0 else min(qps, response.qps)

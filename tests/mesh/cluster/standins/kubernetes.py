@@ -36,6 +36,7 @@ class ApiServer(Standin):
         denied: pairs of verb and resource that this user may not.
         reviewed: those that were asked for.
         admin: URL of what listens on port 15000 of the pods; None where nothing does.
+        admins: the same, by namespace.
         hangs_up: a port-forward is closed from here, as soon as the pod has responded.
         webhook_away: istiod's webhook doesn't respond.
         no_pod: there is no such pod to forward to.
@@ -46,13 +47,18 @@ class ApiServer(Standin):
         self.denied: set[tuple[str, str]] = set()
         self.reviewed: set[tuple[str, str]] = set()
         self.admin: str | None = None
+        self.admins: dict[str, str] = {}
         self.hangs_up = False
         self.webhook_away = False
         self.no_pod = False
         self._manager = "unknown"
-        self._changed = changed
+        self.watchers = [changed]
         self._version = 100
         super().__init__()
+
+    def _tell(self) -> None:
+        for watcher in self.watchers:
+            watcher()
 
     def kubeconfig(self, folder: Path, **cluster: Any) -> Path:
         """A kubeconfig with the contexts ``one`` and ``other`` that both lead here."""
@@ -98,7 +104,7 @@ class ApiServer(Standin):
         self._version += 1
         metadata["resourceVersion"] = str(self._version)
         self.rules[metadata["namespace"], metadata["name"]] = rule
-        self._changed()
+        self._tell()
         return rule
 
     def answer(self, method: str, path: str, query: str, body: Any, headers: Any) -> tuple[int, Any]:
@@ -170,7 +176,7 @@ class ApiServer(Standin):
         if self._outdated(body["preconditions"]["resourceVersion"], rule):
             return _conflict(name)
         del self.rules[namespace, name]
-        self._changed()
+        self._tell()
         return _status(200, "deleted")
 
     @staticmethod
@@ -227,12 +233,13 @@ class ApiServer(Standin):
         port = struct.pack("<H", 15000)
         for channel in (b"\0", b"\1"):
             handler.wfile.write(_frame(channel + port))
-        if self.admin is None:
+        admin = self.admins.get(path.split("/namespaces/")[1].split("/")[0], self.admin)
+        if admin is None:
             handler.wfile.write(_frame(b"\1" + b"connect: connection refused"))
             return
         with contextlib.suppress(ConnectionError):
             request = _read_frame(handler.rfile)[1:]  # a GET without a body is one frame
-            with contextlib.closing(http.client.HTTPConnection(urlsplit(self.admin).netloc)) as answer:
+            with contextlib.closing(http.client.HTTPConnection(urlsplit(admin).netloc)) as answer:
                 answer.request("GET", request.split()[1].decode())
                 data = answer.getresponse().read()
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections.abc import Iterator
 from copy import deepcopy
+from itertools import repeat
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from mesh.cluster.standins.fortio import Fortio
 from mesh.cluster.standins.kubernetes import ApiServer
@@ -17,7 +21,6 @@ from meshgym.rules.policy import traffic_rules
 from meshgym.testing import FakeMesh
 from meshgym.types import Load, Response
 
-CLUSTER = "outbound|8000||httpbin.default.svc.cluster.local"
 #: As it is found: with more than the seven rules, labels, and an annotation.
 RULE: dict[str, Any] = {
     "host": "httpbin",
@@ -36,10 +39,16 @@ class Admin(Standin):
         started: when its Envoy was.
         node: name of the proxy.
         istio: its version.
+        labels: of its pod.
+        replicas: health of each replica of the service.
+        requests: that each of them got by now, each time somebody looks.
     """
 
     def __init__(self, clusters: Any) -> None:
         self._clusters = clusters
+        self.labels: dict[str, str] = {}
+        self.replicas = ["HEALTHY"]
+        self.requests: Iterator[int] = repeat(0)
         self.started = time.monotonic()
         self.node = "sidecar~10.0.0.7~fortio-1.default~default.svc.cluster.local"
         self.istio = "1.31.0"
@@ -52,14 +61,29 @@ class Admin(Standin):
                 "state": "LIVE",
                 "uptime_current_epoch": f"{time.monotonic() - self.started:.0f}s",
                 "command_line_options": {"concurrency": 2},
-                "node": {"id": self.node, "metadata": {"ISTIO_VERSION": self.istio}},
+                "node": {"id": self.node, "metadata": {"ISTIO_VERSION": self.istio, "LABELS": self.labels}},
             }
-        assert (path, query) == ("/config_dump", "resource=dynamic_active_clusters")
-        return 200, {"configs": [{"version_info": "1", "cluster": one} for one in self._clusters()]}
+        if (path, query) == ("/clusters", "format=json"):
+            counter = {"name": "rq_total", "type": "COUNTER", "value": str(next(self.requests))}
+            hosts = [{"health_status": {"eds_health_status": health}, "stats": [counter]} for health in self.replicas]
+            return 200, {
+                "cluster_statuses": [{"name": one["name"], "host_statuses": hosts} for one in self._clusters()]
+            }
+        asked = dict(parse_qsl(query))
+        assert (path, asked.pop("resource")) == ("/config_dump", "dynamic_active_clusters")
+        wanted = re.compile(asked["name_regex"])
+        found = [one for one in self._clusters() if wanted.fullmatch(one["name"])]
+        return 200, {"configs": [{"version_info": "1", "cluster": one} for one in found]}
 
 
 class World:
-    """A service ``httpbin`` in the namespace ``default``; Fortio's load meets the rules its sidecar holds.
+    """A service ``httpbin`` in a namespace; Fortio's load meets the rules its sidecar holds.
+
+    Args:
+        folder: for a kubeconfig.
+        rule: the service's DestinationRule.
+        namespace: where it is.
+        api: the API server of a world that this one shares its cluster with.
 
     Attributes:
         lag_s: seconds from a change of the rule until the sidecar holds it.
@@ -71,7 +95,14 @@ class World:
         sent: every load, with the ``trafficPolicy`` that was in force.
     """
 
-    def __init__(self, folder: Path, rule: dict[str, Any] | None = RULE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rule: dict[str, Any] | None = RULE,
+        namespace: str = "default",
+        api: ApiServer | None = None,
+    ) -> None:
+        self.namespace = namespace
         self.lag_s = 0.05
         self.deaf = False
         self.winner: tuple[str, dict[str, Any]] | None = None
@@ -81,19 +112,20 @@ class World:
         self.sent: list[tuple[dict[str, Any], Load]] = []
         self._history: list[tuple[float, dict[str, Any]]] = [(0.0, {})]
         self._lock = threading.Lock()
-        self.api = ApiServer(self._changed)
+        self.api = api or ApiServer()
+        self.api.watchers.append(self._changed)
         self.admin = Admin(self.clusters)
         self.fortio = Fortio(self._serve)
         self.api.admin = self.admin.url
         if rule is not None:
-            self.api.put("default", "httpbin", rule, labels={"team": "shop"}, annotations={"note": "keep"})
+            self.api.put(namespace, "httpbin", rule, labels={"team": "shop"}, annotations={"note": "keep"})
         self.found = deepcopy(self.rule)
         self.kubeconfig = self.api.kubeconfig(folder)
 
     @property
     def rule(self) -> dict[str, Any] | None:
         """The DestinationRule as it is now."""
-        return self.api.rules.get(("default", "httpbin"))
+        return self.api.rules.get((self.namespace, "httpbin"))
 
     @property
     def restored(self) -> bool:
@@ -109,7 +141,7 @@ class World:
     def arguments(self, **more: Any) -> dict[str, Any]:
         """Of an IstioMesh in this world."""
         return {
-            "namespace": "default",
+            "namespace": self.namespace,
             "destination_rule": "httpbin",
             "fortio_url": f"{self.fortio.url}/fortio/",
             "target_url": "http://httpbin:8000/get",
@@ -124,7 +156,7 @@ class World:
         options = {"--fortio": "fortio_url", "--target": "target_url", "--sidecar": "sidecar"}
         accept = [f"--accept={name}" for name in ("http2_max_requests", "load_balancer")]
         pairs = [f"{key}={given[name]}" for key, name in options.items()]
-        return ["--destination-rule=default/httpbin", *pairs, *(accept if self.accepting else ())]
+        return [f"--destination-rule={self.namespace}/httpbin", *pairs, *(accept if self.accepting else ())]
 
     def _changed(self) -> None:
         rule = self.rule
@@ -141,9 +173,10 @@ class World:
     def clusters(self) -> list[dict[str, Any]]:
         """As Envoy prints them: durations with three or nine digits, besides clusters of other services."""
         name, policy = self.winner or ("httpbin", {**self.mesh_default, **self._in_force()})
-        mine = envoy_cluster(policy, CLUSTER, protocol="http2" if self.http2 else "http1")
+        cluster = f"outbound|8000||httpbin.{self.namespace}.svc.cluster.local"
+        mine = envoy_cluster(policy, cluster, protocol="http2" if self.http2 else "http1")
         if self.rule or self.winner:
-            path = f"/apis/networking.istio.io/v1/namespaces/default/destination-rule/{name}"
+            path = f"/apis/networking.istio.io/v1/namespaces/{self.namespace}/destination-rule/{name}"
             mine["metadata"] = {"filter_metadata": {"istio": {"config": path}}}
         for detection in (mine, mine.get("outlier_detection", {})):
             for name, value in detection.items():

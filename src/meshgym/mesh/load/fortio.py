@@ -1,4 +1,4 @@
-"""Send load in a cluster through a Fortio server (its REST API, as in Fortio 1.75).
+"""Send load through a Fortio server (its REST API, as in Fortio 1.75).
 
 Traps of that API: values in a JSON body must be strings, others are ignored; a ``qps`` of 0 or none means 8 per
 second, full speed is -1; and a run that got nothing but 503s is an HTTP 200.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -21,9 +22,9 @@ from meshgym.errors import (
     MissingDependencyError,
     clean,
 )
-from meshgym.mesh.cluster import answers
-from meshgym.mesh.cluster.answers import FortioResult
+from meshgym.mesh.load.fortio_result import FortioResult, read_result, read_runs
 from meshgym.mesh.load.latency import Bucket, histogram_percentiles
+from meshgym.mesh.shapes import read_json
 from meshgym.mesh.urls import check_url
 from meshgym.stopping import finishing
 from meshgym.types import Load, Response
@@ -39,8 +40,8 @@ _CALL_S = 10
 #: Seconds to connect; seconds that a run may take, besides what a capped rate needs.
 _CONNECT_S, _RUN_S = 5.0, 300.0
 _SOCKET_ERROR = "-1"
-#: Connections of an open loop; and the share of its rate that must be reached.
-_LEAST_OPEN, _MOST_OPEN, _REACHED = 8, 256, 0.95
+#: The share of an open loop's rate that must be reached.
+_REACHED = 0.95
 
 
 class Fortio:
@@ -65,8 +66,8 @@ class Fortio:
         self.target_url, self._max_qps = target_url, max_qps
         self._label = f"meshgym {owner} "
 
-    def request(self, load: Load) -> dict[str, str]:
-        """Return the body of the request that sends ``load``.
+    def request(self, load: Load, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the body of the request that sends ``load``, with ``headers`` in each call.
 
         Fortio's open loop isn't quite one: a connection whose call is slow sends its next one late, and latency counts
         from sending. So there are many connections, and calls that were missed aren't caught up on.
@@ -74,32 +75,36 @@ class Fortio:
         Raises:
             InvalidValueError: an open loop that Fortio can't send, or beyond the limit.
         """
-        pace = {"c": str(load.threads), "qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps)}
+        pace = {"qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps)}
         if load.open:
             if load.arrivals != "constant":
                 raise InvalidValueError("arrivals", load.arrivals, "constant", "Fortio knows no others.")
             if self._max_qps is not None and load.rate_per_s > self._max_qps:
                 raise InvalidValueError("rate_per_s", load.rate_per_s, f"at most max_qps={self._max_qps:g}")
-            connections = min(max(math.ceil(load.rate_per_s), _LEAST_OPEN), _MOST_OPEN, max(load.calls // 2, 1))
-            spread = {"uniform": "on", "nocatchup": "on"}
-            pace = {"c": str(connections), "qps": str(load.rate_per_s), **spread}
+            pace = {"qps": str(load.rate_per_s), "uniform": "on", "nocatchup": "on"}
         return {
             "url": self.target_url,
             "n": str(load.calls),
+            "c": str(load.connections),
             **pace,
             "timeout": f"{_CALL_S}s",
             "r": "0.0001",
             "labels": f"{self._label}{uuid.uuid4()}",
+            **({"headers": [f"{name}: {value}" for name, value in headers.items()]} if headers else {}),
         }
 
-    def run(self, load: Load) -> Response:
+    def run(self, load: Load, headers: Mapping[str, str] | None = None) -> Response:
         """Send ``load`` and wait for all responses; stop the run if the wait is cut short.
+
+        Args:
+            load: what is sent.
+            headers: sent with each call.
 
         Raises:
             AwayError: Fortio, or what is before it, doesn't respond for now.
             LoadError: Fortio refuses the run, doesn't make all calls, or returns what can't be.
         """
-        body = self.request(load)
+        body = self.request(load, headers)
         limit_s = _RUN_S + load.duration_s + (load.calls / self._max_qps if self._max_qps else 0)
         try:
             reply = requests.post(self.run_url, json=body, timeout=(_CONNECT_S, limit_s), allow_redirects=False)
@@ -144,7 +149,7 @@ class Fortio:
         if reply.status_code >= 500:
             raise AwayError(f"no Fortio responds at {url}: HTTP {reply.status_code}, {clean(reply.text, 100)!r}")
         try:
-            return answers.fortio_runs(answers.read_json(reply.content, url), url)
+            return read_runs(read_json(reply.content, url), url)
         except ClusterError as error:
             raise LoadError(f"no Fortio responds there: {error}") from None
 
@@ -164,7 +169,7 @@ def _result(reply: requests.Response, whose: str) -> FortioResult:
     """Return Fortio's result. Only its own JSON counts: a 503 of a server in between isn't a result."""
     said = f"HTTP {reply.status_code}, {clean(reply.text[:400], 100)!r}"
     try:
-        found: Any = answers.read_json(reply.content, whose)
+        found: Any = read_json(reply.content, whose)
     except ClusterError:
         found = None
     if not isinstance(found, dict) or not {"RetCodes", "error"} & set(found):
@@ -174,7 +179,7 @@ def _result(reply: requests.Response, whose: str) -> FortioResult:
         reason = ": ".join(clean(found[name]) for name in ("message", "exception") if found.get(name))
         raise LoadError(f"Fortio refuses the run: {reason or said}")
     try:
-        return answers.fortio_result(found, whose)
+        return read_result(found, whose)
     except ClusterError as error:
         raise LoadError(f"Fortio's result can't be used: {error}") from None
 

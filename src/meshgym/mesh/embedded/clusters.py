@@ -1,0 +1,113 @@
+"""The clusters of the client's sidecar: one for each lane, made anew for each run."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from meshgym.errors import MeshError, RulesRefusedError
+from meshgym.mesh.embedded.certificates import Certificates
+from meshgym.mesh.embedded.process import Admin
+from meshgym.mesh.embedded.service import STATISTICS, cluster_name, service_cluster
+from meshgym.rules.envoy_cluster import envoy_cluster
+from meshgym.rules.policy import duration
+from meshgym.service_profile import HOUR_MS, ServiceProfile
+
+_APPLY_S = 5.0
+SEEN, EJECTIONS, _ACTIVE, _VERSION, _REJECTED = STATISTICS
+
+
+def prepare_clusters(folder: Path) -> Path:
+    """Make the file of a sidecar's clusters, without any."""
+    cds = folder / "clusters" / "cds.json"  # Envoy watches its folder, so nothing else is written there
+    cds.parent.mkdir()
+    cds.write_text(json.dumps({"resources": []}))
+    return cds
+
+
+class Clusters:
+    """What the sidecar knows of the service, which it reads from a file.
+
+    Args:
+        cds: the file, made by :func:`prepare_clusters`.
+        admin: the sidecar's admin interface.
+        profile: the service.
+        replicas: their sockets.
+        certificates: for mutual TLS; None without.
+        refusal: returns the end of the sidecar's log.
+    """
+
+    def __init__(
+        self,
+        cds: Path,
+        admin: Admin,
+        profile: ServiceProfile,
+        replicas: list[Path],
+        certificates: Certificates | None,
+        refusal: Callable[[], str],
+    ) -> None:
+        self._cds, self._admin, self._profile, self._refusal = cds, admin, profile, refusal
+        self._replicas, self._certificates = replicas, certificates
+        self._secret = secrets.token_hex(8)
+        self._number = 0
+        self._clusters: dict[int, str] = {}
+
+    def name(self, lane: int) -> str:
+        """Return the name of a lane's cluster."""
+        return cluster_name(lane, self._secret)
+
+    def put(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, dict[str, str]]:
+        """Put rules in force and wait until Envoy confirms it; return the run's number and the counters so far.
+
+        Raises:
+            RulesRefusedError: Envoy refuses them.
+            MeshError: it doesn't take them, or something is left of an earlier run.
+        """
+        self._number += 1
+        number = str(self._number)
+        cluster = service_cluster(
+            envoy_cluster(self._closing_idle(policy), self.name(lane)),
+            self._replicas,
+            self._profile.replicas,
+            number,
+            self._certificates,
+        )
+        rejected = self.stats(lane)[_REJECTED]
+        clusters = {**self._clusters, lane: json.dumps(cluster)}
+        new = self._cds.with_suffix(".new")
+        new.write_text(f'{{"version_info": "{number}", "resources": [{", ".join(clusters.values())}]}}')
+        new.replace(self._cds)  # Envoy watches for the rename
+        deadline = time.monotonic() + _APPLY_S
+        while time.monotonic() < deadline:
+            stats = self.stats(lane)
+            if stats[_VERSION] == number:
+                if stats[_ACTIVE] != "0":
+                    raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
+                self._clusters = clusters
+                return number, stats
+            if stats[_REJECTED] != rejected:
+                reason = self._refusal().splitlines()[-1].lstrip("}: ")
+                raise RulesRefusedError(f"Envoy refused the rules: {reason}")
+            time.sleep(0.0005)
+        raise MeshError(f"Envoy didn't take the rules within {_APPLY_S:g} s")
+
+    def stats(self, lane: int) -> dict[str, str]:
+        """Return the statistics of a lane, by the last parts of their names."""
+        cluster = re.escape(self.name(lane))
+        found = self._admin.stats(rf"cluster_manager\.cds\.|{cluster}\.({SEEN}|outlier_detection)")
+        last = {name.rpartition(".")[2]: value.strip('"') for name, value in found.items()}
+        return dict.fromkeys(STATISTICS, "0") | {_VERSION: ""} | last
+
+    def _closing_idle(self, policy: dict[str, Any]) -> dict[str, Any]:
+        """Return ``policy`` with the profile's ``idleTimeout``, if it has none and that isn't Envoy's own."""
+        pool = policy.get("connectionPool") or {}
+        given = any((pool.get(part) or {}).get("idleTimeout") is not None for part in ("http", "tcp"))
+        if given or self._profile.idle_timeout_ms == HOUR_MS:
+            return policy
+        http = {**(pool.get("http") or {}), "idleTimeout": duration(self._profile.idle_timeout_ms / 1000)}
+        return {**policy, "connectionPool": {**pool, "http": http}}
