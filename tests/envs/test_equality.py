@@ -104,7 +104,7 @@ def test_vector_equals_single_environments_seeded_alike(
     shop: Scenario, simulator: Simulator, control: str, contexts: str
 ) -> None:
     arguments: Arguments = {"scenario": shop, "simulator": simulator, "control": control, "contexts": contexts}
-    arguments["max_episode_steps"] = 500
+    arguments |= {"max_episode_steps": 500, "outcomes": "all" if control == "both" else ()}
     slow = SyncVectorEnv([lambda: gym.make("MeshResilience-v0", **arguments)] * 2)
     fast = gym.make_vec("MeshResilience-v0", num_envs=2, **arguments)
     assert fast.observation_space == slow.observation_space
@@ -195,3 +195,28 @@ def test_the_state_is_what_all_services_show(shop: Scenario, simulator: Simulato
         assert np.array_equal(env.state(), np.concatenate([observations["calls_0"], observations["calls_1"]]))
         assert env.state_space.contains(env.state())
         observations, *_ = env.step(dict.fromkeys(env.agents, 0))
+
+
+def test_further_outcomes_are_those_that_were_asked_for(shop: Scenario, simulator: Simulator) -> None:
+    def slow(qps: Any, p200: Any, p503: Any, latency_p99_s: Any) -> Any:
+        return qps * latency_p99_s
+
+    arguments: Arguments = {"scenario": shop, "simulator": simulator, "control": "calls"}
+    every = gym.make("MeshResilience-v0", **arguments, outcomes="all")
+    one = gym.make("MeshResilience-v0", **arguments, outcomes=["latency_p99_s"], reward=slow)
+    none = gym.make("MeshResilience-v0", **arguments, reward=slow)
+    infos, rewards = [], []
+    for env in (every, one, none):
+        env.reset(seed=0)
+        _, reward, *_, info = env.step(1)
+        infos.append(info)
+        rewards.append(reward)
+    assert set(infos[0]) - set(infos[2]) == set(simulator.further)
+    assert set(infos[1]) - set(infos[2]) == {"latency_p99_s"}
+    assert infos[0]["latency_p99_s"] == infos[1]["latency_p99_s"]
+    assert rewards[1] == rewards[2] == infos[0]["qps"] * infos[0]["latency_p99_s"]
+    for wrong in (["latency_p98_s"], ["qps"]):
+        with pytest.raises(UnknownNameError, match="outcome"):
+            gym.make("MeshResilience-v0", **arguments, outcomes=wrong)
+    with pytest.raises(InvalidValueError, match="a list of names"):
+        gym.make("MeshResilience-v0", **arguments, outcomes="latency_p99_s")

@@ -194,3 +194,12 @@ def test_the_embedded_mesh_is_only_started_by_a_reset(shop: Scenario, monkeypatc
     env.close()
     env.close()
     assert started == [shop, "closed"]
+
+
+def test_an_outcome_that_the_mesh_does_not_tell_is_not_a_number(shop: Scenario) -> None:
+    env = LiveIstioEnv(shop, mesh=FakeMesh(), control="both", outcomes="all")
+    env.reset(seed=0, options=None)
+    *_, info = env.step([2, 3])
+    assert 0 <= info["p_overflow"] <= 1
+    assert math.isnan(info["latency_p99_s"])
+    assert math.isnan(info["p_timeout"])

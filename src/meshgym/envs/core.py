@@ -11,15 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.contexts import Contexts, load_contexts
 from meshgym.envs.spaces import Actions, observation_space
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.fields import OUTCOMES
 from meshgym.mesh.base import Index, Mesh
 from meshgym.rewards import Reward, apply_reward, further_needs, load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
+from meshgym.types import RESPONSE_NAMES
 
 Observation = NDArray[np.float32]
 Info = dict[str, Any]
 
+#: Every outcome that a mesh tells.
+ALL = "all"
 #: What a single agent controls. Several agents control both.
 DEFAULT_CONTROL = "calls"
 DEFAULT_REWARD = "worst_case"
@@ -46,6 +50,7 @@ class Core:
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
         copies: how many step together; None for a single one, whose choices and responses are plain numbers.
         flat: see :class:`meshgym.envs.spaces.Actions`.
+        outcomes: further outcomes in the info of a step, by name.
 
     Attributes:
         actions: the action space, and what an action means.
@@ -65,14 +70,17 @@ class Core:
         contexts: str | ArrayLike,
         copies: int | None = None,
         flat: bool = False,
+        outcomes: Sequence[str] = (),
     ) -> None:
+        check_names("outcome", outcomes, tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
+        self._outcomes = tuple(outcomes)
         self.scenario = scenario
         self.actions = Actions(scenario, control, flat)
         self.observation_space = observation_space(scenario, self.actions.free)
         self.reward = load_reward(reward)
         self._plain = not further_needs(self.reward)
         self.copies = copies
-        self._mesh = mesh.on_grid(scenario)
+        self._mesh = mesh.on_grid(scenario, further=bool(self._outcomes) or not self._plain)
         self.rules = self._mesh.rules
         self._values: dict[str, Any] = {
             name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
@@ -102,7 +110,7 @@ class Core:
         self.played = None
         return self._advance()
 
-    def step(self, **chosen: Index) -> tuple[Observation, Any, Info]:
+    def step(self, chosen: Mapping[str, Index]) -> tuple[Observation, Any, Info]:
         """Send the chosen load under the current rules.
 
         Args:
@@ -117,24 +125,30 @@ class Core:
         """
         if not self.generators:
             raise InvalidValueError("step()", "before reset()", "a running episode", "Call reset() first.")
-        pace, calls = chosen.get(self._pace, self._free), chosen.get(self._calls, self._free)
+        pace_name, calls_name, values = self._pace, self._calls, self._values
+        pace, calls = chosen.get(pace_name, self._free), chosen.get(calls_name, self._free)
         response = self._mesh.measure(self.row, pace, calls)
         qps, p200, p503, qps_std, p503_std, outside, further = response
         reward = self.reward(qps, p200, p503) if self._plain else apply_reward(self.reward, response)
         info = {
             "rules": self._in_force,
-            self._pace: self._values[self._pace][pace],
-            self._calls: self._values[self._calls][calls],
+            pace_name: values[pace_name][pace],
+            calls_name: values[calls_name][calls],
             "qps": qps,
             "p200": p200,
             "p503": p503,
             "qps_std": qps_std,
             "p503_std": p503_std,
             "outside": outside,
-            **(further or {}),
         }
+        if self._outcomes:
+            info |= self._told(further or {}, qps)
         self.played = (self.row, pace, calls)
         return self._advance(), reward, info
+
+    def _told(self, further: Mapping[str, Any], like: Any) -> Info:
+        """Return the outcomes that were asked for; NaN where the mesh doesn't tell one."""
+        return {name: further[name] if name in further else like * np.nan for name in self._outcomes}
 
     def surface(self, row: int) -> NDArray[np.float64]:
         """Return the reward of every action under row ``row`` of the rules grid, shape (n_paces, n_calls)."""
@@ -191,15 +205,34 @@ def simulated_core(
     contexts: str | ArrayLike,
     copies: int | None = None,
     flat: bool = False,
+    outcomes: str | Sequence[str] = (),
 ) -> Core:
     """Make a core over a simulator; None stands for the one that is bundled for the scenario. See :class:`Core`.
 
     Raises:
+        UnknownNameError: an outcome that the simulator doesn't predict.
         SimulatorError: no usable simulator, or one that was fitted for another scenario.
     """
     scenario = load_scenario(scenario)
-    mesh = SimulatedMesh(simulator_for(scenario, simulator))
-    return Core(scenario, control, mesh, reward, contexts, copies, flat)
+    chosen = simulator_for(scenario, simulator)
+    outcomes = chosen.further if outcomes == ALL else outcomes
+    check_names("outcome of the simulator", outcomes, chosen.further)
+    check_names("outcome of the simulator", further_needs(load_reward(reward)), chosen.further)
+    return Core(scenario, control, SimulatedMesh(chosen), reward, contexts, copies, flat, outcomes)
+
+
+def check_names(what: str, names: object, known: Sequence[str]) -> None:
+    """Check that names are among those that are known.
+
+    Raises:
+        InvalidValueError: not a list of names.
+        UnknownNameError: another name.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InvalidValueError(f"{what}s", names, f"a list of names, or {ALL!r}")
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(what, name, known)
 
 
 def check_count(name: str, value: object) -> int:

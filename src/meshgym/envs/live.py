@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gymnasium.utils import EzPickle
 from numpy.typing import ArrayLike
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Core, Info, Observation
+from meshgym.envs.core import ALL, DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Core, Info, Observation
 from meshgym.envs.render import rules_text
 from meshgym.envs.single import CoreEnv
 from meshgym.errors import MeshError
+from meshgym.fields import OUTCOMES
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.limits import CallLimits
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.types import Load, Response, TrafficRules
+from meshgym.types import RESPONSE_NAMES, Load, Response, TrafficRules
 
 
 class LiveIstioEnv(CoreEnv, EzPickle):
@@ -27,7 +29,8 @@ class LiveIstioEnv(CoreEnv, EzPickle):
     Each step is one run of real load. A step that raises leaves the environment as it was and can be repeated.
 
     Args:
-        scenario, control, reward, contexts, flat: as for the simulated environment.
+        scenario, control, reward, contexts, flat, outcomes: as for the simulated environment; an outcome that the mesh
+            doesn't tell is NaN.
         mesh: any mesh; closing it is up to the caller. None stands for the embedded mesh: the first reset starts it
             and :meth:`close` ends it (the environment is a context manager).
         max_calls_per_step: the most calls of one step; no action of the scenario may have more.
@@ -52,14 +55,17 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         max_calls: int = 1_000_000,
         render_mode: str | None = None,
         flat: bool = False,
+        outcomes: str | Sequence[str] = (),
     ) -> None:
         limited = max_calls_per_step, max_calls
-        EzPickle.__init__(self, scenario, control, mesh, reward, contexts, *limited, render_mode, flat)
+        EzPickle.__init__(self, scenario, control, mesh, reward, contexts, *limited, render_mode, flat, outcomes)
         scenario = load_scenario(scenario)
         limits = CallLimits(max_calls_per_step, max_calls)
         limits.check_run(scenario.actions["calls"][-1], f"largest number of calls in scenario {scenario.name}")
         self._live = _LimitedMesh(mesh, limits)
-        super().__init__(Core(scenario, control, self._live, reward, contexts, flat=flat), render_mode)
+        outcomes = tuple(OUTCOMES)[len(RESPONSE_NAMES) :] if outcomes == ALL else outcomes
+        core = Core(scenario, control, self._live, reward, contexts, flat=flat, outcomes=outcomes)
+        super().__init__(core, render_mode)
         self._own = mesh is None
         self._last: Info = {}
 

@@ -129,7 +129,7 @@ class ServicesEnv:
         Returns:
             Observations, shared rewards and infos, one per service, and whether the episode is truncated.
         """
-        played = [core.step(**choice) for core, choice in zip(self._cores, choices, strict=True)]
+        played = [core.step(choice) for core, choice in zip(self._cores, choices, strict=True)]
         observations, rewards, infos = (list(column) for column in zip(*played, strict=True))
         self._steps += 1
         self._seen = observations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class CoreEnv(gym.Env[Any, Any]):
         Raises:
             InvalidValueError: an action outside the space, or no reset before.
         """
-        observation, reward, info = self._core.step(**self.actions.choices(action))
+        observation, reward, info = self._core.step(self.actions.choices(action))
         return observation, float(reward), False, False, info
 
     def render(self) -> Any:
@@ -114,9 +115,8 @@ class MeshResilienceEnv(CoreEnv):
     ## Info
     Each step returns `rules` (float64, in the order of the scenario's `rule_names`), `threads`,
     `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviations of single runs around
-    `qps` and `p503`), `outside` (whether the simulator had to extrapolate), and the further outcomes that it predicts:
-    `p_overflow` and other shares, `latency_p50_s`, `latency_p90_s`, `latency_p99_s` (s; of the 200s). A reset returns
-    an empty info.
+    `qps` and `p503`), `outside` (whether the simulator had to extrapolate), and the further `outcomes` that are asked
+    for, such as `p_overflow` (a share) or `latency_p99_s` (s; of the 200s). A reset returns an empty info.
 
     ## Arguments
     Args:
@@ -127,6 +127,8 @@ class MeshResilienceEnv(CoreEnv):
         contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, rules).
         render_mode: `"ansi"`, `"rgb_array"` or None.
         flat: whether one `Discrete` number chooses both load fields, `threads * n_calls + calls`.
+        outcomes: further outcomes in the info, by name (see :data:`meshgym.fields.OUTCOMES`), or `"all"` that the
+            simulator predicts. Without them a step is faster.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
@@ -147,5 +149,7 @@ class MeshResilienceEnv(CoreEnv):
         contexts: str | ArrayLike = DEFAULT_CONTEXTS,
         render_mode: str | None = None,
         flat: bool = False,
+        outcomes: str | Sequence[str] = (),
     ) -> None:
-        super().__init__(simulated_core(scenario, control, simulator, reward, contexts, flat=flat), render_mode)
+        core = simulated_core(scenario, control, simulator, reward, contexts, flat=flat, outcomes=outcomes)
+        super().__init__(core, render_mode)

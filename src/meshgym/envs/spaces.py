@@ -67,17 +67,19 @@ class Actions:
         Raises:
             InvalidValueError: the action isn't in the space.
         """
+        first = self.names[0]
         if len(self.names) == 1:
-            return {self.names[0]: self.choice(self.names[0], action)}
+            return {first: self.choice(first, action)}
         if self._counts:
-            if (whole := _whole(action)) not in range(math.prod(self._counts)):
+            if not isinstance(action, int | np.integer) or not 0 <= action < math.prod(self._counts):
                 raise InvalidValueError("action", action, f"a whole number 0..{math.prod(self._counts) - 1}")
-            return dict(zip(self.names, divmod(whole, self._counts[1]), strict=True))
+            return dict(zip(self.names, divmod(int(action), self._counts[1]), strict=True))
         try:
             pace, calls = action.tolist() if isinstance(action, np.ndarray) else action
         except (TypeError, ValueError):
             raise InvalidValueError("action", action, f"two whole numbers: [{', '.join(self.names)}]") from None
-        return {name: self.choice(name, index) for name, index in zip(self.names, (pace, calls), strict=True)}
+        second = self.names[1]
+        return {first: self.choice(first, pace), second: self.choice(second, calls)}
 
     def choice(self, name: str, index: Any) -> int:
         """Return ``index`` as an int.
@@ -85,7 +87,10 @@ class Actions:
         Raises:
             InvalidValueError: it isn't an index into the values of field ``name``.
         """
-        whole = _whole(index)
+        try:
+            whole = operator.index(index)
+        except TypeError:
+            whole = -1
         if not 0 <= whole < len(self.values[name]):
             raise self._refusal(name, index)
         return whole
@@ -147,14 +152,6 @@ class Actions:
         if self._counts:
             return indices[0] * self._counts[1] + indices[1]
         return indices[0] if len(indices) == 1 else np.array(indices)
-
-
-def _whole(value: object) -> int:
-    """Return a whole number as an int; -1 if it isn't one."""
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return -1
 
 
 def observation_space(scenario: Scenario, shown: str | None) -> spaces.Box:

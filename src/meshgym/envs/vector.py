@@ -40,7 +40,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
     faster. All copies begin together, so they are truncated together.
 
     Args:
-        scenario, control, simulator, reward, contexts, render_mode, flat: as for the single environment.
+        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes: as for the single environment.
         num_envs: number of copies, at least 1.
         max_episode_steps: steps of an episode, at least 1.
         autoreset_mode: what follows the end of an episode. ``NEXT_STEP``: the next step ignores its actions and returns
@@ -64,6 +64,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
         flat: bool = False,
+        outcomes: str | Sequence[str] = (),
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
         self.num_envs = check_count("num_envs", num_envs)
@@ -72,7 +73,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
             raise UnknownNameError("autoreset_mode", str(autoreset_mode), [mode.value for mode in AutoresetMode])
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self._core = simulated_core(scenario, control, simulator, reward, contexts, copies=num_envs, flat=flat)
+        self._core = simulated_core(scenario, control, simulator, reward, contexts, num_envs, flat, outcomes)
         self.actions = self._core.actions
         self.single_action_space = self.actions.space
         self.single_observation_space = self._core.observation_space
@@ -136,7 +137,7 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
                 raise InvalidValueError("step()", "after the end of an episode", "a reset", "Call reset() first.")
             observations, _ = self.reset()
             return observations, np.zeros(self.num_envs), self._flags(False), self._flags(False), {}
-        observations, rewards, info = self._core.step(**self.actions.batch_choices(actions, self.num_envs))
+        observations, rewards, info = self._core.step(self.actions.batch_choices(actions, self.num_envs))
         rewards = np.array(rewards, dtype=np.float64)
         if rewards.shape != (self.num_envs,):
             raise InvalidValueError(

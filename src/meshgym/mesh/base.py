@@ -73,8 +73,13 @@ class Mesh(ABC):
         *columns, _ = zip(*responses, strict=True) if responses else [()] * len(Response._fields)
         return Response._make([*map(np.array, columns), None])
 
-    def on_grid(self, scenario: Scenario) -> IndexedMesh:
-        """Return the same mesh, asked by index into the scenario's grid of rules and actions."""
+    def on_grid(self, scenario: Scenario, further: bool = False) -> IndexedMesh:
+        """Return the same mesh, asked by index into the scenario's grid of rules and actions.
+
+        Args:
+            scenario: whose grid it is.
+            further: whether its responses must have ``details``; a mesh that has them anyway leaves them there.
+        """
         return _MeasuredOnGrid(self, scenario)
 
     def about(self) -> dict[str, Any]:

@@ -63,14 +63,16 @@ class SimulatedMesh(Mesh):
             return self.simulator.sample(settings, self._generator)
         return self.simulator.predict(settings)
 
-    def on_grid(self, scenario: Scenario) -> IndexedMesh:
+    def on_grid(self, scenario: Scenario, further: bool = False) -> IndexedMesh:
         """Return the simulator's response table, or the drawing mesh by index.
 
         Raises:
             MeshError: the mesh is closed. A table that was returned before stays readable.
         """
         self._check_open()
-        return super().on_grid(scenario) if self.sample else response_table(self.simulator, scenario)
+        if self.sample:
+            return super().on_grid(scenario, further)
+        return response_table(self.simulator, scenario, further)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from meshgym.types import Response
 
 IntArray = NDArray[np.int64]
 
-#: Entries that fit into memory: 33 bytes each, or 65 if the simulator predicts more than the first three outcomes.
+#: Entries that fit into memory: 33 bytes each, or 65 with further outcomes.
 MAX_ENTRIES = 100_000_000
 _BATCH = 65_536
 #: An entry's numbers lie together, filled up to a multiple of 32 bytes: a random read costs one cache miss, and NumPy
@@ -32,6 +32,7 @@ class ResponseTable(IndexedMesh):
     Args:
         simulator: what predicts; an entry equals its prediction to the last bit.
         scenario: its rule ranges and its actions span the grid.
+        further: whether it also holds the simulator's further outcomes, in twice the room.
 
     Attributes:
         entries: one response per row: ``qps``, ``p200``, ``p503``, ``qps_std``, ``p503_std``, ``outside``, the
@@ -43,7 +44,7 @@ class ResponseTable(IndexedMesh):
         InvalidValueError: the grid is too large.
     """
 
-    def __init__(self, simulator: Simulator, scenario: Scenario) -> None:
+    def __init__(self, simulator: Simulator, scenario: Scenario, further: bool = False) -> None:
         size = math.prod(
             [len(span.values) for span in scenario.rules.values()] + list(map(len, scenario.actions.values()))
         )
@@ -57,15 +58,15 @@ class ResponseTable(IndexedMesh):
         super().__init__(scenario)
         self.simulator, self._scenario = simulator, scenario
         self._n_paces, self._n_calls = len(self.paces), len(self.calls)
-        self._further = simulator.further
+        self._further = simulator.further if further else ()
         used = _FIRST + len(self._further)
         self._columns = {name: _FIRST + number for number, name in enumerate(self._further)}
         self.entries = np.zeros((size, -(-used // _WIDTH) * _WIDTH), dtype=np.float32)
         self.filled = np.zeros(size, dtype=bool)
         self._left = size
 
-    def __reduce__(self) -> tuple[object, tuple[Simulator, Scenario]]:
-        return response_table, (self.simulator, self._scenario)  # filled again where it is needed
+    def __reduce__(self) -> tuple[object, tuple[Simulator, Scenario, bool]]:
+        return response_table, (self.simulator, self._scenario, bool(self._further))  # filled again where it's needed
 
     def measure(self, row: Index, pace: Index, calls: Index) -> Response:
         flat = self.index(row, pace, calls)
@@ -74,7 +75,7 @@ class ResponseTable(IndexedMesh):
                 actions = self._n_paces * self._n_calls
                 self.read(np.arange(actions) + row * actions)
             qps, p200, p503, qps_std, p503_std, outside, *further = self.entries[flat].tolist()
-            details = dict(zip(self._further, further, strict=False)) or None
+            details = dict(zip(self._further, further, strict=False)) if self._further else None
             return _make((qps, p200, p503, qps_std, p503_std, bool(outside), details))
         return self._response(self.read(flat).astype(np.float64))
 
@@ -111,16 +112,20 @@ class ResponseTable(IndexedMesh):
         for start in range(0, len(flat), _BATCH):
             batch = flat[start : start + _BATCH]
             *columns, further = self.simulator.predict(self.settings(*np.unravel_index(batch, shape)))
-            for number, column in enumerate([*columns, *(further or {}).values()]):
+            for number, column in enumerate([*columns, *((further or {})[name] for name in self._further)]):
                 self.entries[batch, number] = column
         self.filled[flat] = True
         self._left -= len(flat)
 
 
-def response_table(simulator: Simulator, scenario: Scenario) -> ResponseTable:
-    """Return the table of a simulator and a scenario, made on first use and shared from then on."""
-    grid = repr((scenario.rules, scenario.actions))
+def response_table(simulator: Simulator, scenario: Scenario, further: bool = False) -> ResponseTable:
+    """Return the table of a simulator and a scenario, made on first use and shared from then on.
+
+    Args:
+        simulator, scenario, further: see :class:`ResponseTable`.
+    """
+    grid = repr((scenario.rules, scenario.actions, further))
     if grid not in simulator.tables:
-        simulator.tables[grid] = ResponseTable(simulator, scenario)
+        simulator.tables[grid] = ResponseTable(simulator, scenario, further)
     table: ResponseTable = simulator.tables[grid]
     return table
