@@ -140,8 +140,9 @@ def test_from_the_mesh_to_a_recommendation(
     quick_recipe: Callable[[], AbstractContextManager[None]],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("meshgym.mesh.load.latency.MOST_LATE", 1.0)  # the machine is busy with other tests
     slowly = {"[100, 400]": "[20, 80]", "[100, 200, 400]": "[20, 40, 80]", "[60, 100]": "[20, 40]"}
-    text = RUSH  # other tests need the processors, too
+    text = RUSH
     for fast, slow in slowly.items():
         text = text.replace(fast, slow)
     Path("rush.toml").write_text(text)

@@ -85,3 +85,9 @@ def test_the_command_prints_it(made_up, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "450, 150 of them repeats" in shown
     assert "effects of" in shown
+
+
+def test_an_outcome_that_few_runs_have_is_left_out(made_up):
+    some = made_up.assign(latency_p50_s=np.nan)
+    some.loc[some.index[:4], "latency_p50_s"] = [0.1, 0.2, 0.3, 0.4]
+    assert set(assess(some).noise) == {"qps", "p503"}

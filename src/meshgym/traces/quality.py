@@ -149,7 +149,7 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
     lane = frame["lane"].to_numpy() if "lane" in frame else np.zeros(len(frame))
     outcomes = outcomes_in(frame)
     known = {name: np.flatnonzero(~np.isnan(values)) for name, values in outcomes.items()}
-    known = {name: rows for name, rows in known.items() if name in FIRST or len(np.unique(outcomes[name][rows])) > 1}
+    known = {name: rows for name, rows in known.items() if name in FIRST or _varies(outcomes[name][rows], group[rows])}
     own = {name: (outcomes[name][rows], group[rows]) for name, rows in known.items()}
     found = {name: explain(settings[rows], *own[name], seed, names) for name, rows in known.items()}
     p503 = outcomes["p503"]
@@ -166,6 +166,11 @@ def assess(frame: pd.DataFrame, seed: int = 0) -> Quality:
         explained={name: explanation.share for name, explanation in found.items()},
         residual_autocorrelation={name: _autocorrelation(explanation.residuals) for name, explanation in found.items()},
     )
+
+
+def _varies(values: FloatArray, group: Groups) -> bool:
+    """Return whether there is something to explain, in enough settings to leave some out."""
+    return len(np.unique(values)) > 1 and len(np.unique(group)) >= 2 * _FOLDS
 
 
 def noise_share(values: FloatArray, group: Groups) -> float:
