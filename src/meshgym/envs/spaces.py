@@ -58,8 +58,9 @@ class Actions:
         #: How many numbers an action stands for, if it's one that stands for two.
         self._counts = counts if flat and len(counts) > 1 else None
         self.space: spaces.Space[Any] = spaces.MultiDiscrete(counts) if len(counts) > 1 else self.spaces[self.names[0]]
+        self._most = math.prod(counts)
         if self._counts:
-            self.space = spaces.Discrete(math.prod(counts))
+            self.space = spaces.Discrete(self._most)
 
     def choices(self, action: Any) -> dict[str, int]:
         """Return the chosen index of each controlled field.
@@ -71,8 +72,8 @@ class Actions:
         if len(self.names) == 1:
             return {first: self.choice(first, action)}
         if self._counts:
-            if not isinstance(action, int | np.integer) or not 0 <= action < math.prod(self._counts):
-                raise InvalidValueError("action", action, f"a whole number 0..{math.prod(self._counts) - 1}")
+            if not isinstance(action, int | np.integer) or not 0 <= action < self._most:
+                raise InvalidValueError("action", action, f"a whole number 0..{self._most - 1}")
             return dict(zip(self.names, divmod(int(action), self._counts[1]), strict=True))
         try:
             pace, calls = action.tolist() if isinstance(action, np.ndarray) else action
@@ -109,9 +110,8 @@ class Actions:
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise InvalidValueError("actions", actions, f"whole numbers of shape {shape}")
         if self._counts:
-            most = math.prod(self._counts)
-            if ((actions < 0) | (actions >= most)).any():
-                raise InvalidValueError("actions", actions, f"whole numbers 0..{most - 1}")
+            if ((actions < 0) | (actions >= self._most)).any():
+                raise InvalidValueError("actions", actions, f"whole numbers 0..{self._most - 1}")
             actions = np.stack(np.divmod(actions, self._counts[1]), axis=-1)
         columns = np.array(actions.T, dtype=np.intp, order="C", ndmin=2)  # a copy: callers may overwrite theirs
         unsigned = columns.view(np.uintp)  # negative numbers become huge: one comparison instead of two

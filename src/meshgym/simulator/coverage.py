@@ -13,8 +13,7 @@ from meshgym.errors import SimulatorError
 from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import Simulator
-from meshgym.simulator.outcomes import to_range
-from meshgym.simulator.training import TraceArrays, split
+from meshgym.simulator.training import TraceArrays, inside, split
 from meshgym.traces.store import trace_hash
 
 #: The share of the test part that counts as "at chosen loads".
@@ -46,16 +45,12 @@ def coverage(frame: pd.DataFrame, simulator: Simulator, scenario: Scenario) -> p
     test = whole.part(split(whole.groups, simulator.identity.seed)[1])
     nearness = _nearness(test.settings, simulator, scenario)
     chosen = nearness >= np.quantile(nearness, 1 - CHOSEN_SHARE)
-    rows = {}
-    for number, (name, interval) in zip(
-        range(len(test.outcomes)), simulator.intervals(test.settings).items(), strict=False
-    ):
-        known = ~np.isnan(test.targets[:, number])
-        measured = to_range(name, test.targets[:, number])
-        inside = (interval[:, 0] <= measured) & (measured <= interval[:, 1])
+    rows, intervals = {}, simulator.intervals(test.settings)
+    for name, measured in test.measured().items():
+        known, held = ~np.isnan(measured), inside(intervals[name], measured)
         rows[name] = {
-            "overall": inside[known].mean(),
-            "chosen": inside[known & chosen].mean() if (known & chosen).any() else np.nan,
+            "overall": held[known].mean(),
+            "chosen": held[known & chosen].mean() if (known & chosen).any() else np.nan,
             "runs": known.sum(),
             "chosen_runs": (known & chosen).sum(),
         }

@@ -120,12 +120,9 @@ class PerceptronEnsemble:
 
     def predict(self, settings: FloatArray) -> FloatArray:
         """Return the expected targets, shape (n, targets), of settings, shape (n, columns)."""
-        mean: FloatArray = self.predict_members(settings).mean(axis=0)
+        inputs = self.scaling_.inputs(self.features.derive(settings))
+        mean: FloatArray = self.to_units(self.ensemble_(inputs, len(self.scaling_.output_mean))).mean(axis=0)
         return mean
-
-    def predict_members(self, settings: FloatArray) -> FloatArray:
-        """Return each member's prediction, shape (members, n, targets)."""
-        return self.to_units(self.predict_distributions(settings)[0])
 
     def predict_distributions(self, settings: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what each member expects, and the quantiles of the deviation from that; standardised.

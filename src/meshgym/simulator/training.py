@@ -78,6 +78,10 @@ class TraceArrays:
         targets = np.column_stack([to_target(name, found[name]) for name in outcomes])
         return cls(settings, targets, groups, names, outcomes, constant)
 
+    def measured(self) -> dict[str, FloatArray]:
+        """Return what was measured of each outcome, in its unit, shape (n,); NaN where a run has none."""
+        return {name: to_range(name, self.targets[:, number]) for number, name in enumerate(self.outcomes)}
+
     def part(self, rows: Any) -> TraceArrays:
         """Return some of the rows."""
         return replace(self, settings=self.settings[rows], targets=self.targets[rows], groups=self.groups[rows])
@@ -202,16 +206,25 @@ def score(simulator: Simulator, test: TraceArrays) -> dict[str, float]:
     predicted, intervals = simulator.predict(test.settings), simulator.intervals(test.settings)
     expected = {**predicted._asdict(), **(predicted.details or {})}
     errors, scores = {}, {"mse": 0.0}
-    for number, name in enumerate(test.outcomes):
-        known = ~np.isnan(test.targets[:, number])
-        measured = to_range(name, test.targets[known, number])
-        errors[name] = measured - expected[name][known]
-        low, high = intervals[name][known].T
+    for name, measured in test.measured().items():
+        known = ~np.isnan(measured)
+        errors[name] = (measured - expected[name])[known]
         scores[f"rmse_{name}"] = float(np.sqrt(np.square(errors[name]).mean()))
-        scores[f"coverage_90_{name}"] = float(((low <= measured) & (measured <= high)).mean())
+        scores[f"coverage_90_{name}"] = float(inside(intervals[name], measured)[known].mean())
     for name, scale in zip(FIRST, simulator.scaling.output_scale, strict=False):
         scores["mse"] += float(np.square(errors[name] / (scale or 1.0)).mean()) / len(FIRST)
     return scores
+
+
+def inside(interval: FloatArray, measured: FloatArray) -> NDArray[np.bool_]:
+    """Return which runs lie within their intervals, shape (n,); not those without the outcome.
+
+    Args:
+        interval: shape (n, 2).
+        measured: shape (n,).
+    """
+    low, high = interval.T
+    return np.asarray((low <= measured) & (measured <= high))
 
 
 def noise_floor(measured: TraceArrays) -> FloatArray:
