@@ -65,10 +65,10 @@ def simulator(shop: Scenario) -> Simulator:
 
 @contextmanager
 def _quick_recipe() -> Iterator[None]:
-    from meshgym.simulator import training
+    from meshgym.simulator import selection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "RECIPES", {"small": replace(training.RECIPES["small"], members=4, least_steps=150)})
+        patch.setattr(selection, "RECIPES", {"small": replace(selection.RECIPES["small"], members=4, least_steps=150)})
         yield
 
 

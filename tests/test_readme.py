@@ -11,7 +11,7 @@ from pages import README, ROOT, play
 @pytest.mark.envoy
 @pytest.mark.slow
 def test_the_readme_does_what_it_says(tmp_path):
-    options = ["--rows", "60", "--contexts", "4", "--epochs", "5"]
+    options = ["--runs", "60", "--contexts", "4", "--epochs", "5"]
     command = [sys.executable, "-m", "meshagents", "quickstart", *options]
     subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL, timeout=280)
     play(README, tmp_path)

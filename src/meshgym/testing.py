@@ -18,10 +18,10 @@ from meshgym.fields import INT32_MAX, OUTCOMES
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Identity, Simulator
-from meshgym.simulator.artefact import Scaling
 from meshgym.simulator.calibration import LEVELS
 from meshgym.simulator.features import Features
-from meshgym.simulator.network import Ensemble, quantise
+from meshgym.simulator.network import Ensemble, Perceptrons, quantise
+from meshgym.simulator.scaling import Scaling
 from meshgym.traces.schema import COUNTS, EVERY_DETAIL
 from meshgym.types import RESPONSE_NAMES, Load, Response, Setting, TrafficRules
 
@@ -111,7 +111,7 @@ def untrained_simulator(scenario: str | Path | Scenario = "S1", seed: int = 0) -
         settings=features.settings,
         fixed=features.fixed,
     )
-    return Simulator(ensemble, scaling, identity)
+    return Simulator(Perceptrons(ensemble, len(_TARGETS)), scaling, identity)
 
 
 def check_mesh(make_mesh: Callable[[], Mesh], scenario: str | Path | Scenario = "S1") -> None:

@@ -133,6 +133,7 @@ def collected(monkeypatch):
     calls = []
     monkeypatch.setattr("meshgym.traces.collect.collect", lambda *args, **options: calls.append((args, options)))
     monkeypatch.setattr("meshgym.traces.collection.read_given_up", lambda path: {})
+    monkeypatch.setattr("meshgym.traces.collection.read_about", lambda path: {})
     return calls
 
 

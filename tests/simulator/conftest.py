@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from meshgym.scenarios import load_scenario
-from meshgym.simulator.artefact import Identity, Scaling, Simulator
+from meshgym.simulator.artefact import Identity, Simulator
 from meshgym.simulator.calibration import LEVELS, Calibration
 from meshgym.simulator.features import Features
-from meshgym.simulator.network import Ensemble, quantise
+from meshgym.simulator.network import Ensemble, Perceptrons, quantise
+from meshgym.simulator.scaling import Scaling
 
 #: Outcomes of a drawn simulator: mean and scale of their targets.
 OUTCOMES = {
@@ -54,7 +55,7 @@ def _drawn_simulator(
     correlation = np.full((targets, targets), 0.7) + 0.3 * np.eye(targets)
     calibration = replace(Calibration.none(targets), correlation=correlation)
     identity = Identity(scenario="S2", traces="0" * 64, seed=seed, metrics={"mse": 0.5}, outcomes=outcomes)
-    return Simulator(Ensemble(weights, biases), scaling, identity, calibration)
+    return Simulator(Perceptrons(Ensemble(weights, biases), targets), scaling, identity, calibration)
 
 
 def _settings(rows: int) -> NDArray[np.float64]:

@@ -98,7 +98,7 @@ def test_intervals_lie_around_what_is_expected(make_simulator: MakeSimulator, se
 def test_an_outcome_that_never_changed_is_a_constant(make_simulator: MakeSimulator, settings: Any) -> None:
     drawn = make_simulator()
     identity = replace(drawn.identity, constant={"p_reset": 0.0, "p_timeout": 0.0})
-    simulator = Simulator(drawn.ensemble, drawn.scaling, identity, drawn.calibration)
+    simulator = Simulator(drawn.predictor, drawn.scaling, identity, drawn.calibration)
     response = simulator.predict(settings)
     assert response.details is not None
     assert {name: set(values) for name, values in response.details.items()} == {"p_reset": {0.0}, "p_timeout": {0.0}}
@@ -169,7 +169,7 @@ def drawn_file(make_simulator: MakeSimulator, tmp_path_factory: pytest.TempPathF
 
 def test_an_edited_file_is_refused(simulator: Simulator, tmp_path: Path) -> None:
     path = simulator.save(tmp_path / "S2.npz")
-    rewrite(path, weight_0=simulator.ensemble.weights[0] + np.int16(1))
+    rewrite(path, perceptrons_weight_0=simulator.predictor.ensemble.weights[0] + np.int16(1))
     with pytest.raises(SimulatorError, match="edited"):
         Simulator.load(path)
 
@@ -196,7 +196,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
 def test_another_layout_is_refused(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = simulator.save(tmp_path / "S2.npz")
     monkeypatch.setattr("meshgym.simulator.artefact.SCHEMA", 99)
-    with pytest.raises(SimulatorError, match="layout 2, this meshgym reads layout 99"):
+    with pytest.raises(SimulatorError, match="layout 3, this meshgym reads layout 99"):
         Simulator.load(path)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from meshgym.simulator.arrays import TraceArrays, split
 from meshgym.simulator.order import correct_by_order
-from meshgym.simulator.training import TraceArrays, split
 
 ROWS = 1200
 

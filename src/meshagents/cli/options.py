@@ -39,7 +39,7 @@ class Quickstart:
     Attributes:
         scenario: S1..S5 or a .toml file with a service profile.
         configuration: who decides what: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
-        rows: runs to collect, at least 50.
+        runs: the runs of an adaptive plan, at least 40, see ``meshgym collect --plan adaptive``.
         contexts: sets of rules to validate under, at least 2; each policy makes one run under each.
         lanes: settings that the embedded mesh measures at once, 1..64, to collect and to validate.
         epochs: epochs of training, at least 1.
@@ -48,7 +48,7 @@ class Quickstart:
 
     scenario: str = "S1"
     configuration: str = "Thread-Call"
-    rows: Annotated[int, Parameter(validator=Number(gte=50, lte=1_000_000))] = 240
+    runs: Annotated[int, Parameter(validator=Number(gte=40, lte=2000))] = 120
     contexts: Contexts = 25
     lanes: Lanes = 8
     epochs: Count = HYPERPARAMETERS.epochs

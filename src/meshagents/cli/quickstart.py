@@ -26,6 +26,7 @@ from meshagents.validation.decisions import AGENT
 from meshagents.validation.gap import tables
 from meshagents.validation.measure import Bar, Validation
 from meshagents.validation.validate import Validator
+from meshgym.adaptive.plan import AdaptivePlan
 from meshgym.files import write_together
 from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
@@ -68,7 +69,7 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
             collect(
                 scenario,
                 folder / "traces",
-                rows=options.rows,
+                planner=AdaptivePlan(scenario, runs=options.runs, seed=options.seed),
                 seed=options.seed,
                 lanes=options.lanes,
                 progress=progress,

@@ -16,7 +16,8 @@ from meshgym.errors import InvalidValueError
 from meshgym.files import lock
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
-from meshgym.traces.collection import FILENAME, begun, busy, read_collection
+from meshgym.traces.collection import FILENAME, begun, read_collection
+from meshgym.traces.database import busy
 from meshgym.traces.plan import Plan
 from meshgym.traces.store import check_traces
 from meshgym.types import RESPONSE_NAMES, Progress

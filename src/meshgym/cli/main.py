@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_copies, open_mesh
+from meshgym.cli.plan_options import PlanOptions
 from meshgym.cli.rule_files import explain, translate
 from meshgym.errors import IncompleteError, MeshError, MeshGymError, clean
 from meshgym.files import make_folder
@@ -94,6 +95,7 @@ def collect(
     *,
     scenario: str = "S1",
     rows: Count | None = None,
+    plan: PlanOptions | None = None,
     seed: Seed = 0,
     lanes: Lanes = 1,
     out: Path | None = None,
@@ -110,9 +112,10 @@ def collect(
         out: folder (default: collections/SCENARIO). A collection begun in it goes on.
     """
     from meshgym.traces.collect import collect
-    from meshgym.traces.collection import read_given_up
+    from meshgym.traces.collection import read_about, read_given_up
 
     chosen = load_scenario(scenario)
+    planner = plan.planner(chosen, rows, seed) if plan else None
     folder = make_folder(out or Path("collections") / chosen.name)
     # The embedded mesh has lanes; in a cluster there is one service to load, or copies of it.
     copies = open_copies(cluster, chosen) if cluster and cluster.copies else None
@@ -122,6 +125,7 @@ def collect(
             chosen,
             folder,
             rows=rows,
+            planner=planner,
             seed=seed,
             lanes=lanes,
             mesh=mesh,
@@ -130,11 +134,14 @@ def collect(
         )
     console.record(folder)
     print(path)
+    about = read_about(path)
+    if about.get("regret") is not None:
+        print(f"by these {about['rows']} runs, the goal's regret is at most {about['regret']:.3f} (95 %)")
     if given_up := read_given_up(path):
         named = ", ".join(map(str, list(given_up)[:20])) + (", ..." if len(given_up) > 20 else "")
         reasons = clean("; ".join(sorted(set(given_up.values()))))
         raise IncompleteError(
-            f"{len(given_up)} of {rows or chosen.rows} runs of {path} failed each time and were given up ({named}): "
+            f"{len(given_up)} of {about['rows']} runs of {path} failed each time and were given up ({named}): "
             f"{reasons}. The same command tries them again"
         )
 
@@ -181,6 +188,7 @@ def fit(
     *,
     scenario: str = "S1",
     traces: str | None = None,
+    prior: str | None = None,
     seed: Seed = 0,
     out: Path | None = None,
     console: Console,
@@ -190,22 +198,28 @@ def fit(
     Args:
         scenario: S1..S5 or a .toml file.
         traces: CSV or Parquet file (default: the bundled set).
+        prior: S1..S5 or the file of a simulator of a similar mesh, to start from.
         seed: seed of split and training.
         out: file (default: simulators/SCENARIO.npz).
     """
+    from meshgym.simulator import load_simulator
     from meshgym.simulator.training import fit_simulator
     from meshgym.traces.store import load_traces
 
     chosen = load_scenario(scenario)
+    before = load_simulator(prior) if prior else None
     path = out or Path("simulators") / f"{chosen.name}.npz"
     make_folder(path.parent)
     frame = load_traces(traces or chosen.name)
     with console.bar(f"fit {chosen.name}") as progress:
-        simulator = fit_simulator(frame, chosen, seed=seed, progress=progress)
+        simulator = fit_simulator(frame, chosen, seed=seed, progress=progress, prior=before)
     simulator.save(path)
     console.record(path)
     for name, value in simulator.identity.metrics.items():
         print(f"{name:<24}{value:.4g}")
+    print(f"{simulator.identity.kind}, by mean squared error in cross-validation:")
+    for name, value in simulator.identity.errors.items():
+        print(f"  {name:<32}{value:.4g}")
     print(path)
 
 

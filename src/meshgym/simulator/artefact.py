@@ -15,10 +15,12 @@ from meshgym.errors import SimulatorError
 from meshgym.fields import OUTCOMES
 from meshgym.files import Arrays, check_finite, digest, parse_json, read_arrays, reading, write_arrays
 from meshgym.scenarios import Scenario
-from meshgym.simulator.calibration import LEVELS, Calibration, deviation, draw
-from meshgym.simulator.features import Features, encode
-from meshgym.simulator.network import Ensemble
+from meshgym.simulator.calibration import Calibration, deviation, draw
+from meshgym.simulator.features import Features
+from meshgym.simulator.kinds import KINDS, kind_of, starting
 from meshgym.simulator.outcomes import to_outcomes, to_range
+from meshgym.simulator.predictor import Predictor
+from meshgym.simulator.scaling import Scaling
 from meshgym.traces.outcomes import FIRST
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Response, check_settings
 
@@ -26,7 +28,7 @@ FloatArray = NDArray[np.float64]
 Part = TypeVar("Part", "Scaling", Calibration)
 
 #: Version of the file's layout and of the features; raised when either changes.
-SCHEMA = 2
+SCHEMA = 3
 _REMEDY = "Fit it again with: meshgym fit"
 
 
@@ -39,19 +41,24 @@ class Identity:
         traces: sha256 of the trace set that it learned from (see ``meshgym.traces.store.trace_hash``).
         seed: of the split and of the training.
         versions: of meshgym and of the libraries that trained it.
-        recipe: name of the network and training that cross-validation chose.
+        kind: what cross-validation chose to predict with, see :data:`meshgym.simulator.kinds.KINDS`.
+        recipe: name of the network and training that it chose; empty without perceptrons.
+        errors: mean squared error of each kind in cross-validation, on standardised qps and p503.
         metrics: on the test part, e.g. ``mse``, ``rmse_qps``, ``coverage_90_p503``.
         schema: version of the file's layout.
-        outcomes: what it predicts, in the order of the network's outputs; those of ``FIRST`` come first.
+        outcomes: what it predicts, in the order of the predictor's targets; those of ``FIRST`` come first.
         constant: further outcomes, which were the same in all runs.
         settings: columns of the settings it predicts: the rules that vary, then the load.
         fixed: values of other rules that its features need.
+        prior: hash of the simulator that it was calibrated from, and its cross-validated error; empty without.
     """
 
     scenario: str
     traces: str
     seed: int
+    kind: str = "perceptrons"
     recipe: str = ""
+    errors: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -59,60 +66,58 @@ class Identity:
     constant: Mapping[str, float] = field(default_factory=dict)
     settings: tuple[str, ...] = SETTING_NAMES
     fixed: Mapping[str, float] = field(default_factory=dict)
+    prior: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """Translates settings to inputs of the network, and outputs of the network to targets.
+class PriorFeatures(Features):
+    """Features of settings, and what another simulator predicts of them: qps and p503.
 
-    Attributes:
-        low, high: ranges of the settings in the traces, shape (columns,).
-        input_mean, input_scale: of the derived features, then of the encoded ones, shape (features + k,).
-        output_mean, output_scale: of the targets, in their units, shape (targets,).
-        knots: intervals the features are encoded in (see ``features.encode``), shape (k, 3).
-
-    The targets are the identity's ``outcomes``, see :func:`meshgym.simulator.outcomes.to_target`.
+    Args:
+        features: of the settings.
+        prior: the other simulator.
     """
 
-    low: FloatArray
-    high: FloatArray
-    input_mean: FloatArray
-    input_scale: FloatArray
-    output_mean: FloatArray
-    output_scale: FloatArray
-    knots: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
+    def __init__(self, features: Features, prior: Simulator) -> None:
+        super().__init__(features.settings, features.fixed)
+        self._prior = prior
+        self.names = (*self.names, "prior_qps", "prior_p503")
 
-    def inputs(self, features: FloatArray) -> FloatArray:
-        """Return the network's standardised inputs, shape (n, features + k), for features of settings."""
-        whole = np.hstack([features, encode(features, self.knots)])
-        standard: FloatArray = (whole - self.input_mean) / self.input_scale
-        return standard
+    def derive(self, settings: Any) -> FloatArray:
+        response = self._prior.predict(settings)
+        return np.column_stack([super().derive(settings), response.qps, response.p503])
 
 
 class Simulator:
     """Predicts the response of a mesh to rules and load.
 
     Args:
-        ensemble: the networks; they return the standardised targets, then for each of them the quantiles of its
-            deviation.
-        scaling: translates between settings, network and targets.
+        predictor: predicts standardised targets and the quantiles of their deviations.
+        scaling: translates between settings, predictor and targets.
         identity: where the simulator comes from.
         calibration: makes the quantiles hold; None leaves them as they are.
+        prior: a simulator whose predictions are inputs of this one's predictor.
 
     Attributes:
         further: the outcomes in the ``details`` of its responses.
     """
 
     def __init__(
-        self, ensemble: Ensemble, scaling: Scaling, identity: Identity, calibration: Calibration | None = None
+        self,
+        predictor: Predictor,
+        scaling: Scaling,
+        identity: Identity,
+        calibration: Calibration | None = None,
+        prior: Simulator | None = None,
     ) -> None:
-        self.ensemble = ensemble
+        self.predictor = predictor
         self.scaling = scaling
         self.identity = identity
         self.calibration = calibration or Calibration.none(len(identity.outcomes))
         known = {*identity.outcomes, *identity.constant}
         self.further = tuple(name for name in OUTCOMES if name in known and name not in RESPONSE_NAMES)
-        self.features = Features(identity.settings, identity.fixed)
+        self.prior = prior
+        plain = Features(identity.settings, identity.fixed)
+        self.features = plain if prior is None else PriorFeatures(plain, prior)
         self.tables: dict[str, Any] = {}  # see meshgym.simulator.table.response_table
 
     def __getstate__(self) -> dict[str, Any]:
@@ -166,25 +171,21 @@ class Simulator:
         settings = check_settings(settings, self.identity.settings)
         _, quantiles = self._distributions(settings)
         names = self.identity.outcomes
-        ends = quantiles[..., [0, -1]] * self.scaling.output_scale[:, None] + self.scaling.output_mean[:, None]
-        found = {name: to_range(name, ends[:, target]) for target, name in enumerate(names)}
+        ends = [self.scaling.to_units(quantiles[..., end]) for end in (0, -1)]
+        found = {
+            name: to_range(name, np.column_stack([end[:, target] for end in ends])) for target, name in enumerate(names)
+        }
         return found | {name: np.full((len(settings), 2), value) for name, value in self.identity.constant.items()}
 
     def _distributions(self, settings: FloatArray, first: int | None = None) -> tuple[FloatArray, FloatArray]:
         """Return standardised expected targets, (n, targets), and quantiles of the first ones, (n, first, levels)."""
-        targets = len(self.identity.outcomes)
-        first = targets if first is None else first
-        inputs = self.scaling.inputs(self.features.derive(settings))
-        outputs = self.ensemble(inputs, targets + first * len(LEVELS)).mean(axis=0)
-        mean, residual = outputs[:, :targets], outputs[:, targets:].reshape(-1, first, len(LEVELS))
+        mean, residual = self.predictor(self.scaling.inputs(self.features.derive(settings)), first)
         return mean, self.calibration.quantiles(mean[:, :first], residual)
 
     def _respond(self, settings: FloatArray, targets: FloatArray, std: FloatArray) -> Response:
         """Return standardised targets and deviations of the first ones as a response."""
         scale = self.scaling
-        found = to_outcomes(
-            self.identity.outcomes, targets * scale.output_scale + scale.output_mean, self.identity.constant
-        )
+        found = to_outcomes(self.identity.outcomes, scale.to_units(targets), self.identity.constant)
         std = std * scale.output_scale[: len(FIRST)]
         outside = ((settings < scale.low) | (settings > scale.high)).any(axis=1)
         columns = {name: values.astype(np.float32) for name, values in found.items()}
@@ -236,8 +237,10 @@ class Simulator:
         arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
         for part in (self.scaling, self.calibration):
             arrays |= {f"{_prefix(type(part))}_{column.name}": getattr(part, column.name) for column in fields(part)}
-        for number, (weight, bias) in enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True)):
-            arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
+        kind = kind_of(self.predictor)
+        arrays |= {f"{kind}_{name}": array for name, array in self.predictor.to_arrays().items()}
+        if self.prior is not None:
+            arrays |= {f"prior_{name}": array for name, array in self.prior.to_arrays().items()}
         return arrays | {"sha256": np.array(digest(arrays))}
 
     @classmethod
@@ -261,16 +264,15 @@ class Simulator:
         found, features = identity.get("schema"), tuple(identity.pop("features", ()))
         if found == SCHEMA:
             identity |= {name: tuple(identity[name]) for name in ("settings", "outcomes")}
-        if found != SCHEMA or features != Features(identity["settings"], identity["fixed"]).names:
+        own = Features(identity["settings"], identity["fixed"]) if found == SCHEMA else None
+        if own is None or features[: len(own.names)] != own.names:
             raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {_REMEDY}")
         check_finite(parts)
-        layers = range(sum(name.startswith("weight_") for name in parts))
-        ensemble = Ensemble(
-            weights=tuple(parts[f"weight_{number}"] for number in layers),
-            biases=tuple(parts[f"bias_{number}"] for number in layers),
-        )
+        predictor = KINDS[identity["kind"]].from_arrays(starting(f"{identity['kind']}_", parts))
+        before = starting("prior_", parts)
+        prior = cls.from_arrays(before, source) if before else None
         scaling, calibration = _part(Scaling, parts), _part(Calibration, parts)
-        simulator = cls(ensemble, scaling, Identity(**identity), calibration)
+        simulator = cls(predictor, scaling, Identity(**identity), calibration, prior)
         simulator.intervals(scaling.low[None])  # shapes that don't fit together show here, not in a training
         return simulator
 

@@ -12,8 +12,9 @@ import pandas as pd
 from meshgym.errors import SimulatorError
 from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario
+from meshgym.simulator.arrays import TraceArrays, split
 from meshgym.simulator.artefact import Simulator
-from meshgym.simulator.training import TraceArrays, inside, split
+from meshgym.simulator.training import inside
 from meshgym.traces.store import trace_hash
 
 #: The share of the test part that counts as "at chosen loads".

@@ -8,10 +8,13 @@ any number of threads, on every processor.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from meshgym.files import Arrays
+from meshgym.simulator.calibration import LEVELS
 
 FloatArray = NDArray[np.float64]
 
@@ -19,6 +22,8 @@ FloatArray = NDArray[np.float64]
 STEPS = 2.0**12
 #: Largest activation and weight, in steps, and number of inputs: 2**24 * 2**15 * 2**13 stays below 2**53.
 MAX_ACTIVATION, MAX_WEIGHT, MAX_WIDTH = 2.0**24, 2**15 - 1, 2**13
+#: What the file calls the arrays of a layer.
+_PARTS = ("weight", "bias")
 #: Rows evaluated together: their activations fit into the processor's cache.
 _CHUNK = 512
 
@@ -70,3 +75,38 @@ class Ensemble:
             np.clip(hidden, 0, MAX_ACTIVATION, out=hidden)
         weight, bias = self._layers[-1]
         return (hidden @ weight[..., :outputs] + bias[..., :outputs]) / STEPS
+
+
+@dataclass(frozen=True)
+class Perceptrons:
+    """An ensemble as a predictor; see :class:`meshgym.simulator.predictor.Predictor`.
+
+    Attributes:
+        ensemble: returns the standardised targets, then for each of them the quantiles of its deviation.
+        targets: how many.
+    """
+
+    ensemble: Ensemble
+    targets: int
+
+    def __call__(self, inputs: FloatArray, first: int | None = None) -> tuple[FloatArray, FloatArray]:
+        mean, quantiles = self.of_members(inputs, first)
+        return mean.mean(axis=0), quantiles.mean(axis=0)
+
+    def of_members(self, inputs: FloatArray, first: int | None = None) -> tuple[FloatArray, FloatArray]:
+        """Return the same of each member, shapes (members, n, targets) and (members, n, first, levels)."""
+        first = self.targets if first is None else first
+        outputs = self.ensemble(inputs, self.targets + first * len(LEVELS))
+        quantiles = outputs[..., self.targets :].reshape(*outputs.shape[:-1], first, len(LEVELS))
+        return outputs[..., : self.targets], quantiles
+
+    def to_arrays(self) -> Arrays:
+        layers = enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True))
+        named = ((f"{name}_{number}", part) for number, both in layers for name, part in zip(_PARTS, both, strict=True))
+        return {**dict(named), "targets": np.array(self.targets)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        layers = range(sum(name.startswith(_PARTS[0]) for name in arrays))
+        weights, biases = (tuple(arrays[f"{name}_{number}"] for number in layers) for name in _PARTS)
+        return cls(Ensemble(weights, biases), int(arrays["targets"]))

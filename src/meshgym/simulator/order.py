@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.multioutput import MultiOutputRegressor
 
-from meshgym.simulator.training import TraceArrays
+from meshgym.simulator.arrays import TraceArrays
 
 FloatArray = NDArray[np.float64]
 

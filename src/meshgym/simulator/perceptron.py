@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import MissingDependencyError
-from meshgym.simulator.artefact import Scaling
 from meshgym.simulator.calibration import LEVELS
-from meshgym.simulator.features import Features, encode, place_knots
-from meshgym.simulator.network import Ensemble, quantise
+from meshgym.simulator.features import Features
+from meshgym.simulator.network import Ensemble, Perceptrons, quantise
+from meshgym.simulator.scaling import Scaling
 from meshgym.types import Progress
 
 try:
@@ -81,7 +81,7 @@ class PerceptronEnsemble:
         features: of the settings.
 
     Attributes:
-        ensemble_: the trained networks. They also return quantiles of each target's deviation, not calibrated yet.
+        predictor_: the trained networks. They also return quantiles of each target's deviation, not calibrated yet.
         scaling_: translates between settings, networks and units.
     """
 
@@ -107,22 +107,22 @@ class PerceptronEnsemble:
         """
         rows = member_rows or [np.arange(len(settings))] * self.recipe.members
         features = self.features.derive(settings)
-        self.scaling_ = _scaling(settings, features, targets, self.recipe)
+        self.scaling_ = Scaling.of(settings, features, targets, self.recipe.bins, self.recipe.derived)
         inputs = self.scaling_.inputs(features)
-        standard = self.standardise(targets)
+        standard = self.scaling_.standardise(targets)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            self.ensemble_ = _train(inputs, standard, rows, self.recipe, self.seed, self.progress)
+            ensemble = _train(inputs, standard, rows, self.recipe, self.seed, self.progress)
         finally:
             torch.set_num_threads(threads)
+        self.predictor_ = Perceptrons(ensemble, targets.shape[1])
         return self
 
     def predict(self, settings: FloatArray) -> FloatArray:
         """Return the expected targets, shape (n, targets), of settings, shape (n, columns)."""
-        inputs = self.scaling_.inputs(self.features.derive(settings))
-        mean: FloatArray = self.to_units(self.ensemble_(inputs, len(self.scaling_.output_mean))).mean(axis=0)
-        return mean
+        mean, _ = self.predictor_(self.scaling_.inputs(self.features.derive(settings)), 0)
+        return self.scaling_.to_units(mean)
 
     def predict_distributions(self, settings: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what each member expects, and the quantiles of the deviation from that; standardised.
@@ -130,44 +130,7 @@ class PerceptronEnsemble:
         Returns:
             Shapes (members, n, targets) and (members, n, targets, levels).
         """
-        targets = len(self.scaling_.output_mean)
-        outputs = self.ensemble_(self.scaling_.inputs(self.features.derive(settings)))
-        quantiles = outputs[..., targets:].reshape(*outputs.shape[:-1], targets, len(LEVELS))
-        return outputs[..., :targets], quantiles
-
-    def to_units(self, standard: FloatArray) -> FloatArray:
-        """Return standardised targets in units."""
-        return standard * self.scaling_.output_scale + self.scaling_.output_mean
-
-    def standardise(self, targets: FloatArray) -> FloatArray:
-        """Return targets as the networks learn them."""
-        scale = self.scaling_.output_scale
-        standard: FloatArray = (targets - self.scaling_.output_mean) / np.where(scale > 0, scale, 1.0)
-        return standard
-
-
-def _scaling(settings: FloatArray, features: FloatArray, targets: FloatArray, recipe: Recipe) -> Scaling:
-    knots = place_knots(features, recipe.bins) if recipe.bins else np.empty((0, 3))
-    features = np.hstack([features, encode(features, knots)])
-    scale = _spread(features)
-    scale[scale == 0] = 1.0  # a constant minus its mean is 0 anyway
-    if not recipe.derived:
-        scale[settings.shape[1] :] = np.inf  # divided by infinity, a feature is always 0
-    return Scaling(
-        low=settings.min(axis=0),
-        high=settings.max(axis=0),
-        input_mean=features.mean(axis=0),
-        input_scale=scale,
-        output_mean=np.nanmean(targets, axis=0),
-        output_scale=_spread(targets),
-        knots=knots,
-    )
-
-
-def _spread(columns: FloatArray) -> FloatArray:
-    """Return standard deviations; exactly 0 for a constant column."""
-    spread: FloatArray = np.nanstd(columns, axis=0)
-    return np.where(np.nanmax(columns, axis=0) > np.nanmin(columns, axis=0), spread, 0.0)
+        return self.predictor_.of_members(self.scaling_.inputs(self.features.derive(settings)))
 
 
 def _train(

@@ -18,12 +18,13 @@ from scipy import stats
 from meshgym.errors import UnknownNameError
 from meshgym.fields import OUTCOMES
 from meshgym.files import write_bytes, write_text
+from meshgym.simulator.arrays import TraceArrays, noise_floor, split
 from meshgym.simulator.features import Features
 from meshgym.simulator.models import RIVALS
 from meshgym.simulator.order import correct_by_order
 from meshgym.simulator.outcomes import clip_target, to_range
 from meshgym.simulator.perceptron import PerceptronEnsemble
-from meshgym.simulator.training import TraceArrays, noise_floor, select, split
+from meshgym.simulator.selection import select
 from meshgym.traces.outcomes import FIRST
 from meshgym.types import Progress
 
@@ -120,7 +121,7 @@ def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[s
     start = time.perf_counter()
     if model == OURS:
         selection = select(train, seed, features=features)
-        predict: Predict = selection.model.predict
+        predict: Predict = selection.predict
     else:
         predict = _fit_rival(model, train, seed, features)
     seconds = time.perf_counter() - start
@@ -129,7 +130,7 @@ def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[s
         count = len(FIRST)
         honest = np.empty((len(measured.settings), count))  # each row by networks that haven't learned from it
         honest[rows], honest[test] = (
-            selection.model.to_units(selection.unseen[0])[:, :count],
+            selection.scaling.to_units(selection.unseen[0])[:, :count],
             predictions[OURS][:, :count],
         )
         predictions[ORDERED] = correct_by_order(measured, honest, rows, seed)[test]

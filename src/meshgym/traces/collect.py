@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,8 +31,34 @@ from meshgym.traces.schema import DATA_VERSION
 from meshgym.types import Progress, Response
 
 _ATTEMPTS = 3
+Measured = Mapping[int, Mapping[str, float]]
 #: If so many runs in a row are given up, the mesh is broken, not the runs.
 _GIVE_UP = 5
+
+
+class Planner(Protocol):
+    """A plan that grows as results come in; see :class:`meshgym.adaptive.plan.AdaptivePlan`."""
+
+    @property
+    def runs(self) -> int:
+        """The most runs there may be."""
+        ...
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what must be the same when a collection goes on."""
+        ...
+
+    def first(self) -> Plan:
+        """Return the runs to begin with."""
+        ...
+
+    def longer(self, plan: Plan, measured: Measured) -> Plan | None:
+        """Return a plan that goes on after what was measured, by run; None if there is nothing more to ask."""
+        ...
+
+    def bound(self, plan: Plan, measured: Measured) -> float | None:
+        """Return the regret of a decision now; None if there is no such thing."""
+        ...
 
 
 def open_collection(
@@ -42,6 +68,7 @@ def open_collection(
     seed: int,
     service: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
+    planner: Planner | None = None,
 ) -> Collection:
     """Open the collection in a folder, or begin one; a collection of version 0.1 is taken over.
 
@@ -53,16 +80,17 @@ def open_collection(
         service: what is measured; None for the service that the embedded mesh makes of the scenario.
         versions: of what it's measured with; None for the embedded mesh's Envoy. If they have changed since, the
             provenance tells from which run on.
+        planner: what makes the plan longer; None if it is whole.
 
     Raises:
         FolderError: the folder can't be written.
         TraceError: the folder holds another plan, is in use, or was damaged.
     """
+    whole = {"rows": len(plan), "plan_sha256": plan.sha256}
     identity: dict[str, Any] = {
         "scenario": scenario.name,
-        "rows": len(plan),
         "seed": seed,
-        "plan_sha256": plan.sha256,
+        **({"adaptive": dict(planner.about())} if planner else whole),
         "service": service if service or not scenario.service else asdict(scenario.service),
         **({"base": dict(scenario.base)} if scenario.base else {}),
     }
@@ -73,7 +101,7 @@ def open_collection(
         if (folder / "collection.json").exists():
             _take_over(folder, identity, plan)
         else:
-            create(path, {**identity, "versions": now}, plan)
+            create(path, {**identity, **whole, "versions": now}, plan)
     collection = Collection(path)
     try:
         _check_identity(folder, collection.about, identity)
@@ -136,6 +164,7 @@ def collect(
     rows: int | None = None,
     seed: int = 0,
     plan: Plan | None = None,
+    planner: Planner | None = None,
     lanes: int = 1,
     make_mesh: MeshFactory | None = None,
     mesh: Mesh | None = None,
@@ -152,6 +181,7 @@ def collect(
         rows: runs in the plan; the scenario's by default.
         seed: seed of the plan.
         plan: a plan to run instead of the one that :func:`make_plan` draws from ``rows`` and ``seed``.
+        planner: a plan that grows as results come in, instead of one that is whole.
         lanes: settings that are measured at once, 1..64.
         make_mesh: makes a mesh to use instead of the embedded Envoy, one per lane in its own process (picklable, no
             arguments).
@@ -166,7 +196,9 @@ def collect(
     most = MOST_LANES if mesh is None else 1
     if not 1 <= lanes <= most:
         raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}", "" if most > 1 else "There is one mesh.")
-    if plan is None:
+    if planner is not None:
+        plan = planner.first()
+    elif plan is None:
         plan = make_plan(scenario, scenario.rows if rows is None else rows, seed)
     about: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
@@ -174,13 +206,25 @@ def collect(
         about, versions = mesh.about(), mesh.versions()
     elif copies:
         about, versions = copies.service, copies.versions
-    with open_collection(folder, scenario, plan, seed, about, versions) as collection:
-        missing = collection.missing()
-        progress(len(plan) - len(missing), len(plan))
-        if missing:
+    with open_collection(folder, scenario, plan, seed, about, versions, planner) as collection:
+        missing, total = collection.missing(), planner.runs if planner else len(collection.plan)
+        progress(len(collection.plan) - len(missing), total)
+        if missing := missing or _extend(collection, planner):
             with _pool(scenario, lanes, make_mesh, mesh, copies) as pool:
-                _run(collection, scenario, pool, missing, progress)
+                while missing:
+                    _run(collection, scenario, pool, missing, lambda done: progress(done, total))
+                    missing = _extend(collection, planner)
         return collection.path
+
+
+def _extend(collection: Collection, planner: Planner | None) -> list[int]:
+    """Let the plan grow; return the runs that were added. At the end, the provenance says what a decision may cost."""
+    if planner is None:
+        return []
+    before, measured = len(collection.plan), collection.measured()
+    longer = planner.longer(collection.plan, measured)
+    collection.extend(longer or collection.plan, {"regret": planner.bound(collection.plan, measured)})
+    return list(range(before, len(collection.plan)))
 
 
 def _pool(
@@ -195,7 +239,9 @@ def _pool(
     return SharedLanes(partial(EmbeddedMesh, scenario, lanes=lanes))
 
 
-def _run(collection: Collection, scenario: Scenario, pool: Pool, missing: list[int], progress: Progress) -> None:
+def _run(
+    collection: Collection, scenario: Scenario, pool: Pool, missing: list[int], progress: Callable[[int], None]
+) -> None:
     """Run what is missing; a failed run goes to the end of the queue until it has no attempts left."""
     total, left = len(collection.plan), len(missing)
     queue = deque(missing)
@@ -217,6 +263,6 @@ def _run(collection: Collection, scenario: Scenario, pool: Pool, missing: list[i
                 collection.give_up(outcome.run, str(outcome.result))
                 given_up_in_a_row += 1
             left -= 1
-            progress(total - left, total)
+            progress(total - left)
             if given_up_in_a_row == _GIVE_UP:
                 raise MeshError(f"{_GIVE_UP} runs in a row failed, the last with: {outcome.result}")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from meshgym.errors import TraceError
+from meshgym.fields import settings_among
 from meshgym.scenarios import load_scenario
 from meshgym.traces.collection import FILENAME, begun, create, read_about
-from meshgym.traces.plan import make_plan
+from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.quality import assess
 from meshgym.traces.store import load_traces, read_provenance, write_traces
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LICENCE = "CC-BY-4.0"
 _EMBEDDED = {
@@ -23,7 +30,7 @@ _CLUSTER = {
     "known_limits": "the service's own state isn't reset between runs; rates depend on the cluster",
 }
 #: What a packed set takes from a collection, and gives back to it.
-_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions", "later_versions", "base")
+_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions", "later_versions", "base", "adaptive", "regret")
 
 
 def pack(folder: Path, path: Path) -> Path:
@@ -78,8 +85,16 @@ def unpack(traces: str | Path, folder: Path, scenario: str | Path | None = None)
     if begun(path):
         raise TraceError(f"{folder} already holds a collection; choose another folder")
     about = {name: provenance[name] for name in _KEPT if name in provenance} | {"rows": provenance["planned_rows"]}
-    plan = make_plan(load_scenario(scenario or about["scenario"]), about["rows"], about["seed"])
+    chosen = load_scenario(scenario or about["scenario"])
+    plan = _asked(frame) if "adaptive" in about else make_plan(chosen, about["rows"], about["seed"])
     if plan.sha256 != about["plan_sha256"]:
-        raise TraceError(f"{traces} has another plan than the scenario {scenario or about['scenario']} gives")
+        raise TraceError(f"{traces} has another plan than the scenario {chosen.name} gives, or lacks some of its runs")
     create(path, about, plan, frame.to_dict("records"))
     return folder
+
+
+def _asked(frame: pd.DataFrame) -> Plan:
+    """Return the plan of a collection that was asked for as it went on, if no run is missing."""
+    frame, names = frame.sort_values("run"), settings_among(frame)
+    settings = np.ascontiguousarray(frame[list(names)].to_numpy(np.float64))
+    return Plan(settings, frame["repeat"].to_numpy(np.int64), names, frame["asked"].to_numpy(np.int64))

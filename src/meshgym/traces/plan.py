@@ -24,11 +24,14 @@ class Plan:
         settings: shape (rows, columns).
         repeat: shape (rows,), 0 for the first run of a setting, 1 and above for its repeats.
         names: columns of the settings: the rules that vary, then the load.
+        asked: why each run is made, shape (rows,), see :data:`meshgym.traces.schema.BOOKKEEPING`; None if all of them
+            cover the ranges.
     """
 
     settings: NDArray[np.float64]
     repeat: NDArray[np.int64]
     names: tuple[str, ...] = SETTING_NAMES
+    asked: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.settings)
@@ -37,7 +40,8 @@ class Plan:
     def sha256(self) -> str:
         """Hash of settings and order."""
         names = b"" if self.names == SETTING_NAMES else ",".join(self.names).encode()  # as before there were others
-        return hashlib.sha256(names + self.settings.tobytes() + self.repeat.tobytes()).hexdigest()
+        asked = b"" if self.asked is None else self.asked.tobytes()
+        return hashlib.sha256(names + self.settings.tobytes() + self.repeat.tobytes() + asked).hexdigest()
 
 
 def make_plan(scenario: Scenario, rows: int, seed: int) -> Plan:

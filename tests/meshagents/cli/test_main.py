@@ -38,7 +38,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(arguments, message, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["quickstart", "--rows", "10"], 'Invalid value "10" for --rows. Must be >= 50.'),
+        (["quickstart", "--runs", "10"], 'Invalid value "10" for --runs. Must be >= 40.'),
         (["quickstart", "--contexts", "1"], 'Invalid value "1" for --contexts. Must be >= 2.'),
         (["train"], "--tasks requires an argument"),
         (["train", "S1", "--preset", "best"], "preset is 'best'; allowed: default, paper, paper*5."),

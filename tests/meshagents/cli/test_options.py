@@ -19,7 +19,7 @@ SEEDS = ["-1", "4294967296", "x"]
         (meshgym, ["table4"], "--seeds", COUNTS),
         (meshgym, ["table4"], "--jobs", COUNTS),
         (meshagents, ["quickstart"], "--epochs", COUNTS),
-        (meshagents, ["quickstart"], "--rows", ["49", "60.5", "1000000000000000000"]),
+        (meshagents, ["quickstart"], "--runs", ["39", "60.5", "1000000000000000000"]),
         (meshagents, ["quickstart"], "--contexts", ["1", "1000000000000000000"]),
         (meshagents, ["train", "S1"], "--seed", SEEDS),
         (meshagents, ["train", "S1"], "--epochs", ["0", "1000000000000000000", "many", "1.5"]),

@@ -1,0 +1,167 @@
+"""How good a decision is after few runs: an adaptive plan beside plans that cover the ranges, and a direct search.
+
+    python benchmarks/few_runs.py S3 S4 --seeds 5 --out few-runs
+
+The truth is a simulator with its noise: the bundled one, or with ``--truths FOLDER`` one of the layout before (see
+``truths.py``). The decision is the load that breaks the service, under 400 rules that were drawn before; its value is
+the share of the reward that the best loads get. Each method sees the same number of runs:
+
+- adaptive: ``meshgym.adaptive.search``, as in ``meshgym collect --plan adaptive``;
+- covering: runs that cover the ranges, and the same surrogate;
+- chosen: the same runs, and what ``meshgym fit`` chooses;
+- perceptrons: the same runs, and perceptrons alone;
+- direct: for each of the rules on its own, Optuna's TPE (``pip install optuna``). It has so many runs for one of them.
+
+Writes one row per set, method, runs and seed, and prints means with 95 % intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import threadpoolctl
+from scipy import stats
+from truths import Truth
+
+from meshgym.adaptive.search import Search
+from meshgym.rewards import worst_case
+from meshgym.simulator.arrays import TraceArrays
+from meshgym.simulator.features import Features
+from meshgym.simulator.selection import choose, select
+from meshgym.types import Response
+
+CHECKS = (60, 120, 160, 240)
+DIRECT = (5, 10, 20)
+RULES = 400
+
+
+class Task:
+    """A truth, rules to decide under, and what decisions are worth."""
+
+    def __init__(self, name, folder, seed=12345):
+        self.truth, self.scenario = Truth(name, folder), Truth(name, folder).scenario
+        generator = np.random.default_rng(seed)
+        spans = [span.values for span in self.scenario.rules.values()]
+        self.rules = np.column_stack([generator.choice(span, RULES) for span in spans])
+        self.loads = np.array(list(itertools.product(*self.scenario.actions.values())), dtype=np.float64)
+        qps, p503 = self.truth.expected(self.under(self.rules))
+        self.rewards = worst_case(qps, 1 - p503, p503).reshape(RULES, -1)
+
+    def under(self, rules):
+        loads = np.tile(self.loads, (len(rules), 1))
+        return np.column_stack([np.repeat(rules, len(self.loads), axis=0), loads])
+
+    def share(self, chosen):
+        """Return the share of the best reward that loads get, given by number, shape (400,)."""
+        return self.rewards[np.arange(RULES), chosen].mean() / self.rewards.max(axis=1).mean()
+
+    def run(self, settings, generator):
+        qps, p503 = self.truth.drawn(settings, generator)
+        return Response(qps, 1 - p503, p503)
+
+
+def searching(task, goal, seed):
+    """Yield the runs so far and the share after each batch of a search, and the search."""
+    generator = np.random.default_rng([seed, 7])
+    search = Search(task.scenario, goal, max(CHECKS), seed)
+    judge = search if goal == "worst-load" else Search(task.scenario, "worst-load", max(CHECKS), seed)
+    while len((batch := search.ask()).settings):
+        response = task.run(batch.settings, generator)
+        for one in {search, judge}:
+            one.tell(batch.settings, response)
+        if search.asked in CHECKS:
+            loads = judge.decide(task.rules)
+            numbers = (loads[:, None] == task.loads).all(axis=2).argmax(axis=1)
+            yield search.asked, task.share(numbers), judge.regret(), judge
+
+
+def learning(task, seed, how):
+    """Yield the runs so far and the share after perceptrons, or what is chosen, learned from runs that cover."""
+    for runs, *_, judge in searching(task, "map", seed):
+        settings, response = judge.told()
+        targets = np.column_stack([response.qps, response.p503])
+        arrays = TraceArrays(settings, targets, np.arange(runs), task.scenario.setting_names)
+        model = how(arrays, seed, None, Features.of(task.scenario))
+        qps, p503 = model.predict(task.under(task.rules)).T
+        rewards = worst_case(qps.clip(0), 1 - p503, p503.clip(0, 1)).reshape(RULES, -1)
+        yield runs, task.share(rewards.argmax(axis=1))
+
+
+def direct(task, seed):
+    """Yield the runs for one of the rules and the share of Optuna's TPE, by 20 of the rules."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    generator = np.random.default_rng([seed, 7])
+    some = generator.choice(RULES, 20, replace=False)
+    best = {runs: [] for runs in DIRECT}
+    for row in some:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        names = dict(zip(task.scenario.load_names, task.scenario.actions.values(), strict=True))
+        for run in range(1, max(DIRECT) + 1):
+            trial = study.ask()
+            load = [values[trial.suggest_int(name, 0, len(values) - 1)] for name, values in names.items()]
+            response = task.run(np.array([[*task.rules[row], *load]]), generator)
+            study.tell(trial, float(worst_case(*response[:3])[0]))
+            if run in DIRECT:
+                chosen = [values[study.best_params[name]] for name, values in names.items()]
+                best[run].append(task.rewards[row, (task.loads == chosen).all(axis=1).argmax()])
+    for runs, rewards in best.items():
+        yield runs, np.mean(rewards) / task.rewards[some].max(axis=1).mean()
+
+
+METHODS = {
+    "adaptive": lambda task, seed: searching(task, "worst-load", seed),
+    "covering": lambda task, seed: searching(task, "map", seed),
+    "chosen": lambda task, seed: learning(task, seed, choose),
+    "perceptrons": lambda task, seed: learning(task, seed, select),
+    "direct": direct,
+}
+
+
+def measure(name, folder, method, seed):
+    """Return the rows of one set, method and seed."""
+    with threadpoolctl.threadpool_limits(1):
+        task = Task(name, folder)
+        fixed = task.rewards.mean(axis=0).max() / task.rewards.max(axis=1).mean()
+        about = {"set": name, "method": method, "seed": seed, "fixed": fixed}
+        found = ((runs, share, *(rest or [np.nan])) for runs, share, *rest in METHODS[method](task, seed))
+        return [about | {"runs": runs, "share": share, "bound": bound} for runs, share, bound, *_ in found]
+
+
+def summary(rows):
+    """Return means with 95 % intervals (Student's t) as text."""
+    lines = [f"{'set':<5}{'method':<14}{'runs':>6}{'share of the best':>20}{'one fixed load':>16}"]
+    for (name, method, runs), own in rows.groupby(["set", "method", "runs"], sort=False):
+        share, count = own["share"], len(own)
+        half = stats.t.ppf(0.975, count - 1) * share.std() / np.sqrt(count) if count > 1 else np.nan
+        lines.append(f"{name:<5}{method:<14}{runs:>6}{share.mean():>12.3f} ± {half:.3f}{own['fixed'].iloc[0]:>16.3f}")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", default=["S1", "S2", "S3", "S4", "S5"])
+    parser.add_argument("--methods", nargs="+", default=["adaptive", "covering", "chosen", "perceptrons"])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--truths", help="folder of simulators of the layout before")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("few-runs"))
+    options = parser.parse_args()
+    tasks = itertools.product(options.sets, options.methods, range(options.seeds))
+    calls = (joblib.delayed(measure)(name, options.truths, method, seed) for name, method, seed in tasks)
+    rows = pd.DataFrame(itertools.chain.from_iterable(joblib.Parallel(n_jobs=options.jobs)(calls)))
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(options.out / "few_runs.csv", index=False)
+    text = summary(rows)
+    (options.out / "few_runs.txt").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
