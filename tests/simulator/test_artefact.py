@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from meshgym.errors import FolderError, InvalidValueError, SimulatorError
 from meshgym.simulator import Simulator, load_simulator
+from meshgym.simulator.network import Perceptrons
 from meshgym.types import Response
 
 MakeSimulator = Callable[..., Simulator]
@@ -103,6 +105,16 @@ def test_an_outcome_that_never_changed_is_a_constant(make_simulator: MakeSimulat
     assert response.details is not None
     assert {name: set(values) for name, values in response.details.items()} == {"p_reset": {0.0}, "p_timeout": {0.0}}
     assert not simulator.intervals(settings)["p_reset"].any()
+
+
+@pytest.mark.parametrize("members", [1, 3, 8])
+def test_the_mean_is_that_of_all_members_to_the_last_bit(
+    members: int, make_simulator: Callable[..., Simulator], settings: NDArray[np.float64]
+) -> None:
+    simulator = make_simulator(members=members)
+    assert isinstance(simulator.predictor, Perceptrons)
+    ensemble, inputs = simulator.predictor.ensemble, simulator.scaling.inputs(simulator.features.derive(settings))
+    np.testing.assert_array_equal(ensemble.mean(inputs, 5), ensemble(inputs, 5).mean(axis=0))
 
 
 def test_no_settings_give_no_predictions(simulator: Simulator) -> None:

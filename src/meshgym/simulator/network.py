@@ -7,6 +7,7 @@ any number of threads, on every processor.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ MAX_ACTIVATION, MAX_WEIGHT, MAX_WIDTH = 2.0**24, 2**15 - 1, 2**13
 #: What the file calls the arrays of a layer.
 _PARTS = ("weight", "bias")
 #: Rows evaluated together: their activations fit into the processor's cache.
-_CHUNK = 512
+_CHUNK = 256
 
 
 def quantise(values: Any) -> NDArray[np.int16]:
@@ -61,20 +62,31 @@ class Ensemble:
         Returns:
             Shape (members, n, outputs).
         """
-        chunks = [self._evaluate(inputs[start : start + _CHUNK], outputs) for start in range(0, len(inputs), _CHUNK)]
-        if not chunks:
-            return np.empty((len(self.weights[0]), 0, self.weights[-1][..., :outputs].shape[-1]))
-        return np.concatenate(chunks, axis=1)
+        weight, bias = (part[..., :outputs] for part in self._layers[-1])
+        chunks = [(hidden @ weight + bias) / STEPS for hidden in self._hidden(inputs)]
+        return np.concatenate([np.empty((len(weight), 0, weight.shape[-1])), *chunks], axis=1)
 
-    def _evaluate(self, inputs: FloatArray, outputs: int | None) -> FloatArray:
+    def mean(self, inputs: FloatArray, outputs: int | None = None) -> FloatArray:
+        """Return the mean of all members, shape (n, outputs): the same to the last bit, and sooner."""
+        weight, bias = (part[..., :outputs] for part in self._layers[-1])
+        scale = STEPS * len(weight)
+        chunks = [(sum(map(np.matmul, hidden, weight)) + bias.sum(axis=0)) / scale for hidden in self._hidden(inputs)]
+        return np.concatenate([np.empty((0, weight.shape[-1])), *chunks])
+
+    def _hidden(self, inputs: FloatArray) -> Iterator[FloatArray]:
+        """Yield the activations of the last hidden layer, shape (members, rows, width), some rows at a time."""
+        for start in range(0, len(inputs), _CHUNK):
+            yield self._activate(inputs[start : start + _CHUNK])
+
+    def _activate(self, inputs: FloatArray) -> FloatArray:
         hidden: FloatArray = np.clip(np.rint(inputs * STEPS), -MAX_ACTIVATION, MAX_ACTIVATION)
         for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight
             hidden += bias
             np.rint(hidden, out=hidden)
-            np.clip(hidden, 0, MAX_ACTIVATION, out=hidden)
-        weight, bias = self._layers[-1]
-        return (hidden @ weight[..., :outputs] + bias[..., :outputs]) / STEPS
+            np.maximum(hidden, 0, out=hidden)
+            np.minimum(hidden, MAX_ACTIVATION, out=hidden)
+        return hidden
 
 
 @dataclass(frozen=True)
@@ -90,15 +102,17 @@ class Perceptrons:
     targets: int
 
     def __call__(self, inputs: FloatArray, first: int | None = None) -> tuple[FloatArray, FloatArray]:
-        mean, quantiles = self.of_members(inputs, first)
-        return mean.mean(axis=0), quantiles.mean(axis=0)
-
-    def of_members(self, inputs: FloatArray, first: int | None = None) -> tuple[FloatArray, FloatArray]:
-        """Return the same of each member, shapes (members, n, targets) and (members, n, first, levels)."""
         first = self.targets if first is None else first
-        outputs = self.ensemble(inputs, self.targets + first * len(LEVELS))
-        quantiles = outputs[..., self.targets :].reshape(*outputs.shape[:-1], first, len(LEVELS))
-        return outputs[..., : self.targets], quantiles
+        return self._split(self.ensemble.mean(inputs, self.targets + first * len(LEVELS)))
+
+    def of_members(self, inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the same of each member, shapes (members, n, targets) and (members, n, targets, levels)."""
+        return self._split(self.ensemble(inputs))
+
+    def _split(self, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        quantiles = outputs[..., self.targets :]
+        shape = (*quantiles.shape[:-1], quantiles.shape[-1] // len(LEVELS), len(LEVELS))
+        return outputs[..., : self.targets], quantiles.reshape(shape)
 
     def to_arrays(self) -> Arrays:
         layers = enumerate(zip(self.ensemble.weights, self.ensemble.biases, strict=True))
