@@ -88,6 +88,7 @@ class Search:
             raise InvalidValueError("regret", regret, "a share between 0 and 1, and a goal other than map")
         self.scenario, self.goal, self.runs, self.seed, self.bound = scenario, goal, runs, seed, regret
         self.asked = 0
+        self._reward = load_reward("worst_case")
         self._features = Features.of(scenario)
         within = {
             name: [value for value in values if scenario.load[name].low <= value <= scenario.load[name].high]
@@ -101,7 +102,7 @@ class Search:
         self._spans += [] if covered else [np.array(values, np.float64) for values in within.values()]
         self._settings = np.empty((0, len(scenario.setting_names)))
         self._response = np.empty((0, 3))
-        self._known: Surrogate | None = None
+        self._surrogates: dict[str, Surrogate] = {}
 
     def ask(self) -> Batch:
         """Return the runs to make next; none if all are made, or the regret is small enough."""
@@ -127,7 +128,7 @@ class Search:
         told = np.column_stack([np.broadcast_to(one, len(settings)) for one in response[:3]])
         self._settings = np.concatenate([self._settings, settings])
         self._response = np.concatenate([self._response, told])
-        self._known = None
+        self._surrogates.clear()
 
     def told(self) -> tuple[FloatArray, Response]:
         """Return everything that :meth:`tell` was given."""
@@ -142,7 +143,7 @@ class Search:
         Returns:
             Shape (n, 2), columns as ``scenario.load_names``.
         """
-        return self._loads[_choose(self._surrogate(), rules, self._loads)]
+        return self._loads[self._choose(rules, self._loads)]
 
     def regret(self) -> float:
         """Return what a decision may cost at most, with 95 % certainty, by what is known; 1 if nothing is.
@@ -154,15 +155,15 @@ class Search:
         if not self._learned():
             return 1.0
         generator = np.random.default_rng([self.seed, self.asked, 1])
-        known = self._surrogate()
         if self.goal == "rules":
-            settings = self._cover(_RULES * 10, generator)
-            wrong = (known.draw(settings, _DRAWS, generator) > EDGE) != (known.mean(settings) > EDGE)
+            settings, p503 = self._cover(_RULES * 10, generator), self._known("p503")
+            wrong = (p503.draw(settings, _DRAWS, generator) > EDGE) != (p503.mean(settings) > EDGE)
             return float(np.quantile(wrong.mean(axis=1), 0.95))
         loads = self._some_loads(generator)
         rules = self._draw_rules(min(_RULES, _MOST_SETTINGS // len(loads)), generator)
-        rewards = known.draw(_under(rules, loads), _DRAWS, generator).reshape(_DRAWS, len(rules), len(loads))
-        chosen = rewards[:, np.arange(len(rules)), _choose(known, rules, loads)]
+        drawn = self._known("reward").draw(_under(rules, loads), _DRAWS, generator)
+        rewards = drawn.reshape(_DRAWS, len(rules), len(loads))
+        chosen = rewards[:, np.arange(len(rules)), self._choose(rules, loads)]
         best = rewards.max(axis=2).mean(axis=1)
         lost = np.divide(best - chosen.mean(axis=1), best, out=np.ones_like(best), where=best > 0)
         return float(np.quantile(lost, 0.95))
@@ -170,15 +171,26 @@ class Search:
     def _learned(self) -> bool:
         return len(self._settings) >= LEAST
 
-    def _surrogate(self) -> Surrogate:
-        """Return what is known of the goal's number: the reward, or p503."""
+    def _known(self, name: str) -> Surrogate:
+        """Return what is known of the reward or of an outcome, by name."""
         if not self._learned():
             raise InvalidValueError("runs told", len(self._settings), f"at least {LEAST}", "Ask and tell more.")
-        if self._known is None:
+        if name not in self._surrogates:
             _, response = self.told()
-            values = response.p503 if self.goal == "rules" else apply_reward(load_reward("worst_case"), response)
-            self._known = Surrogate(self._features, self._settings, np.asarray(values), self.seed)
-        return self._known
+            values = {**response._asdict(), "reward": apply_reward(self._reward, response)}[name]
+            self._surrogates[name] = Surrogate(self._features, self._settings, np.asarray(values), self.seed)
+        return self._surrogates[name]
+
+    def _choose(self, rules: FloatArray, loads: FloatArray) -> NDArray[np.int64]:
+        """Return the number of the load with the highest reward under each rules, shape (n,).
+
+        The reward is learned as it is, and from qps and p503: the mean of both misses less than either.
+        """
+        settings = _under(rules, loads)
+        qps, p503 = self._known("qps").mean(settings).clip(0), self._known("p503").mean(settings).clip(0, 1)
+        reward = self._known("reward").mean(settings) + apply_reward(self._reward, Response(qps, 1 - p503, p503))
+        chosen: NDArray[np.int64] = reward.reshape(len(rules), len(loads)).argmax(axis=1)
+        return chosen
 
     def _draw_rules(self, count: int, generator: np.random.Generator) -> FloatArray:
         return np.column_stack([generator.choice(span.values, count) for span in self.scenario.rules.values()])
@@ -201,16 +213,10 @@ def _under(rules: FloatArray, loads: FloatArray) -> FloatArray:
     return np.column_stack([np.repeat(rules, len(loads), axis=0), np.tile(loads, (len(rules), 1))])
 
 
-def _choose(known: Surrogate, rules: FloatArray, loads: FloatArray) -> NDArray[np.int64]:
-    """Return the number of the load with the highest mean under each rules, shape (n,)."""
-    chosen: NDArray[np.int64] = known.mean(_under(rules, loads)).reshape(len(rules), -1).argmax(axis=1)
-    return chosen
-
-
 def _break(search: Search, count: int, generator: np.random.Generator) -> FloatArray:
     """Under random rules, take the load with the highest reward in one function that fits the runs (Thompson, 1933)."""
     rules = search._draw_rules(count, generator)
-    known, loads = search._surrogate(), search._some_loads(generator)
+    known, loads = search._known("reward"), search._some_loads(generator)
     chosen = [loads[known.draw(_under(own[None], loads), 1, generator).argmax()] for own in rules]
     return np.column_stack([rules, chosen])
 
@@ -218,7 +224,7 @@ def _break(search: Search, count: int, generator: np.random.Generator) -> FloatA
 def _straddle(search: Search, count: int, generator: np.random.Generator) -> FloatArray:
     """Take settings whose p503 may lie on either side of a half (Bryan et al., 2005), no two of them alike."""
     candidates = search._cover(50 * count, generator)
-    mean, deviation = search._surrogate().moments(candidates)
+    mean, deviation = search._known("p503").moments(candidates)
     doubt = ndtr(-np.abs(mean - EDGE) / np.maximum(deviation, 1e-9))
     return candidates[generator.choice(len(candidates), count, replace=False, p=doubt / doubt.sum())]
 
