@@ -12,7 +12,7 @@ the share of the reward that the best loads get. Each method sees the same numbe
 - perceptrons: the same runs, and perceptrons alone;
 - direct: for each of the rules on its own, Optuna's TPE (``pip install optuna``). It has so many runs for one of them.
 
-Writes one row per set, method, runs and seed, and prints means with 95 % intervals.
+Writes one row per set, method, runs and seed, and a figure; prints means with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import threadpoolctl
+from matplotlib.figure import Figure
 from scipy import stats
 from truths import Truth
 
@@ -144,6 +145,26 @@ def summary(rows):
     return "\n".join(lines)
 
 
+def draw(rows):
+    """Return a figure: the share over runs, with the same intervals, a panel for each set."""
+    sets = list(rows["set"].unique())
+    figure = Figure(figsize=(3 * len(sets), 3), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(sets), sharey=True, squeeze=False)[0], sets, strict=True):
+        own = rows[rows["set"] == name]
+        for method, values in own.groupby("method", sort=False):
+            table = values.groupby("runs")["share"].agg(["mean", "std", "count"])
+            half = stats.t.ppf(0.975, table["count"] - 1) * table["std"] / np.sqrt(table["count"])
+            (line,) = axes.plot(table.index, table["mean"], marker=".", label=method)
+            axes.fill_between(
+                table.index, table["mean"] - half, table["mean"] + half, alpha=0.2, color=line.get_color()
+            )
+        axes.axhline(own["fixed"].iloc[0], color="gray", linestyle=":", label="one fixed load")
+        axes.set(title=name, xlabel="runs", ylim=(0.8, 1.01))
+    figure.axes[0].set_ylabel("share of the best reward")
+    figure.axes[0].legend(loc="lower right")
+    return figure
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=["S1", "S2", "S3", "S4", "S5"])
@@ -160,6 +181,7 @@ def main():
     rows.to_csv(options.out / "few_runs.csv", index=False)
     text = summary(rows)
     (options.out / "few_runs.txt").write_text(text + "\n")
+    draw(rows).savefig(options.out / "few_runs.png", dpi=100)
     print(text)
 
 

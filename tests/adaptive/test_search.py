@@ -116,6 +116,11 @@ def test_failed_runs_may_be_left_out() -> None:
     assert not search.ask().asked.any()  # too few to learn from: the ranges are covered
 
 
+def test_settings_of_another_shape_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="shape of settings"):
+        Search(SCENARIO).tell(np.ones((2, 3)), respond(np.ones((2, 4))))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

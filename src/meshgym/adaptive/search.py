@@ -24,7 +24,7 @@ from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator.features import Features
-from meshgym.types import Response
+from meshgym.types import RESPONSE_NAMES, Response, check_settings
 
 FloatArray = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ class Search:
         self._spans = [span.values for span in (*scenario.rules.values(), *covered)]
         self._spans += [] if covered else [np.array(values, np.float64) for values in within.values()]
         self._settings = np.empty((0, len(scenario.setting_names)))
-        self._response = np.empty((0, 3))
+        self._response = np.empty((0, len(RESPONSE_NAMES)))
         self._surrogates: dict[str, Surrogate] = {}
 
     def ask(self) -> Batch:
@@ -124,8 +124,13 @@ class Search:
         Args:
             settings: shape (n, columns), columns as ``scenario.setting_names``.
             response: arrays of shape (n,).
+
+        Raises:
+            InvalidValueError: settings of another shape, or with a number that isn't finite.
         """
-        told = np.column_stack([np.broadcast_to(one, len(settings)) for one in response[:3]])
+        settings = check_settings(settings, self.scenario.setting_names)
+        columns = [np.asarray(getattr(response, name), np.float64) for name in RESPONSE_NAMES]
+        told = np.column_stack([np.broadcast_to(one, len(settings)) for one in columns])
         self._settings = np.concatenate([self._settings, settings])
         self._response = np.concatenate([self._response, told])
         self._surrogates.clear()
@@ -222,10 +227,10 @@ def _break(search: Search, count: int, generator: np.random.Generator) -> FloatA
 
 
 def _straddle(search: Search, count: int, generator: np.random.Generator) -> FloatArray:
-    """Take settings whose p503 may lie on either side of a half (Bryan et al., 2005), no two of them alike."""
+    """Draw settings by how likely their p503 lies on the other side of a half than expected (Bryan et al., 2005)."""
     candidates = search._cover(50 * count, generator)
     mean, deviation = search._known("p503").moments(candidates)
-    doubt = ndtr(-np.abs(mean - EDGE) / np.maximum(deviation, 1e-9))
+    doubt = ndtr(-np.abs(mean - EDGE) / np.maximum(deviation, 1e-9)) + 1e-12
     return candidates[generator.choice(len(candidates), count, replace=False, p=doubt / doubt.sum())]
 
 
