@@ -10,6 +10,7 @@ the share of the reward that the best loads get. Each method sees the same numbe
 - covering: runs that cover the ranges, and the same surrogate;
 - chosen: the same runs, and what ``meshgym fit`` chooses;
 - perceptrons: the same runs, and perceptrons alone;
+- edge: another question, which rules hold under which load, and the share of settings for which the answer is right;
 - direct: for each of the rules on its own, Optuna's TPE (``pip install optuna``). It has so many runs for one of them.
 
 Writes one row per set, method, runs and seed, and a figure; prints means with 95 % intervals.
@@ -29,7 +30,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from truths import Truth
 
-from meshgym.adaptive.search import Search
+from meshgym.adaptive.search import EDGE, Search
 from meshgym.rewards import worst_case
 from meshgym.simulator.arrays import TraceArrays
 from meshgym.simulator.features import Features
@@ -81,6 +82,20 @@ def searching(task, goal, seed):
             yield search.asked, task.share(numbers), judge.regret(), judge
 
 
+def bordering(task, goal, seed):
+    """Yield the runs so far and the share of settings for which it is known whether half of the requests fail."""
+    generator = np.random.default_rng([seed, 7])
+    search, judge = (Search(task.scenario, name, max(CHECKS), seed) for name in (goal, "rules"))
+    settings = task.under(task.rules)
+    fails = task.truth.expected(settings)[1] > EDGE
+    while len((batch := search.ask()).settings):
+        response = task.run(batch.settings, generator)
+        for one in (search, judge):
+            one.tell(batch.settings, response)
+        if search.asked in CHECKS:
+            yield search.asked, ((judge.p503(settings) > EDGE) == fails).mean(), judge.regret()
+
+
 def learning(task, seed, how):
     """Yield the runs so far and the share after perceptrons, or what is chosen, learned from runs that cover."""
     for runs, *_, judge in searching(task, "map", seed):
@@ -122,6 +137,8 @@ METHODS = {
     "chosen": lambda task, seed: learning(task, seed, choose),
     "perceptrons": lambda task, seed: learning(task, seed, select),
     "direct": direct,
+    "edge, adaptive": lambda task, seed: bordering(task, "rules", seed),
+    "edge, covering": lambda task, seed: bordering(task, "map", seed),
 }
 
 

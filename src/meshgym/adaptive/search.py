@@ -150,6 +150,14 @@ class Search:
         """
         return self._loads[self._choose(rules, self._loads)]
 
+    def p503(self, settings: FloatArray) -> FloatArray:
+        """Return the expected share of 503s, shape (n,); below a half, the rules hold.
+
+        Args:
+            settings: shape (n, columns), columns as ``scenario.setting_names``.
+        """
+        return self._known("p503").mean(check_settings(settings, self.scenario.setting_names)).clip(0, 1)
+
     def regret(self) -> float:
         """Return what a decision may cost at most, with 95 % certainty, by what is known; 1 if nothing is.
 
