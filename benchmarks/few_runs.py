@@ -147,18 +147,20 @@ def measure(name, folder, method, seed):
     with threadpoolctl.threadpool_limits(1):
         task = Task(name, folder)
         fixed = task.rewards.mean(axis=0).max() / task.rewards.max(axis=1).mean()
-        about = {"set": name, "method": method, "seed": seed, "fixed": fixed}
+        about = {"set": name, "method": method, "seed": seed, "fixed": np.nan if "edge" in method else fixed}
         found = ((runs, share, *(rest or [np.nan])) for runs, share, *rest in METHODS[method](task, seed))
         return [about | {"runs": runs, "share": share, "bound": bound} for runs, share, bound, *_ in found]
 
 
 def summary(rows):
     """Return means with 95 % intervals (Student's t) as text."""
-    lines = [f"{'set':<5}{'method':<14}{'runs':>6}{'share of the best':>20}{'one fixed load':>16}"]
+    lines = [f"{'set':<5}{'method':<16}{'runs':>4}{'share of the best':>20}{'one fixed load':>16}"]
     for (name, method, runs), own in rows.groupby(["set", "method", "runs"], sort=False):
         share, count = own["share"], len(own)
         half = stats.t.ppf(0.975, count - 1) * share.std() / np.sqrt(count) if count > 1 else np.nan
-        lines.append(f"{name:<5}{method:<14}{runs:>6}{share.mean():>12.3f} ± {half:.3f}{own['fixed'].iloc[0]:>16.3f}")
+        fixed = own["fixed"].iloc[0]
+        last = "-" if np.isnan(fixed) else f"{fixed:.3f}"
+        lines.append(f"{name:<5}{method:<16}{runs:>4}{share.mean():>12.3f} ± {half:.3f}{last:>16}")
     return "\n".join(lines)
 
 

@@ -80,7 +80,7 @@ def shape_of(mean: FloatArray, deviation: FloatArray, targets: FloatArray) -> Fl
     Returns:
         Quantiles in standard deviations, shape (targets, levels).
     """
-    scaled = (targets - mean) / deviation
+    scaled = (targets - mean) / np.where(deviation > 0, deviation, 1.0)  # 0 where a target is always the same
     known = ~np.isnan(scaled)
     shapes = [
         np.quantile(own[use], LEVELS) if use.any() else NORMAL for own, use in zip(scaled.T, known.T, strict=True)
