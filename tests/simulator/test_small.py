@@ -22,8 +22,8 @@ from meshgym.scenarios import load_scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.arrays import TraceArrays
 from meshgym.simulator.calibration import LEVELS
-from meshgym.simulator.kinds import KINDS, Mean, kind_of
-from meshgym.simulator.predictor import Spread, shape_of
+from meshgym.simulator.kinds import KINDS, Corrected, Mean, kind_of
+from meshgym.simulator.predictor import Predictor, Spread, shape_of
 from meshgym.simulator.selection import FEW, RECIPES
 from meshgym.simulator.small import Fitted, fit_process, fit_trees
 from meshgym.simulator.training import fit_simulator
@@ -59,6 +59,19 @@ def fitted(inputs: FloatArray, targets: FloatArray) -> dict[str, Fitted]:
     return {"trees": fit_trees(inputs, targets, fold, 0), "process": fit_process(inputs, targets, fold, 0)}
 
 
+def of_kind(kind: str, fitted: dict[str, Fitted]) -> Predictor:
+    parts = {name: one.predictor for name, one in fitted.items()}
+    corrected = Corrected(np.array([1, 3]), np.array([0.5, 2.0]), np.array([0.1, 0.0]), Mean(parts))
+    found: dict[str, Predictor] = {**parts, "mean": Mean(parts), "corrected": corrected}
+    return found[kind]
+
+
+def test_a_correction_comes_on_top_of_what_the_inputs_say(unseen, fitted) -> None:
+    mean, _ = of_kind("corrected", fitted)(unseen)
+    correction, _ = of_kind("mean", fitted)(unseen)
+    np.testing.assert_allclose(mean - correction, unseen[:, [1, 3]] * [0.5, 2.0] + [0.1, 0.0])
+
+
 def test_trees_predict_what_scikit_learn_does(inputs, targets, unseen, fitted) -> None:
     forest = ExtraTreesRegressor(200, min_samples_leaf=2, random_state=0).fit(inputs, targets)
     mean, _ = fitted["trees"].predictor.moments(unseen)
@@ -88,19 +101,17 @@ def test_their_intervals_hold_on_runs_they_have_not_seen(kind, unseen, fitted) -
 
 
 @given(rows=st.lists(st.integers(0, 699), min_size=1, max_size=300), first=st.sampled_from([0, 1, 2, None]))
-@pytest.mark.parametrize("kind", [*FEW, "mean"])
+@pytest.mark.parametrize("kind", [*FEW, "mean", "corrected"])
 def test_a_row_has_the_same_numbers_in_every_batch(kind, rows, first, unseen, fitted) -> None:
-    parts = {name: one.predictor for name, one in fitted.items()}
-    predictor = Mean(parts) if kind == "mean" else parts[kind]
+    predictor = of_kind(kind, fitted)
     whole = predictor(unseen, first)
     for one, some in zip(whole, predictor(unseen[rows], first), strict=True):
         np.testing.assert_array_equal(one[rows], some)
 
 
-@pytest.mark.parametrize("kind", [*FEW, "mean"])
+@pytest.mark.parametrize("kind", [*FEW, "mean", "corrected"])
 def test_they_are_made_of_their_arrays(kind, unseen, fitted) -> None:
-    parts = {name: one.predictor for name, one in fitted.items()}
-    predictor = Mean(parts) if kind == "mean" else parts[kind]
+    predictor = of_kind(kind, fitted)
     assert kind_of(predictor) == kind
     again = KINDS[kind].from_arrays(predictor.to_arrays())
     for one, other in zip(predictor(unseen), again(unseen), strict=True):
@@ -175,6 +186,7 @@ def test_a_prior_that_knows_helps_and_one_that_does_not_is_left_out(quick: None,
     few = stepped_traces(40, seed=1)
     few["qps"] *= 0.5  # another mesh: half as fast
     with_prior = fit_simulator(few, scenario, prior=knowing)
+    assert with_prior.identity.errors.keys() >= {"trees", "prior + trees", "prior + process", "prior + mean"}
     alone = fit_simulator(few, scenario)
     about = with_prior.identity.prior
     assert about["used"]

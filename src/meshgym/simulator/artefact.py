@@ -77,6 +77,8 @@ class PriorFeatures(Features):
         prior: the other simulator.
     """
 
+    predictions = len(FIRST)
+
     def __init__(self, features: Features, prior: Simulator) -> None:
         super().__init__(features.settings, features.fixed)
         self._prior = prior

@@ -61,9 +61,12 @@ class Features:
         fixed: values of rules that don't vary.
 
     Attributes:
+        predictions: how many of the columns, from the last, are themselves predictions of the first targets.
         settings, fixed: as given.
         names: of the columns that :meth:`derive` returns: those of the settings, then the derived ones.
     """
+
+    predictions = 0
 
     def __init__(self, settings: tuple[str, ...] = SETTING_NAMES, fixed: Mapping[str, float] | None = None) -> None:
         self.settings, self.fixed = settings, dict(fixed or {})

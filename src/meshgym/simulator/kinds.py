@@ -38,11 +38,48 @@ class Mean:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
-        found: dict[str, Predictor] = {}
-        for kind, make in KINDS.items():
-            if own := starting(f"{kind}_", arrays):
-                found[kind] = make.from_arrays(own)
-        return cls(found)
+        return cls(_parts(arrays))
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What some inputs say of the first targets, as they are predictions themselves, and a correction.
+
+    Attributes:
+        columns: those inputs, shape (first,).
+        slope, offset: from such an input to its target, shape (first,).
+        part: predicts the correction, and the other targets.
+    """
+
+    columns: NDArray[np.int64]
+    slope: FloatArray
+    offset: FloatArray
+    part: Predictor
+
+    def __call__(self, inputs: FloatArray, first: int | None = None) -> tuple[FloatArray, FloatArray]:
+        mean, quantiles = self.part(inputs, first)
+        mean[:, : len(self.columns)] += self.base(inputs)
+        return mean, quantiles
+
+    def base(self, inputs: FloatArray) -> FloatArray:
+        """Return what the inputs say of the first targets, shape (n, first)."""
+        said: FloatArray = inputs[:, self.columns] * self.slope + self.offset
+        return said
+
+    def to_arrays(self) -> Arrays:
+        own: Arrays = {"columns": self.columns, "slope": self.slope, "offset": self.offset}
+        return own | {f"{kind_of(self.part)}_{name}": array for name, array in self.part.to_arrays().items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        (part,) = _parts(arrays).values()
+        return cls(arrays["columns"], arrays["slope"], arrays["offset"], part)
+
+
+def _parts(arrays: Arrays) -> dict[str, Predictor]:
+    """Return the predictors whose arrays start with the names of their kinds, by these."""
+    found = ((kind, make, starting(f"{kind}_", arrays)) for kind, make in KINDS.items())
+    return {kind: make.from_arrays(own) for kind, make, own in found if own}
 
 
 def starting(prefix: str, arrays: Arrays) -> Arrays:
@@ -50,7 +87,13 @@ def starting(prefix: str, arrays: Arrays) -> Arrays:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-KINDS: dict[str, type[Predictor]] = {"trees": Trees, "process": Process, "perceptrons": Perceptrons, "mean": Mean}
+KINDS: dict[str, type[Predictor]] = {
+    "trees": Trees,
+    "process": Process,
+    "perceptrons": Perceptrons,
+    "mean": Mean,
+    "corrected": Corrected,
+}
 
 
 def kind_of(predictor: Predictor) -> str:

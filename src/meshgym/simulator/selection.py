@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meshgym.simulator.arrays import TraceArrays, folds
 from meshgym.simulator.features import Features
-from meshgym.simulator.kinds import Mean, kind_of
+from meshgym.simulator.kinds import Corrected, Mean, kind_of
 from meshgym.simulator.perceptron import NOISY, PAPER_FEATURES, SMALL, SMOOTH, STEPPED, PerceptronEnsemble, Recipe
 from meshgym.simulator.predictor import Predictor
 from meshgym.simulator.scaling import Scaling
@@ -65,7 +65,7 @@ class Selection:
 
 
 def choose(train: TraceArrays, seed: int, progress: Progress | None, features: Features) -> Selection:
-    """Choose among perceptrons and, for few runs, the other kinds and the means of several.
+    """Choose among perceptrons and, for few runs, the other kinds, the means of several, and corrections of a prior.
 
     Args:
         train: what to learn from.
@@ -77,17 +77,43 @@ def choose(train: TraceArrays, seed: int, progress: Progress | None, features: F
     scaling = Scaling.of(train.settings, features.derive(train.settings), train.targets)
     inputs, targets = scaling.inputs(features.derive(train.settings)), scaling.standardise(train.targets)
     fold = folds(train.groups, _FOLDS, seed)
-    alone = [
-        Selection(own.predictor, scaling, features, own.unseen, _error(own.unseen[0], targets))
-        for own in (fit(inputs, targets, fold, seed) for fit in few)
-    ]
+
+    def learn(targets: FloatArray) -> list[Selection]:
+        fitted = (fit(inputs, targets, fold, seed) for fit in few)
+        return [Selection(o.predictor, scaling, features, o.unseen, _error(o.unseen[0], targets)) for o in fitted]
+
+    alone = learn(targets)
     perceptrons = select(train, seed, progress, features)
     found = {one.kind: one for one in (*alone, perceptrons)}
     for parts in (alone, [*alone, perceptrons]):
         if len(parts) > 1:
             found[" + ".join(one.kind for one in parts)] = _mean(parts, targets)
+    if few and features.predictions:
+        prior, rest = _prior(scaling, features, inputs, targets)
+        known = np.zeros_like(targets)
+        known[:, : features.predictions] = prior.base(inputs)
+        corrections = learn(rest)
+        corrections += [_mean(corrections, rest)] if len(corrections) > 1 else []
+        for one in corrections:
+            mean, quantiles = one.unseen
+            unseen = mean + known, quantiles
+            found[f"prior + {one.kind}"] = replace(one, predictor=replace(prior, part=one.predictor), unseen=unseen)
     best = min(found.values(), key=lambda one: one.error)
     return replace(best, errors={name: one.error for name, one in found.items()})
+
+
+def _prior(
+    scaling: Scaling, features: Features, inputs: FloatArray, targets: FloatArray
+) -> tuple[Corrected, FloatArray]:
+    """Return a prior that waits for its correction, and the targets that are left to learn."""
+    count = features.predictions
+    columns = np.arange(len(features.names) - count, len(features.names))
+    scale = np.where(scaling.output_scale[:count] > 0, scaling.output_scale[:count], 1.0)
+    offset = (scaling.input_mean[columns] - scaling.output_mean[:count]) / scale
+    prior = Corrected(columns, scaling.input_scale[columns] / scale, offset, Mean({}))
+    rest = targets.copy()
+    rest[:, :count] -= prior.base(inputs)
+    return prior, rest
 
 
 def _mean(parts: list[Selection], targets: FloatArray) -> Selection:

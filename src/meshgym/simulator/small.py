@@ -170,7 +170,7 @@ def likeliest(inputs: FloatArray, targets: FloatArray, seed: int) -> tuple[Float
     known = np.sort(np.random.default_rng(seed).permutation(known)[:_MOST_ROWS])
     columns = inputs.shape[1]
     noise = WhiteKernel(0.1, (1e-3, 2.0))
-    kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern([3.0] * columns, (0.2, 100.0), nu=1.5) + noise
+    kernel = ConstantKernel(1.0, (1e-3, 20.0)) * Matern([3.0] * columns, (0.2, 100.0), nu=1.5) + noise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its bound: the input doesn't matter
         fitted = GaussianProcessRegressor(kernel, optimizer=_search).fit(inputs[known], targets[known]).kernel_
