@@ -30,6 +30,7 @@ def share(search: Search) -> float:
     return float((response.qps * response.p503).mean() / best.mean())
 
 
+@pytest.mark.slow
 def test_a_search_beats_as_many_runs_that_cover_the_ranges() -> None:
     shares = {
         goal: np.mean([share(_as_worst_load(searched(100, seed, goal=goal))) for seed in range(3)]) for goal in GOALS

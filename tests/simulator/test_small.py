@@ -174,15 +174,17 @@ def test_twenty_runs_are_enough_and_say_what_to_expect(quick: None, caplog: pyte
     assert "rests on 18 runs; in cross-validation it misses unseen ones by" in caplog.text
 
 
+@pytest.mark.slow
 def test_many_runs_are_left_to_perceptrons(quick: None) -> None:
     fitted = fit_simulator(stepped_traces(2600, seed=0), load_scenario("S2"))
     assert set(fitted.identity.errors) == {"perceptrons"}
     assert fitted.identity.kind == "perceptrons"
 
 
+@pytest.mark.slow
 def test_a_prior_that_knows_helps_and_one_that_does_not_is_left_out(quick: None, tmp_path: Path) -> None:
     scenario = load_scenario("S2")
-    knowing = fit_simulator(stepped_traces(1500, seed=0), scenario)
+    knowing = fit_simulator(stepped_traces(700, seed=0), scenario)
     few = stepped_traces(40, seed=1)
     few["qps"] *= 0.5  # another mesh: half as fast
     with_prior = fit_simulator(few, scenario, prior=knowing)
@@ -199,7 +201,7 @@ def test_a_prior_that_knows_helps_and_one_that_does_not_is_left_out(quick: None,
     again = Simulator.load(with_prior.save(tmp_path / "prior.npz"))
     np.testing.assert_array_equal(again.predict(unseen.settings).qps, with_prior.predict(unseen.settings).qps)
 
-    nonsense = stepped_traces(1500, seed=3)
+    nonsense = stepped_traces(700, seed=3)
     nonsense["qps"] = np.random.default_rng(0).permutation(nonsense["qps"])
     nonsense["p503"] = np.random.default_rng(1).permutation(nonsense["p503"])
     nonsense["p200"] = 1 - nonsense["p503"]
