@@ -46,7 +46,8 @@ class Task:
     """A truth, rules to decide under, and what decisions are worth."""
 
     def __init__(self, name, folder, seed=12345):
-        self.truth, self.scenario = Truth(name, folder), Truth(name, folder).scenario
+        self.truth = Truth(name, folder)
+        self.scenario = self.truth.scenario
         generator = np.random.default_rng(seed)
         spans = [span.values for span in self.scenario.rules.values()]
         self.rules = np.column_stack([generator.choice(span, RULES) for span in spans])
@@ -152,15 +153,21 @@ def measure(name, folder, method, seed):
         return [about | {"runs": runs, "share": share, "bound": bound} for runs, share, bound, *_ in found]
 
 
+def interval(shares):
+    """Return the mean, and half of its 95 % interval (Student's t)."""
+    count = len(shares)
+    half = stats.t.ppf(0.975, count - 1) * shares.std() / np.sqrt(count) if count > 1 else np.nan
+    return pd.Series({"mean": shares.mean(), "half": half})
+
+
 def summary(rows):
-    """Return means with 95 % intervals (Student's t) as text."""
+    """Return means with 95 % intervals as text."""
     lines = [f"{'set':<5}{'method':<16}{'runs':>4}{'share of the best':>20}{'one fixed load':>16}"]
     for (name, method, runs), own in rows.groupby(["set", "method", "runs"], sort=False):
-        share, count = own["share"], len(own)
-        half = stats.t.ppf(0.975, count - 1) * share.std() / np.sqrt(count) if count > 1 else np.nan
+        mean, half = interval(own["share"])
         fixed = own["fixed"].iloc[0]
         last = "-" if np.isnan(fixed) else f"{fixed:.3f}"
-        lines.append(f"{name:<5}{method:<16}{runs:>4}{share.mean():>12.3f} ± {half:.3f}{last:>16}")
+        lines.append(f"{name:<5}{method:<16}{runs:>4}{mean:>12.3f} ± {half:.3f}{last:>16}")
     return "\n".join(lines)
 
 
@@ -171,12 +178,10 @@ def draw(rows):
     for axes, name in zip(figure.subplots(1, len(sets), sharey=True, squeeze=False)[0], sets, strict=True):
         own = rows[rows["set"] == name]
         for method, values in own.groupby("method", sort=False):
-            table = values.groupby("runs")["share"].agg(["mean", "std", "count"])
-            half = stats.t.ppf(0.975, table["count"] - 1) * table["std"] / np.sqrt(table["count"])
+            table = values.groupby("runs")["share"].apply(interval).unstack()
             (line,) = axes.plot(table.index, table["mean"], marker=".", label=method)
-            axes.fill_between(
-                table.index, table["mean"] - half, table["mean"] + half, alpha=0.2, color=line.get_color()
-            )
+            low, high = table["mean"] - table["half"], table["mean"] + table["half"]
+            axes.fill_between(table.index, low, high, alpha=0.2, color=line.get_color())
         axes.axhline(own["fixed"].iloc[0], color="gray", linestyle=":", label="one fixed load")
         axes.set(title=name, xlabel="runs", ylim=(0.8, 1.01))
     figure.axes[0].set_ylabel("share of the best reward")

@@ -57,11 +57,15 @@ class Selection:
 
     def unseen_of(self, settings: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the same of settings, shape (n, columns), that weren't in the training part."""
-        return self.predictor(self.scaling.inputs(self.features.derive(settings)))
+        return self.predictor(self._inputs(settings))
 
     def predict(self, settings: FloatArray) -> FloatArray:
         """Return the expected targets in units, shape (n, targets), of settings, shape (n, columns)."""
-        return self.scaling.to_units(self.unseen_of(settings)[0])
+        mean, _ = self.predictor(self._inputs(settings), 0)
+        return self.scaling.to_units(mean)
+
+    def _inputs(self, settings: FloatArray) -> FloatArray:
+        return self.scaling.inputs(self.features.derive(settings))
 
 
 def choose(train: TraceArrays, seed: int, progress: Progress | None, features: Features) -> Selection:
@@ -74,8 +78,9 @@ def choose(train: TraceArrays, seed: int, progress: Progress | None, features: F
         features: of the settings.
     """
     few = [fit for fit, most in FEW.values() if len(train.settings) <= most]
-    scaling = Scaling.of(train.settings, features.derive(train.settings), train.targets)
-    inputs, targets = scaling.inputs(features.derive(train.settings)), scaling.standardise(train.targets)
+    derived = features.derive(train.settings)
+    scaling = Scaling.of(train.settings, derived, train.targets)
+    inputs, targets = scaling.inputs(derived), scaling.standardise(train.targets)
     fold = folds(train.groups, _FOLDS, seed)
 
     def learn(targets: FloatArray) -> list[Selection]:

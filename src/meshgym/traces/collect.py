@@ -222,8 +222,10 @@ def _extend(collection: Collection, planner: Planner | None) -> list[int]:
     if planner is None:
         return []
     before, measured = len(collection.plan), collection.measured()
-    longer = planner.longer(collection.plan, measured)
-    collection.extend(longer or collection.plan, {"regret": planner.bound(collection.plan, measured)})
+    if longer := planner.longer(collection.plan, measured):
+        collection.extend(longer)
+    else:
+        collection.note({"regret": planner.bound(collection.plan, measured)})
     return list(range(before, len(collection.plan)))
 
 

@@ -71,20 +71,15 @@ class Collection:
         runs = database.read_runs(self._database, self.path)
         return {int(run): dict(zip(list(runs)[1:], own, strict=True)) for run, *own in zip(*runs.values(), strict=True)}
 
-    def given_up(self) -> dict[int, str]:
-        """Return the runs that failed every time, with the reasons."""
-        return database.read_given_up(self._database, self.path)
-
-    def extend(self, plan: Plan, note: Mapping[str, Any] | None = None) -> None:
+    def extend(self, plan: Plan) -> None:
         """Make the plan longer; see :meth:`add`.
 
         Args:
             plan: the whole longer plan, which begins with this one.
-            note: what else to change in the provenance.
         """
         table = insertion("plan", len(database.plan_columns(plan.names, plan.asked is not None)))
         added = [(table, row) for row in database.plan_rows(plan)[len(self.plan) :]]
-        self._note({"rows": len(plan), "plan_sha256": plan.sha256, **(note or {})}, *added)
+        self.note({"rows": len(plan), "plan_sha256": plan.sha256}, *added)
         self.plan = plan
 
     def add(self, run: int, lane: int, attempt: int, response: Mapping[str, float]) -> None:
@@ -112,10 +107,10 @@ class Collection:
         changes = self.about.get("later_versions", [])
         known = {**self.about.get("versions", {}), **{name: value for one in changes for name, value in one.items()}}
         if changed := {name: value for name, value in versions.items() if known.get(name) != value}:
-            self._note({"later_versions": [*changes, {"from_row": len(self._done), **changed}]})
+            self.note({"later_versions": [*changes, {"from_row": len(self._done), **changed}]})
 
-    def _note(self, changes: Mapping[str, Any], *statements: tuple[str, Sequence[Any]]) -> None:
-        """Change the provenance, together with what else the statements change."""
+    def note(self, changes: Mapping[str, Any], *statements: tuple[str, Sequence[Any]]) -> None:
+        """Change the provenance, together with what else the statements change; see :meth:`add`."""
         about = {**self.about, **changes}
         provenance = json.dumps(about)
         changing = ("UPDATE about SET provenance = ?, sha256 = ?", [provenance, sha256(provenance)])
