@@ -15,7 +15,8 @@ import meshgym  # noqa: F401 (registers the ids)
 
 def main(steps: int = 300, num_envs: int = 512, **arguments) -> tuple[float, float]:
     """Train; return the mean rewards of a random and of the greedy policy. ``arguments`` go to the environment."""
-    envs = gym.make_vec("MeshResilience-S2-v0", num_envs=num_envs, control="both", **arguments)
+    arguments = {"control": "both", "autoreset_mode": "SameStep", **arguments}
+    envs = gym.make_vec("MeshResilience-S2-v0", num_envs=num_envs, **arguments)
     n_threads, n_calls = envs.single_action_space.nvec
     low = torch.from_numpy(envs.single_observation_space.low)
     width = torch.from_numpy(envs.single_observation_space.high) - low
@@ -33,9 +34,7 @@ def main(steps: int = 300, num_envs: int = 512, **arguments) -> tuple[float, flo
         greedy = values.argmax(dim=1).numpy()
         explores = generator.random(num_envs) < max(0.05, 1 - 2 * step / steps)
         pairs = np.where(explores, generator.integers(n_threads * n_calls, size=num_envs), greedy)
-        observations, rewards, _, _, info = envs.step(np.stack(np.divmod(pairs, n_calls), axis=1))
-        if not info:
-            continue  # an episode began: no action was played
+        observations, rewards, *_ = envs.step(np.stack(np.divmod(pairs, n_calls), axis=1))
         scale = scale or rewards.std() + 1e-6
         targets = torch.from_numpy(rewards / scale).float()
         loss = torch.nn.functional.mse_loss(values.gather(1, torch.from_numpy(pairs)[:, None])[:, 0], targets)

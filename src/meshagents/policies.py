@@ -88,7 +88,7 @@ class OracleAgent(Agent):
         for part, names in ((seen, [*rules, *free]), (tried, self.decided)):
             settings[:, [self.names.index(name) for name in names]] = part
         expected = self.simulator.predict(settings)
-        rewards = apply_reward(self.reward, expected)
+        rewards = apply_reward(self.reward, expected, settings, self.names)
         best = rewards.reshape(-1, len(self.values)).argmax(axis=1)
         shape = observation.shape[:-1] if len(self.decided) == 1 else (*observation.shape[:-1], 2)
         actions: NDArray[np.int64] = self.choices[best].reshape(shape)

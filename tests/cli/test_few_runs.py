@@ -19,6 +19,8 @@ def folder(tmp_path, shop_text, monkeypatch):
     [
         (["--goal", "rules"], "only with --plan adaptive"),
         (["--regret", "0.1"], "only with --plan adaptive"),
+        (["--most-503", "0.5"], "--most-503 is 0.5; allowed: only with --plan adaptive"),
+        (["--plan", "adaptive", "--most-rate", "0"], "Must be > 0"),
         (["--plan", "adaptive", "--rows", "30"], "--rows is 30; allowed: only for a random plan"),
         (["--plan", "adaptive", "--runs", "5001"], "runs is 5001; allowed: a whole number 1..2000"),
         (["--plan", "adaptive", "--goal", "map", "--regret", "0.1"], "a goal other than map"),
@@ -28,6 +30,27 @@ def test_options_that_contradict_are_named(options, message, folder, capsys):
     assert main(["collect", "--scenario", "shop.toml", *options]) in (1, 2)
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (folder / "collections" / "shop" / "collection.db").exists()
+
+
+def test_what_a_plan_costs_is_said_before(folder, capsys):
+    assert main(["plan", "shop.toml", "--runs", "40", "--lanes", "2"]) == 0
+    header, *rows, advice = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["runs", "calls", "about"]
+    assert [row.split()[0] for row in rows] == ["40", "5,000"]
+    assert " s " in rows[0]
+    assert "meshagents recommend --direct takes 10 to 20 runs" in advice
+    (folder / "shop.toml").write_text((folder / "shop.toml").read_text().partition("[service]")[0])
+    assert main(["plan", "shop.toml"]) == 0
+    assert "nothing tells how fast the service responds" in capsys.readouterr().out
+
+
+@pytest.mark.envoy
+@pytest.mark.slow
+def test_a_careful_collection_comes_from_the_gentle_side(folder):
+    collect = ["collect", "--scenario", "shop.toml", "--plan", "adaptive", "--runs", "30", "--most-503", "0.5"]
+    assert main([*collect, "--quiet"]) == 0
+    traces = load_traces(folder / "collections" / "shop" / "collection.db").sort_values("run")
+    assert traces["threads"].iloc[:20].max() <= 2
 
 
 @pytest.mark.envoy

@@ -93,7 +93,7 @@ def test_the_vector_environment_declares_its_autoreset(shop: Scenario, simulator
     env.reset(seed=0)
     steps = [env.step([0, 0]) for _ in range(4)]
     assert [step[3].tolist() for step in steps] == [[False] * 2, [True] * 2, [False] * 2, [False] * 2]
-    assert [bool(step[4]) for step in steps] == [True, True, False, True]
+    assert [step[4]["calls"].tolist() for step in steps] == [[20, 20], [20, 20], [0, 0], [20, 20]]
     assert steps[2][1].tolist() == [0, 0]
 
 

@@ -25,7 +25,7 @@ def arguments(shop: Scenario, simulator: Simulator) -> dict[str, Any]:
         ("scenario", "S9", "S1, S2, S3, S4, S5, a path to a .toml file."),
         ("control", "call", "both, calls, threads. Did you mean 'calls'?"),
         ("control", ["calls"], "both, calls, threads"),
-        ("reward", "worst", "best_case, worst_case. Did you mean 'worst_case'?"),
+        ("reward", "worst", "best_case, module:function, worst_case. Did you mean 'worst_case'?"),
         ("contexts", "trace", "traces, uniform, walk. Did you mean 'traces'?"),
     ],
 )

@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from meshgym import LiveIstioEnv
 from meshgym.envs.spaces import CONTROLS
-from meshgym.errors import InvalidValueError, MeshError, MeshStartError
+from meshgym.errors import InvalidValueError, MeshError, MeshStartError, UnknownNameError
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator import SimulatedMesh, Simulator
@@ -71,7 +71,7 @@ def test_a_step_worked_out_by_hand(shop: Scenario) -> None:
     assert (info["qps"], info["p200"], info["p503"]) == (200, 0.5, 0.5)
     assert math.isnan(info["qps_std"])
     assert math.isnan(info["p503_std"])
-    assert info["outside"] is False
+    assert not info["outside"]
     assert reward == 100
     assert not terminated
     assert not truncated
@@ -185,7 +185,7 @@ def _step_often(env: LiveIstioEnv) -> None:
 
 def test_the_embedded_mesh_is_only_started_by_a_reset(shop: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr(EmbeddedMesh, "__init__", lambda self, scenario: started.append(scenario))
+    monkeypatch.setattr(EmbeddedMesh, "__init__", lambda self, scenario, lanes: started.append(scenario))
     monkeypatch.setattr(EmbeddedMesh, "close", lambda self: started.append("closed"))
     env = LiveIstioEnv(shop)
     assert started == []
@@ -203,3 +203,42 @@ def test_an_outcome_that_the_mesh_does_not_tell_is_not_a_number(shop: Scenario) 
     assert 0 <= info["p_overflow"] <= 1
     assert math.isnan(info["latency_p99_s"])
     assert math.isnan(info["p_timeout"])
+
+
+def test_copies_are_measured_side_by_side(shop: Scenario) -> None:
+    envs = gym.make_vec("LiveIstio-v0", num_envs=3, scenario=shop, mesh=FakeMesh(), control="both", max_calls=400)
+    single = LiveIstioEnv(shop, mesh=FakeMesh(), control="both")
+    observations, _ = envs.reset(seed=[7, 8, 7])
+    assert np.array_equal(observations[0], single.reset(seed=7)[0])
+    _, rewards, _, _, infos = envs.step(np.array([[2, 3], [0, 0], [2, 3]]))
+    _, reward, *_, info = single.step([2, 3])
+    assert rewards[0] == rewards[2] == reward
+    assert infos["qps"][0] == info["qps"]
+    assert np.isnan(infos["qps_std"]).all()
+    with pytest.raises(InvalidValueError, match="at most max_calls=400 in all, of which 140 are sent"):
+        envs.step(np.array([[2, 3]] * 3))
+    with pytest.raises(InvalidValueError, match=r"num_envs is 65; allowed: a whole number 1\.\.64"):
+        gym.make_vec("LiveIstio-v0", num_envs=65, scenario=shop)
+
+
+@pytest.mark.envoy
+def test_copies_share_one_embedded_mesh(shop: Scenario) -> None:
+    envs = gym.make_vec("LiveIstio-v0", num_envs=3, scenario=shop, control="both", outcomes=["latency_p50_s"])
+    with pytest.raises(MeshError, match="has no mesh"):
+        envs.unwrapped._live.measure_many(np.ones((1, 9)))
+    envs.reset(seed=0)
+    for _ in range(2):
+        _, rewards, _, _, infos = envs.step(envs.action_space.sample())
+        assert np.isfinite(rewards).all()
+        np.testing.assert_allclose(infos["p200"] + infos["p503"], 1)
+    envs.close()
+
+
+def test_images_need_a_simulator(shop: Scenario, simulator: Simulator) -> None:
+    drawn = LiveIstioEnv(shop, mesh=FakeMesh(), control="both", render_mode="rgb_array", simulator=simulator)
+    drawn.reset(seed=0)
+    drawn.step([0, 1])
+    assert drawn.render().shape == (3 * 48, 4 * 48, 3)
+    assert drawn.metadata["render_modes"] == ["ansi", "rgb_array"]
+    with pytest.raises(UnknownNameError, match="render_mode is 'rgb_array'; allowed: ansi"):
+        LiveIstioEnv(shop, mesh=FakeMesh(), render_mode="rgb_array")

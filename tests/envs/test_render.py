@@ -13,7 +13,7 @@ from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.testing import untrained_simulator
 
-CELL = 24
+CELL = 48
 
 
 def _make(shop: Scenario, simulator: Simulator, render_mode: str | None, **arguments: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshgym.simulator.arrays import TraceArrays, split
+from meshgym.simulator.arrays import TraceArrays
 from meshgym.simulator.order import correct_by_order
 
 ROWS = 1200
@@ -27,7 +27,7 @@ def collection(left_to_the_next: float, drift: float) -> tuple[TraceArrays, NDAr
 def improvement(left_to_the_next: float, drift: float) -> float:
     """Squared error on the test part, corrected over plain."""
     measured, expected = collection(left_to_the_next, drift)
-    train, test = split(measured.groups, seed=0)
+    train, test = measured.split(seed=0)
     corrected = correct_by_order(measured, expected, train)
     return float(
         np.square(corrected - measured.targets)[test].mean() / np.square(expected - measured.targets)[test].mean()
@@ -46,7 +46,7 @@ def test_runs_that_start_afresh_have_nothing_to_find() -> None:
 
 def test_a_test_row_learns_nothing_of_its_own_outcome() -> None:
     measured, expected = collection(0.5, 1.0)
-    train, test = split(measured.groups, seed=0)
+    train, test = measured.split(seed=0)
     last = int(test.max())
     corrected = correct_by_order(measured, expected, train[train < last])[last]
     targets = measured.targets.copy()
@@ -57,6 +57,6 @@ def test_a_test_row_learns_nothing_of_its_own_outcome() -> None:
 
 def test_one_seed_gives_one_correction() -> None:
     measured, expected = collection(0.5, 1.0)
-    train, _ = split(measured.groups, seed=0)
+    train, _ = measured.split(seed=0)
     first, again = (correct_by_order(measured, expected, train, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first, again)

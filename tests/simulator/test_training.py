@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from meshgym.errors import TraceError
 from meshgym.scenarios import load_scenario
 from meshgym.simulator import Simulator
-from meshgym.simulator.arrays import TraceArrays, folds, noise_floor, split
+from meshgym.simulator.arrays import TraceArrays, folds, noise_floor
 from meshgym.simulator.selection import RECIPES
 from meshgym.simulator.training import fit_simulator
 from meshgym.traces.store import check_traces, trace_hash
@@ -147,9 +147,19 @@ def test_too_few_rows_are_refused() -> None:
 @given(groups=st.lists(st.integers(0, 30), min_size=40, max_size=80), seed=st.integers(0, 9))
 def test_repeats_stay_on_one_side(groups: list[int], seed: int) -> None:
     numbers = np.array(groups)
-    train, test = split(numbers, seed)
+    train, test = TraceArrays(np.zeros((len(groups), 9)), np.zeros((len(groups), 2)), numbers).split(seed)
     assert sorted([*train, *test]) == list(range(len(numbers)))
     assert not set(numbers[train]) & set(numbers[test])
+
+
+def test_runs_that_a_goal_asked_for_do_not_test() -> None:
+    covers = np.arange(120) < 50
+    for seed in range(5):
+        arrays = TraceArrays(np.zeros((120, 9)), np.zeros((120, 2)), np.arange(120), covers=covers)
+        train, test = arrays.split(seed)
+        assert sorted([*train, *test]) == list(range(120))
+        assert 10 <= len(test) <= 14
+        assert covers[test].all()
 
 
 @given(rows=st.integers(8, 200), count=st.integers(2, 8))

@@ -8,11 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
 from meshagents.cli.options import (
     HYPERPARAMETERS,
     QUICKSTART,
     REQUEST,
     Contexts,
+    FromOutside,
     Jobs,
     Learner,
     Quickstart,
@@ -21,12 +25,15 @@ from meshagents.cli.options import (
 )
 from meshgym.cli.console import Console, Count, Seed, Several
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh, read_rule
-from meshgym.files import make_folder
+from meshgym.errors import InvalidValueError
+from meshgym.files import make_folder, write_together
 from meshgym.scenarios import SCENARIO_NAMES
 
 if TYPE_CHECKING:
     from meshagents.training.evaluation import Evaluation
+    from meshagents.training.loop import History
     from meshagents.training.tasks import Task
+    from meshagents.training.trained import Decider
     from meshagents.validation.measure import OpenMesh
 
 
@@ -58,6 +65,10 @@ def train(
     configuration: str = "Thread-Call",
     preset: str = "default",
     seed: Seed = 0,
+    more: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 0,
+    patience: Count | None = None,
+    log: Path | None = None,
+    tensorboard: Path | None = None,
     out: Path = Path("agents/agent.npz"),
     hyperparameters: Learner = HYPERPARAMETERS,
     console: Console,
@@ -69,42 +80,65 @@ def train(
         configuration: Call, Thread, Thread&Call, Thread-Call or Call-Thread.
         preset: values of the hyperparameters that aren't given: default, paper or paper*5.
         seed: seed of weights, exploration and contexts.
+        more: epochs beyond --epochs; a training that has ended goes on for so many.
+        patience: end early once so many epochs have brought no higher ratio over random (default: never).
+        log: CSV file for rewards and losses by epoch (default: none).
+        tensorboard: folder for the same in TensorBoard's form (default: none).
         out: file. A training that it holds goes on.
     """
     from meshagents.training.configurations import load_configuration
+    from meshagents.training.loggers import csv_logger, tensorboard_logger
     from meshagents.training.train import train_agent
     from meshagents.training.trained import evaluate_trained
 
     make_folder(out.parent)
+    logs = [csv_logger(log)] if log else []
+    logs += [tensorboard_logger(tensorboard)] if tensorboard else []
     with console.bar("train", "epochs") as progress:
+
+        def after_epoch(history: History) -> None:
+            progress(len(history), hyperparameters.epochs + more)
+            for write in logs:
+                write(history)
+
         trained = train_agent(
             load_configuration(configuration),
             _tasks(tasks),
             hyperparameters,
             seed,
             path=out,
-            progress=lambda history: progress(len(history), hyperparameters.epochs),
+            progress=after_epoch,
+            more=more,
+            patience=patience,
         )
     console.record(out)
     print(_table(trained.tasks, evaluate_trained(trained)))
     print(out)
 
 
-def evaluate(agent: Path) -> None:
+def evaluate(agent: str, *, outside: FromOutside | None = None, out: Path | None = None) -> None:
     """Evaluate an agent on all rules, beside random, fixed and best actions.
 
     Args:
-        agent: file that meshagents train wrote.
+        agent: file that meshagents train wrote; or with --task, a .zip of Stable-Baselines3, an .onnx, or
+            module:function.
+        out: folder for results.csv and results.parquet (default: none).
     """
-    from meshagents.training.trained import evaluate_trained, load_trained
+    from meshagents.report import tidy
+    from meshagents.training.trained import evaluate_trained
 
-    trained = load_trained(agent)
-    print(_table(trained.tasks, evaluate_trained(trained)))
+    decider = _decider(agent, outside)
+    evaluations = evaluate_trained(decider)
+    print(_table(decider.tasks, evaluations))
+    if out:
+        table = tidy.of_evaluations(decider.tasks, evaluations, getattr(decider, "seed", None))
+        write_together({make_folder(out) / name: content for name, content in tidy.as_files(table)})
 
 
 def validate(
-    agent: Path,
+    agent: str,
     *,
+    outside: FromOutside | None = None,
     contexts: Contexts = 25,
     repeats: Count = 2,
     lanes: Lanes = 1,
@@ -116,7 +150,8 @@ def validate(
     """Measure an agent's decisions on a live mesh, beside random ones.
 
     Args:
-        agent: file that meshagents train wrote.
+        agent: file that meshagents train wrote; or with --task, a .zip of Stable-Baselines3, an .onnx, or
+            module:function.
         contexts: settings drawn from each scenario, at least 2.
         repeats: runs of each setting, at least 1; the noise is known from 2 on.
         lanes: settings that the embedded mesh measures at once, 1..64.
@@ -127,12 +162,12 @@ def validate(
     from meshagents.report.text import ratios_table, reward_in_words
     from meshagents.report.write import write_validation
     from meshagents.statistics import markdown
-    from meshagents.training.trained import evaluate_trained, load_trained
+    from meshagents.training.trained import evaluate_trained
     from meshagents.validation.gap import tables
     from meshagents.validation.measure import Validation
     from meshagents.validation.validate import Validator
 
-    trained, measuring = load_trained(agent), Validation(contexts, repeats, seed, lanes)
+    trained, measuring = _decider(agent, outside), Validation(contexts, repeats, seed, lanes)
     folder = make_folder(out)
     evaluations, about = evaluate_trained(trained), describe(trained)
     validator = Validator(folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
@@ -155,6 +190,9 @@ def table5(
     preset: str = "default",
     configurations: Annotated[tuple[str, ...], Several] = (),
     scenarios: Annotated[tuple[str, ...], Several] = (),
+    agents: Annotated[tuple[str, ...], Several] = (),
+    control: str = "both",
+    normalised: bool = False,
     jobs: Jobs = -1,
     backend: str = "loky",
     validate: bool = False,
@@ -174,6 +212,10 @@ def table5(
         preset: values of the hyperparameters that aren't given: default, paper or paper*5.
         configurations: rows wanted, such as Call or Call*5 (default: all).
         scenarios: columns wanted, such as S1 (default: all).
+        agents: agents from outside as further rows, NAME=AGENT each; {scenario} and {seed} in AGENT, which is as for
+            meshagents evaluate, stand for those of a cell.
+        control: what agents from outside decide: pace, calls or both.
+        normalised: agents from outside observe numbers from 0 to 1.
         jobs: processes; -1 for one per core.
         backend: loky, ray or dask.
         validate: also measure the best epochs' decisions on a live mesh.
@@ -183,13 +225,15 @@ def table5(
         out: folder. Trainings and runs that it already holds aren't done again.
     """
     from meshagents.experiments import table5, table5_live
+    from meshagents.experiments.outsiders import Outsider
     from meshagents.report.provenance import MEASURED
     from meshagents.report.write import write_table5, write_validation
     from meshagents.validation.gap import tables
     from meshagents.validation.measure import Validation
     from meshagents.validation.validate import Validator
 
-    experiment = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios)
+    outsiders = tuple(Outsider.parse(text, control, normalised) for text in agents)
+    experiment = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios, outsiders)
     measuring = Validation(contexts, repeats, seed=0, lanes=lanes)
     folder = make_folder(out)
     with console.bar("table 5", "trainings") as progress:
@@ -200,7 +244,7 @@ def table5(
         found = table5_live.run(experiment, frame, validator)
         about = {"configuration": "Table 5", "reward": "worst_case"}
         write_validation(folder, about, measuring, found, tables(found))
-    text = write_table5(folder, experiment, table5.tables(frame, found))
+    text = write_table5(folder, experiment, frame, table5.tables(frame, found))
     console.record(folder)
     print(text)
 
@@ -239,6 +283,19 @@ def report(path: Path) -> None:
     from meshagents.report.page import write_report
 
     print(write_report(path))
+
+
+def _decider(text: str, outside: FromOutside | None) -> Decider:
+    """Return the agent of a file of our own, or one from outside and its task."""
+    from meshagents.outside.judged import Decides, Outside
+    from meshagents.training.trained import load_trained
+
+    if outside is None or outside.task is None:
+        if text.endswith((".zip", ".onnx")) or (":" in text and not Path(text).exists()):
+            raise InvalidValueError("--task", None, "S1..S5 or a .toml file", "An agent from outside needs it.")
+        return load_trained(text)
+    (task,) = _tasks([outside.task])
+    return Outside(text, task, Decides(Path(text).stem, outside.control), outside.normalised)
 
 
 def _tasks(texts: Sequence[str]) -> tuple[Task, ...]:

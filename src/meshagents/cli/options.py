@@ -31,6 +31,22 @@ Request = Annotated[recommend.Request, Parameter(name="*")]
 REQUEST = recommend.Request()
 
 
+@Parameter(name="*", group=Group("An agent from outside", sort_key=45))
+@dataclass(frozen=True, kw_only=True)
+class FromOutside:
+    """What an agent from outside is for; a file of meshagents knows that by itself.
+
+    Attributes:
+        task: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
+        control: what it decides: pace, calls or both.
+        normalised: it observes numbers from 0 to 1.
+    """
+
+    task: str | None = None
+    control: str = "both"
+    normalised: bool = False
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Quickstart:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from meshagents.experiments import comparisons, figure7
 from meshagents.experiments.jobs import CELL, ROW, Job, groups, label, run_jobs
+from meshagents.experiments.outsiders import Outsider
 from meshagents.learners.hyperparameters import Hyperparameters
+from meshagents.outside.judged import Decides
 from meshagents.statistics import (
     NO_INTERVAL,
     aggregate_interval,
@@ -20,11 +22,11 @@ from meshagents.statistics import (
     optimality_gap,
     spread,
 )
-from meshagents.training.configurations import CONFIGURATIONS
+from meshagents.training.configurations import CONFIGURATIONS, load_configuration
 from meshagents.training.tasks import Task
 from meshagents.validation.validate import Validated, summary
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.scenarios import SCENARIO_NAMES
+from meshgym.scenarios import SCENARIO_NAMES, Scenario
 from meshgym.types import Progress
 
 #: The paper's ratios of S1..S5, simulated and measured on a mesh.
@@ -54,6 +56,7 @@ class Table5:
         hyperparameters: of the learners.
         rows: labels of the rows wanted, such as ``"Call"`` and ``"Call*5"``; none for all of them.
         columns: scenarios of the columns wanted; none for all of them.
+        outsiders: agents from outside, a row each.
 
     Raises:
         InvalidValueError: no tasks or no seeds.
@@ -65,13 +68,15 @@ class Table5:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    outsiders: tuple[Outsider, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise InvalidValueError("tasks", self.tasks, "at least one")
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "a whole number, at least 1")
-        known = {"row": {job.label for job in self._all_jobs()}, "column": {task.name for task in self.tasks}}
+        rows = [job.label for job in self._all_jobs()] + [outsider.name for outsider in self.outsiders]
+        known = {"row": dict.fromkeys(rows), "column": {task.name for task in self.tasks}}
         for what, chosen in {"row": self.rows, "column": self.columns}.items():
             for name in chosen:
                 if name not in known[what]:
@@ -84,6 +89,13 @@ class Table5:
     def jobs(self) -> list[Job]:
         """Return the trainings with a cell that is wanted."""
         return [job for job in self._all_jobs() if any(self.wanted(job.label, task.name) for task in job.tasks)]
+
+    def control(self, name: str, scenario: Scenario) -> str:
+        """Return what a configuration or an agent from outside controls in a scenario."""
+        for outsider in self.outsiders:
+            if outsider.name == name:
+                return Decides(name, outsider.decides).control(scenario)
+        return load_configuration(name).control(scenario)
 
     def _all_jobs(self) -> list[Job]:
         """Return all trainings, the longest first so that no core waits at the end."""
@@ -103,8 +115,16 @@ def run(
     backend: str = "loky",
     progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Do the trainings that aren't yet in ``folder``; see :func:`meshagents.experiments.jobs.run_jobs`."""
+    """Do the trainings that aren't yet in ``folder``, and evaluate agents from outside.
+
+    Arguments, errors and the result are those of :func:`meshagents.experiments.jobs.run_jobs`.
+
+    Raises:
+        AgentError: an agent from outside that can't be read, or chooses what there isn't.
+    """
+    judged = [record for one in experiment.outsiders for record in one.records(experiment.tasks, experiment.seeds)]
     frame = run_jobs(experiment.jobs(), folder, n_jobs, backend, progress)
+    frame = pd.concat([frame, pd.DataFrame(judged)], ignore_index=True) if judged else frame
     cells = zip(*(frame[name] for name in CELL), strict=True)
     wanted = [experiment.wanted(label(name, services), scenario) for name, services, scenario in cells]
     return frame[wanted].reset_index(drop=True)
@@ -118,11 +138,12 @@ def tables(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> dict[str
         :func:`aggregate`; ``"claims"``, see :func:`meshagents.experiments.comparisons.score`; ``"figure7"``, see
         :func:`meshagents.experiments.figure7.score`.
     """
+    trained = frame[frame["configuration"].isin([configuration.name for configuration in CONFIGURATIONS])]
     found = {
         "table5": score(frame, validated),
         "aggregate": aggregate(frame),
-        "claims": comparisons.score(frame),
-        "figure7": figure7.score(frame),
+        "claims": comparisons.score(trained),
+        "figure7": figure7.score(trained),
     }
     return {name: spread(table) for name, table in found.items()}
 
@@ -180,8 +201,9 @@ def score(frame: pd.DataFrame, validated: Sequence[Validated] = ()) -> pd.DataFr
 
 
 def in_order(cells: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows as in the paper's table: services alone before those together, then by configuration."""
+    """Sort rows as in the paper's table: services alone before those together, then by configuration; others last."""
     names = [configuration.name for configuration in CONFIGURATIONS]
+    names += [name for name in cells["configuration"].unique() if name not in names]
     keys = pd.DataFrame({"together": cells["services"] > 1, "place": cells["configuration"].map(names.index)})
     return cells.loc[keys.sort_values(["together", "place"], kind="stable").index].reset_index(drop=True)
 

@@ -10,7 +10,6 @@ import pandas as pd
 from meshagents.experiments.jobs import DECISIONS, ROW, groups, label
 from meshagents.experiments.table5 import Table5, in_order
 from meshagents.policies import FixedAgent
-from meshagents.training.configurations import load_configuration
 from meshagents.validation.decisions import AGENT, BASELINE, FIXED, Decisions, FloatArray, decide, draw_contexts
 from meshagents.validation.validate import Validated, Validator
 from meshgym.errors import InvalidValueError
@@ -44,18 +43,20 @@ def run(experiment: Table5, frame: pd.DataFrame, validator: Validator) -> list[V
     for name, records in frame.groupby("scenario", sort=False):
         task = tasks[str(name)]
         contexts = draw_contexts(task.load_scenario(), count, seed=0)
-        chosen, fixed = _decisions(records, task.load_scenario(), contexts)
+        chosen, fixed = _decisions(experiment, records, task.load_scenario(), contexts)
         one = validator.validate({BASELINE: contexts, **fixed, **chosen}, task)
         kinds = {BASELINE: BASELINE, **dict.fromkeys(fixed, FIXED), **dict.fromkeys(chosen, AGENT)}
         found.append(replace(one, replayed=one.replayed.assign(kind=one.replayed["policy"].map(kinds))))
     return found
 
 
-def _decisions(records: pd.DataFrame, scenario: Scenario, contexts: FloatArray) -> tuple[Decisions, Decisions]:
+def _decisions(
+    experiment: Table5, records: pd.DataFrame, scenario: Scenario, contexts: FloatArray
+) -> tuple[Decisions, Decisions]:
     """Return the decisions of every row, and of the best fixed action of each kind of control."""
     chosen, fixed = {}, {}
     for (name, services), trainings in groups(in_order(records), ROW):
-        control = load_configuration(name).control(scenario)
+        control = experiment.control(name, scenario)
         always = FixedAgent(trainings["fixed_action"].iloc[0])
         fixed[f"best fixed {control}"] = decide(always, contexts, scenario, control)
         in_turn = [trainings["decisions"].iloc[context % len(trainings)][context] for context in range(len(contexts))]

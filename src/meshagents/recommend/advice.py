@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from meshagents.recommend.inputs import read_load, read_names, read_rules
+from meshagents.recommend.direct import search_directly
+from meshagents.recommend.inputs import Given, read_load, read_names, read_rules
 from meshagents.recommend.output import Change, Report
 from meshagents.recommend.outside import fixed_otherwise, in_words, nearest_rules, outside_traces
 from meshagents.recommend.request import Place, Request
@@ -21,6 +22,8 @@ from meshgym.mesh.urls import check_url
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.rules.policy import given_rules, merge, traffic_rules
 from meshgym.scenarios import Scenario
+from meshgym.simulator import Simulator
+from meshgym.types import Load
 
 
 def advise(
@@ -49,25 +52,21 @@ def advise(
         MeshGymError: a value that can't be read, no usable simulator, a folder that can't be written, or a mesh that
             fails.
     """
-    scenario, simulator = task.load_scenario(), task.load_simulator()
+    scenario = task.load_scenario()
     given = read_rules(request, scenario)
     names = read_names(request, given, place)
     loads = tuple(read_load(text, scenario.load_names) for text in request.load)
     url = place.url if place else request.url or f"http://{names['host'].strip('*.')}:8000/get"
     check_url("url of the load (--url)", url)
     folder = make_folder(folder or Path("recommendations") / scenario.name)
-    rules = traffic_rules(given.policy, scenario.rule_names) if given else None
-    with bar("search", "loads") as progress:
-        advice = recommend(
-            simulator,
-            scenario,
-            rules,
-            loads,
-            fixed=not (given and fixed_otherwise(scenario, given.policy)),
-            criterion=request.criterion,
-            seed=request.seed,
-            progress=progress,
-        )
+    simulator = None
+    if request.direct and given:
+        with open_mesh(replace(scenario, base=given.policy)) as mesh, bar("search", "runs") as progress:
+            asked = given_rules(given.policy)
+            advice = search_directly(mesh, scenario, asked, request.direct, folder, request.seed, progress)
+    else:
+        simulator = task.load_simulator()
+        advice = _predicted(simulator, scenario, given, loads, request, bar)
     policy = given.policy if given else scenario.policy(advice.rules)
     if place:
         spec = merge(place.rule.spec, {"trafficPolicy": policy})
@@ -77,9 +76,10 @@ def advise(
     else:
         rule = DestinationRule.of(**names, rules=advice.rules, base=scenario.base)
     said = given.chosen.said if given and given.chosen else ()
-    report = Report(advice, rule, url, simulator.identity, said, Change(place.rule, policy) if place else None)
+    change = Change(place.rule, policy) if place else None
+    report = Report(advice, rule, url, scenario.name, simulator.identity if simulator else None, said, change)
     try:
-        if request.measure:
+        if request.measure or request.direct:
             with open_mesh(replace(scenario, base=policy)) as mesh, bar("measure", "runs") as progress:
                 report.measure(mesh, given_rules(policy), request.repeats, progress)
     finally:
@@ -87,6 +87,22 @@ def advise(
     if not report.runs and any(expected.qps is None for expected in advice.expected):
         raise OutsideError(_beyond(outside_traces(scenario, policy, loads), task, advice, request))
     return report, paths
+
+
+def _predicted(
+    simulator: Simulator, scenario: Scenario, given: Given | None, loads: tuple[Load, ...], request: Request, bar: Bar
+) -> Recommendation:
+    with bar("search", "loads") as progress:
+        return recommend(
+            simulator,
+            scenario,
+            traffic_rules(given.policy, scenario.rule_names) if given else None,
+            loads,
+            fixed=not (given and fixed_otherwise(scenario, given.policy)),
+            criterion=request.criterion,
+            seed=request.seed,
+            progress=progress,
+        )
 
 
 def _beyond(fields: list[str], task: Task, advice: Recommendation, request: Request) -> str:

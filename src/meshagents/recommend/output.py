@@ -56,7 +56,8 @@ class Report:
         advice: what was found.
         destination_rule: its rules as an object of a cluster.
         url: URL that Fortio calls.
-        simulator: which one predicted the responses.
+        scenario: name of the scenario.
+        simulator: which one predicted the responses; None after a direct search.
         said: what was taken from a file although nobody chose it.
         change: what it changes in a cluster; None outside one.
         runs: measured runs, added as they come.
@@ -65,7 +66,8 @@ class Report:
     advice: Recommendation
     destination_rule: DestinationRule
     url: str
-    simulator: Identity
+    scenario: str
+    simulator: Identity | None
     said: tuple[str, ...] = ()
     change: Change | None = None
     runs: list[Run] = field(default_factory=list)
@@ -120,22 +122,29 @@ def to_markdown(report: Report) -> str:
     rules = [{"rule": name, "value": in_words(value)} for name, value in advice.rules.to_dict().items()]
     beyond = any(expected.qps is None for expected in advice.expected)
     parts = [
-        f"# Recommendation for {report.simulator.scenario}",
+        f"# Recommendation for {report.scenario}",
         *(f"Note: {sentence}." for sentence in report.said),
         _how_rules(advice),
         _table(rules),
         "    kubectl apply -f destination-rule.yaml",
         *_into_the_cluster(report),
-        f"Loads tried: {advice.loads}. The most 503s per second first:",
+        f"Found by {advice.direct} runs, each of the load that those before made likely, of {advice.loads} loads:"
+        if advice.direct
+        else f"Loads tried: {advice.loads}. The most 503s per second first:",
         "\n".join(f"    {fortio(expected.load, report.url)}" for expected in advice.expected),
-        _table([_expected(expected) for expected in advice.expected]),
-        "Predicted by the simulator; the intervals hold 90 % of single runs."
-        + "\n-: outside the traces that the simulator learned from; measure it (--measure)." * beyond,
     ]
+    if report.simulator:
+        parts += [
+            _table([_expected(expected) for expected in advice.expected]),
+            "Predicted by the simulator; the intervals hold 90 % of single runs."
+            + "\n-: outside the traces that the simulator learned from; measure it (--measure)." * beyond,
+        ]
     if report.runs:
         parts += [
             _table([_measured(expected, report.runs) for expected in advice.expected]),
-            "Measured: means with their 95 % intervals, and how many runs lie within the expected interval.",
+            "Measured, after the search: means with their 95 % intervals."
+            if advice.direct
+            else "Measured: means with their 95 % intervals, and how many runs lie within the expected interval.",
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -187,13 +196,16 @@ def _expected(expected: Expected) -> dict[str, str]:
 def _measured(expected: Expected, runs: Sequence[Run]) -> dict[str, str]:
     own = [run for run in runs if run.expected == expected]
     qps, p503 = ([getattr(run.response, name) for run in own] for name in ("qps", "p503"))
-    inside = {name: f"{sum(run.inside(name) for run in own)} of {len(own)}" for name in ("qps", "p503")}
+    inside = {
+        f"{title} as expected": f"{sum(run.inside(name) for run in own)} of {len(own)}"
+        for name, title in (("qps", "requests/s"), ("p503", "503s"))
+        if expected.qps is not None
+    }
     return {
         **{name: f"{getattr(expected.load, name):g}" for name in expected.load.names},
         "requests/s": _rate(mean_interval(qps)) if own else "-",
         "share of 503s": _share(mean_interval(p503)) if own else "-",
-        "requests/s as expected": inside["qps"],
-        "503s as expected": inside["p503"],
+        **inside,
     }
 
 
@@ -209,7 +221,8 @@ def to_dict(report: Report) -> dict[str, Any]:
     """Return the recommendation as plain values for JSON; intervals as estimate, low and high."""
     advice = report.advice
     return {
-        "simulator": asdict(report.simulator),
+        "simulator": asdict(report.simulator) if report.simulator else None,
+        "direct": advice.direct,
         "rules": advice.rules.to_dict(),
         "search": asdict(advice.search) if advice.search else None,
         "loads_tried": advice.loads,

@@ -38,11 +38,13 @@ class Request:
         port: which of the ports with settings of their own in --rules (default: none of them).
         url: URL that Fortio calls (default: http://HOST:8000/get).
         measure: also measure on a live mesh what is expected.
+        direct: find the worst load under --rules by so many runs on the live mesh, without a simulator; ten to twenty
+            are enough for one set of rules. It is measured then, as with --measure.
         repeats: measured runs of each load, at least 1.
         seed: seed of the rules drawn where there are too many to try all.
 
     Raises:
-        InvalidValueError: repeats or seed out of range.
+        InvalidValueError: repeats, runs or seed out of range, or a direct search without rules or with loads.
     """
 
     rules: str | None = None
@@ -55,10 +57,14 @@ class Request:
     port: int | None = None
     url: str | None = None
     measure: bool = False
+    direct: int | None = None
     repeats: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least, most in (("repeats", 1, 10**6), ("seed", 0, 2**32 - 1)):
-            if not least <= getattr(self, name) <= most:
-                raise InvalidValueError(name, getattr(self, name), f"a whole number {least}..{most}")
+        for name, least, most in (("repeats", 1, 10**6), ("seed", 0, 2**32 - 1), ("direct", 1, 10**4)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InvalidValueError(name, value, f"a whole number {least}..{most}")
+        if self.direct and (not self.rules or self.load):
+            raise InvalidValueError("--direct", self.direct, "with --rules and without --load: it searches the loads")

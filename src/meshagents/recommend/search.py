@@ -92,12 +92,14 @@ class Recommendation:
         expected: the loads given, the most 503s per second first; if none were given, the scenario's worst.
         loads: how many were tried.
         search: None if the rules were given.
+        direct: runs of a direct search, in which nothing is predicted; 0 for a simulator's predictions.
     """
 
     rules: TrafficRules
     expected: tuple[Expected, ...]
     loads: int
     search: Search | None
+    direct: int = 0
 
 
 def recommend(

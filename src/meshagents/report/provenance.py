@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meshagents.training.trained import Trained, evaluate_trained, package_versions
+from meshagents.training.trained import Decider, Trained, evaluate_trained, package_versions
 from meshgym.files import read_bytes, signed, to_json, write_together
 from meshgym.simulator import Simulator
 from meshgym.traces.collection import FILENAME, begun, read_about
@@ -67,7 +67,7 @@ def read_table(about: Description, folder: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(content))
 
 
-def describe(trained: Trained) -> Description:
+def describe(trained: Decider) -> Description:
     """Return who decides and for what reward, and the hash of the agent's file."""
     return {
         "configuration": trained.configuration.name,

@@ -107,6 +107,8 @@ def _by_scenario(cells: pd.DataFrame, text: Callable[[Any], str]) -> pd.DataFram
 def _half_width(row: Any, name: str, form: str) -> str:
     """Return an estimate and the half width of its interval."""
     estimate = getattr(row, name)
+    if math.isnan(estimate):
+        return ""
     half = getattr(row, f"{name}_high") - estimate
     return f"{estimate:{form}}" + (f" ± {half:{form}}" if np.isfinite(half) else "")
 

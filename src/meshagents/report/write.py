@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from meshagents.experiments.table5 import Table5
-from meshagents.report import plots
+from meshagents.report import plots, tidy
 from meshagents.report.provenance import Description, write_result
 from meshagents.report.text import claims_table, gaps_in_words, table5_text
 from meshagents.statistics import markdown
@@ -48,16 +48,18 @@ def write_validation(
     sentences = gaps_in_words(tables["gaps"], tables["gap_inputs"])
     more = {"options": asdict(measuring), "gaps": sentences}
     simulators = [one.simulator for one in found]
-    write_result(folder / "validation.json", "validation", simulators, {**about, **more}, _as_files(tables))
+    files = _as_files(tables) | dict(tidy.as_files(tidy.of_ratios(tables["ratios"], measuring.seed)))
+    write_result(folder / "validation.json", "validation", simulators, {**about, **more}, files)
     return sentences
 
 
-def write_table5(folder: Path, experiment: Table5, tables: Mapping[str, pd.DataFrame]) -> str:
-    """Write the tables, ``table5.md``, ``table5.json`` and ``figure7.png``.
+def write_table5(folder: Path, experiment: Table5, frame: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Write the tables, ``table5.md``, ``table5.json``, ``figure7.png``, and ``results`` as CSV and Parquet.
 
     Args:
         folder: an existing one.
         experiment: what was trained.
+        frame: what :func:`meshagents.experiments.table5.run` returned.
         tables: what :func:`meshagents.experiments.table5.tables` returned.
 
     Returns:
@@ -69,6 +71,7 @@ def write_table5(folder: Path, experiment: Table5, tables: Mapping[str, pd.DataF
     text = table5_text(tables)
     figure = to_png(plots.figure7(tables["figure7"]))
     files = _as_files(tables) | {"table5.md": f"{text}\n".encode(), "figure7.png": figure}
+    files |= dict(tidy.as_files(tidy.of_table5(frame)))
     options = {"seeds": experiment.seeds, **experiment.hyperparameters.to_dict()}
     simulators = [task.load_simulator() for task in experiment.tasks]
     write_result(folder / "table5.json", "table5", simulators, {"options": options}, files)

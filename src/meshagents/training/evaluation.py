@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meshagents.agent import Agent
 from meshgym.errors import UnknownNameError
-from meshgym.rewards import Reward, apply_reward, load_reward
+from meshgym.rewards import Reward, apply_reward, load_reward, takes_run
 from meshgym.simulator import ResponseTable
 from meshgym.types import LOAD_NAMES
 
@@ -60,7 +60,9 @@ class RewardGrid:
         shape = (len(rows), len(table.paces), len(table.calls))
         row, pace, call = (index.ravel() for index in np.indices(shape))
         found = table.lookup(rows[row], pace, call)
-        rewards = apply_reward(load_reward(reward), found).reshape(shape)
+        rewarded = load_reward(reward)
+        settings = table.settings(rows[row], pace, call) if takes_run(rewarded) else None
+        rewards = apply_reward(rewarded, found, settings, table.scenario.setting_names).reshape(shape)
         return cls(table.rules[rows], table.paces, table.calls, rewards, complete, table.scenario.load_names)
 
     def view(self, control: str) -> tuple[FloatArray, NDArray[np.float32]]:

@@ -127,6 +127,8 @@ def train(
     envs: VectorEnv[Any, Any, Any],
     history: History | None = None,
     progress: Progress | None = None,
+    more: int = 0,
+    patience: int | None = None,
 ) -> History:
     """Train for the epochs that are left; also play a random baseline under the same contexts.
 
@@ -142,6 +144,8 @@ def train(
         envs: a batch of ``hyperparameters.num_envs`` environments.
         history: of the epochs that are done; new epochs are added to it.
         progress: called after each epoch.
+        more: epochs beyond those of the hyperparameters, with the last learning rate and exploration.
+        patience: end early once so many epochs have brought no higher ratio, as its rolling mean; None to go on.
 
     Raises:
         InvalidValueError: another number of environments than the hyperparameters have.
@@ -153,18 +157,29 @@ def train(
         )
     history = History() if history is None else history
     spaces, steps = Spaces.of_envs(envs), hyperparameters.interactions // hyperparameters.num_envs
-    for epoch in range(len(history), hyperparameters.epochs):
+    epochs = hyperparameters.epochs + more
+    for epoch in range(len(history), epochs):
+        if patience is not None and _stale(history) >= patience:
+            break
         contexts, draws = (int(seed) for seed in np.random.SeedSequence((agent.seed, epoch)).generate_state(2))
         random, _ = play(RandomAgent(spaces, draws), envs, steps, contexts)
         reward, loss = play(agent, envs, steps, contexts)
         history.reward.append(reward)
         history.random.append(random)
         history.loss.append(loss)
-        if _is_best(history, hyperparameters.epochs):
+        if _is_best(history, epochs):
             agent.remember()
         if progress:
             progress(history)
     return history
+
+
+def _stale(history: History) -> int:
+    """Return how many epochs ago the ratio's rolling mean was highest, averaged over services."""
+    if not len(history):
+        return 0
+    rolling = rolling_mean(history.ratio.reshape(len(history), -1).mean(axis=1))
+    return len(history) - 1 - int(rolling.argmax())
 
 
 def _is_best(history: History, epochs: int) -> bool:

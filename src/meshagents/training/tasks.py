@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meshagents.training.evaluation import RewardGrid
-from meshgym.rewards import Reward, further_needs, load_reward
+from meshgym.rewards import Reward, further_needs, load_reward, takes_run
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator, load_simulator, response_table
 
@@ -58,7 +58,8 @@ class Task:
 
     def grid(self, reward: str | Reward = "worst_case") -> RewardGrid:
         """Return the rewards over the scenario's grid; see :meth:`RewardGrid.of_table`."""
-        further = bool(further_needs(load_reward(reward)))
+        rewarded = load_reward(reward)
+        further = takes_run(rewarded) or bool(further_needs(rewarded))
         return RewardGrid.of_table(response_table(self.load_simulator(), self.load_scenario(), further), reward)
 
     def identity(self) -> dict[str, Any]:

@@ -64,6 +64,8 @@ def train_agent(
     contexts: str = "uniform",
     path: str | Path | None = None,
     progress: Progress | None = None,
+    more: int = 0,
+    patience: int | None = None,
 ) -> Trained:
     """Train an agent on simulators; with ``path``, go on with the training that the file holds.
 
@@ -75,6 +77,7 @@ def train_agent(
         reward, contexts: of the environments; see ``meshgym.envs``.
         path: the agent's file, written every few epochs; None for no file.
         progress: called after each epoch.
+        more, patience: see :func:`meshagents.training.loop.train`.
 
     Raises:
         InvalidValueError: the file holds another training, or can't hold this one.
@@ -89,12 +92,15 @@ def train_agent(
             trained = _kept(Path(path), trained)
 
         def after_epoch(history: History) -> None:
-            if path is not None and (len(history) % SAVE_EVERY == 0 or len(history) == hyperparameters.epochs):
+            if path is not None and len(history) % SAVE_EVERY == 0:
                 save_trained(path, trained)
             if progress:
                 progress(history)
 
-        train(trained.agent, envs, trained.history, after_epoch)
+        before = len(trained.history)
+        train(trained.agent, envs, trained.history, after_epoch, more, patience)
+        if path is not None and len(trained.history) > before:
+            save_trained(path, trained)
     return trained
 
 

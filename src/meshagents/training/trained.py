@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from meshagents.agent import Agent
 from meshagents.errors import AgentError
 from meshagents.learners import checkpoint
 from meshagents.learners.dqn import DQN
@@ -158,7 +159,35 @@ def _check(path: str | Path, arrays: Arrays) -> None:
         raise AgentError(f"{path} was edited or damaged: its checksum doesn't fit. {remedy}")
 
 
-def evaluate_trained(trained: Trained) -> list[Evaluation]:
+class Who(Protocol):
+    """Who decides what."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    def control(self, scenario: Scenario) -> str:
+        """Return what environments of a scenario call what it decides."""
+        ...
+
+
+class Decider(Protocol):
+    """An agent that can be judged: one that was trained here, or one from outside."""
+
+    @property
+    def agent(self) -> Agent: ...
+    @property
+    def configuration(self) -> Who: ...
+    @property
+    def tasks(self) -> tuple[Task, ...]: ...
+    @property
+    def reward(self) -> str | Reward: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+def evaluate_trained(trained: Decider) -> list[Evaluation]:
     """Evaluate the policy on the whole grid of each task; compare it with random, best fixed action and oracle."""
     control = trained.configuration.control
     return [

@@ -13,7 +13,7 @@ from meshagents.policies import FixedAgent, OracleAgent
 from meshagents.statistics import mean_interval, ratio_interval
 from meshagents.training.evaluation import Evaluation
 from meshagents.training.tasks import Task
-from meshagents.training.trained import Trained
+from meshagents.training.trained import Decider
 from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE, Decisions, decide, draw_contexts
 from meshagents.validation.measure import Bar, OpenMesh, Validation, embedded, measure, no_bar
 from meshgym.errors import MeshError
@@ -60,7 +60,7 @@ class Validator:
     open_mesh: OpenMesh = embedded
     bar: Bar = no_bar
 
-    def validate_agent(self, trained: Trained, evaluations: Sequence[Evaluation]) -> list[Validated]:
+    def validate_agent(self, trained: Decider, evaluations: Sequence[Evaluation]) -> list[Validated]:
         """Measure the decisions of an agent's best epoch, beside random ones, the best fixed action and the oracle.
 
         Args:
@@ -135,11 +135,12 @@ def compare(
     decided = pd.concat(frames).rename_axis("context").reset_index()
     expected = simulator.predict(decided[names])
     expected = expected._replace(**{name: getattr(expected, name).astype(np.float64) for name in RESPONSE_NAMES})
-    simulated = dict(zip(_OUTCOMES, [*expected[: len(RESPONSE_NAMES)], apply_reward(rewarded, expected)], strict=True))
+    rewards = apply_reward(rewarded, expected, decided[names].to_numpy(np.float64), names)
+    simulated = dict(zip(_OUTCOMES, [*expected[: len(RESPONSE_NAMES)], rewards], strict=True))
     decided = decided.assign(**{f"{name}_sim": values for name, values in simulated.items()})
     measured = (runs[name].to_numpy() for name in RESPONSE_NAMES)
     told = further_outcomes({str(name): runs[name].to_numpy() for name in runs}, runs["calls"].to_numpy())
-    rewards = apply_reward(rewarded, Response(*measured, details=told))
+    rewards = apply_reward(rewarded, Response(*measured, details=told), runs[names].to_numpy(np.float64), names)
     groups = runs.assign(reward=rewards).groupby(names)[_OUTCOMES]
     live = groups.mean().add_suffix("_live").assign(repeats=groups.size()).reset_index()
     whole = decided.merge(live, on=names, how="left")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshgym.adaptive.caution import Caution
 from meshgym.adaptive.search import Search
 from meshgym.scenarios import Scenario
 from meshgym.traces.plan import Plan
@@ -23,7 +25,7 @@ class AdaptivePlan:
     """Asks a new search, told everything that was measured, after each batch; see :class:`Search`.
 
     Attributes:
-        scenario, goal, runs, seed, regret: as of a search.
+        scenario, goal, runs, seed, regret, caution: as of a search.
     """
 
     scenario: Scenario
@@ -31,10 +33,13 @@ class AdaptivePlan:
     runs: int = 150
     seed: int = 0
     regret: float | None = None
+    caution: Caution | None = None
 
     def about(self) -> dict[str, Any]:
         """Return what must be the same when a collection goes on."""
-        return {"goal": self.goal, "runs": self.runs, "regret": self.regret}
+        limits = asdict(self.caution) if self.caution else {}
+        careful = {name: limit for name, limit in limits.items() if math.isfinite(limit)}  # JSON knows no infinity
+        return {"goal": self.goal, "runs": self.runs, "regret": self.regret, **careful}
 
     def first(self) -> Plan:
         """Return the runs that cover the ranges."""
@@ -67,7 +72,7 @@ class AdaptivePlan:
         return search
 
     def _search(self) -> Search:
-        return Search(self.scenario, self.goal, self.runs, self.seed, self.regret)
+        return Search(self.scenario, self.goal, self.runs, self.seed, self.regret, self.caution)
 
 
 def _plan(scenario: Scenario, settings: FloatArray, asked: NDArray[np.int64]) -> Plan:

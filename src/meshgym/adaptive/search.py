@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import qmc
 
+from meshgym.adaptive.caution import CAREFUL_BATCH, Caution
 from meshgym.adaptive.surrogate import Surrogate
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rewards import apply_reward, load_reward
@@ -28,10 +29,12 @@ from meshgym.types import RESPONSE_NAMES, Response, check_settings
 
 FloatArray = NDArray[np.float64]
 
-#: Why a run is made: to cover the ranges, or for the goal.
-COVER, FOR_GOAL = 0, 1
-#: The first runs cover the ranges, and of the later ones one in so many.
-_START, _COVER_ONE_IN = 40, 10
+#: Why a run is made: to cover the ranges, for the goal, or because an earlier run of it contradicts the others.
+COVER, FOR_GOAL, AGAIN = 0, 1, 2
+#: The first runs cover the ranges, and of the later ones one in so many; and one in so many is a repeat.
+_START, _COVER_ONE_IN, _AGAIN_ONE_IN = 40, 10, 10
+#: A run that lies so many standard deviations from what the others say may be noise or a cliff: another one tells.
+_CONTRADICTS = 2.0
 #: Runs that are asked for together, later on.
 BATCH = 20
 _MOST_RUNS = 2000
@@ -39,6 +42,8 @@ _MOST_RUNS = 2000
 _DRAWS, _RULES = 200, 40
 #: Settings, and loads under one rules, of which functions are drawn: the time grows with their cube.
 _MOST_SETTINGS, _MOST_LOADS = 2400, 400
+#: Settings that are drawn for each one that is taken.
+_CANDIDATES = 50
 #: From so many runs something is learned.
 LEAST = 20
 #: Share of 503s that rules must stay below to hold.
@@ -50,7 +55,7 @@ class Batch(NamedTuple):
 
     Attributes:
         settings: shape (n, columns), columns as ``scenario.setting_names``.
-        asked: why, shape (n,): 0 to cover the ranges, 1 for the goal.
+        asked: why, shape (n,): 0 to cover the ranges, 1 for the goal, 2 to repeat a run that contradicts the others.
     """
 
     settings: FloatArray
@@ -70,6 +75,7 @@ class Search:
         runs: the most runs to ask for, 1..2000.
         seed: of all draws.
         regret: end earlier, once :meth:`regret` is below this share; None to make all runs.
+        caution: what runs may do to the service; None if nobody minds.
 
     Raises:
         UnknownNameError: no such goal.
@@ -78,7 +84,13 @@ class Search:
     """
 
     def __init__(
-        self, scenario: Scenario, goal: str = "worst-load", runs: int = 150, seed: int = 0, regret: float | None = None
+        self,
+        scenario: Scenario,
+        goal: str = "worst-load",
+        runs: int = 150,
+        seed: int = 0,
+        regret: float | None = None,
+        caution: Caution | None = None,
     ) -> None:
         if goal not in GOALS:
             raise UnknownNameError("goal", goal, GOALS)
@@ -87,7 +99,7 @@ class Search:
         if regret is not None and (goal == "map" or not 0 < regret < 1):
             raise InvalidValueError("regret", regret, "a share between 0 and 1, and a goal other than map")
         self.scenario, self.goal, self.runs, self.seed, self.bound = scenario, goal, runs, seed, regret
-        self.asked = 0
+        self.caution, self.asked = caution, 0
         self._reward = load_reward("worst_case")
         self._features = Features.of(scenario)
         within = {
@@ -105,18 +117,21 @@ class Search:
         self._surrogates: dict[str, Surrogate] = {}
 
     def ask(self) -> Batch:
-        """Return the runs to make next; none if all are made, or the regret is small enough."""
+        """Return the runs to make next; none if all are made, the regret is small enough, or caution allows no more."""
         left = self.runs - self.asked
         if not left or (self.bound is not None and self.asked and self.regret() <= self.bound):
             return Batch(np.empty((0, self._settings.shape[1])), np.empty(0, np.int64))
         generator = np.random.default_rng([self.seed, self.asked])
-        count = min(BATCH if self.asked else _START, left)
-        covering = count if not self._learned() else -(-count // _COVER_ONE_IN)
-        chosen = [self._cover(covering, generator)]
-        if covering < count:
-            chosen.append(GOALS[self.goal](self, count - covering, generator))
-        self.asked += count
-        return Batch(np.concatenate(chosen), np.repeat([COVER, FOR_GOAL], [covering, count - covering]))
+        count = min(CAREFUL_BATCH if self.caution else BATCH if self.asked else _START, left)
+        parts = {COVER: self._cover(-(-count // _COVER_ONE_IN) if self._learned() else count, generator)}
+        if self._learned():
+            parts[AGAIN] = self._contradicting(count // _AGAIN_ONE_IN)
+            parts[FOR_GOAL] = GOALS[self.goal](self, count - sum(map(len, parts.values())), generator)
+        settings = np.concatenate(list(parts.values()))
+        asked = np.repeat(list(parts), [len(own) for own in parts.values()])
+        order = self._from_gentle_to_harsh(settings) if self.caution else np.arange(len(settings))
+        self.asked += len(settings)
+        return Batch(settings[order], asked[order])
 
     def tell(self, settings: FloatArray, response: Response) -> None:
         """Say what came of runs.
@@ -181,6 +196,27 @@ class Search:
         lost = np.divide(best - chosen.mean(axis=1), best, out=np.ones_like(best), where=best > 0)
         return float(np.quantile(lost, 0.95))
 
+    def _allowed(self, settings: FloatArray) -> FloatArray:
+        """Return the settings that caution allows."""
+        if not self.caution:
+            return settings
+        if self._learned():
+            return settings[self.caution.allows(self._known("p503"), self._known("qps"), settings)]
+        pace = self.scenario.load_names[0]
+        return settings[self.caution.gentle(settings[:, len(self.scenario.rules)], self.scenario.actions[pace])]
+
+    def _from_gentle_to_harsh(self, settings: FloatArray) -> NDArray[np.int64]:
+        harsh = self._known("p503").mean(settings) if self._learned() else settings[:, len(self.scenario.rules)]
+        return harsh.argsort(kind="stable")
+
+    def _contradicting(self, most: int) -> FloatArray:
+        """Return settings of which one run was made, and which the other runs don't explain; the oddest first."""
+        found, first, runs = np.unique(self._settings, axis=0, return_index=True, return_counts=True)
+        surprise = self._known("p503").surprise()[first] * (runs == 1)
+        odd = surprise.argsort()[::-1][:most]
+        again: FloatArray = found[odd[surprise[odd] > _CONTRADICTS]]
+        return again
+
     def _learned(self) -> bool:
         return len(self._settings) >= LEAST
 
@@ -216,6 +252,9 @@ class Search:
 
     def _cover(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw settings that cover the rules and, unless a map is made, the loads to choose from evenly."""
+        return self._allowed(self._drawn(count * (_CANDIDATES if self.caution else 1), generator))[:count]
+
+    def _drawn(self, count: int, generator: np.random.Generator) -> FloatArray:
         shares = qmc.LatinHypercube(len(self._spans), rng=generator).random(count).T
         drawn = zip(self._spans, shares, strict=True)
         return np.column_stack([values[(own * len(values)).astype(int)] for values, own in drawn])
@@ -230,13 +269,15 @@ def _break(search: Search, count: int, generator: np.random.Generator) -> FloatA
     """Under random rules, take the load with the highest reward in one function that fits the runs (Thompson, 1933)."""
     rules = search._draw_rules(count, generator)
     known, loads = search._known("reward"), search._some_loads(generator)
-    chosen = [loads[known.draw(_under(own[None], loads), 1, generator).argmax()] for own in rules]
-    return np.column_stack([rules, chosen])
+    allowed = [own for rule in rules if len(own := search._allowed(_under(rule[None], loads)))]
+    chosen = [own[known.draw(own, 1, generator).argmax()] for own in allowed]
+    return np.array(chosen).reshape(-1, search._settings.shape[1])
 
 
 def _straddle(search: Search, count: int, generator: np.random.Generator) -> FloatArray:
     """Draw settings by how likely their p503 lies on the other side of a half than expected (Bryan et al., 2005)."""
-    candidates = search._cover(50 * count, generator)
+    candidates = search._allowed(search._drawn(_CANDIDATES * count, generator))
+    count = min(count, len(candidates))
     mean, deviation = search._known("p503").moments(candidates)
     doubt = ndtr(-np.abs(mean - EDGE) / np.maximum(deviation, 1e-9)) + 1e-12
     return candidates[generator.choice(len(candidates), count, replace=False, p=doubt / doubt.sum())]

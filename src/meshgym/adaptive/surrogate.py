@@ -63,6 +63,11 @@ class Surrogate:
         mean = near @ self._weights * self._scale + self._mean
         return mean, np.sqrt(np.maximum(variance, 0.0)) * self._scale
 
+    def surprise(self) -> FloatArray:
+        """Return how far each run lies from what the others say, in standard deviations, shape (runs,)."""
+        surprise: FloatArray = np.abs(self._weights) / np.sqrt(self._inverse.diagonal())
+        return surprise
+
     def draw(self, settings: FloatArray, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw functions that fit the runs.
 

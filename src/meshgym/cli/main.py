@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_copies, open_mesh
-from meshgym.cli.plan_options import PlanOptions
+from meshgym.cli.planning import PlanOptions, plan
 from meshgym.cli.rule_files import explain, translate
 from meshgym.errors import IncompleteError, MeshError, MeshGymError, clean
 from meshgym.files import make_folder
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status,
         explain,
         translate,
+        plan,
         collect,
         pack,
         unpack,

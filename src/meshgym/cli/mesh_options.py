@@ -45,6 +45,8 @@ class ClusterOptions:
         max_calls: most requests in all.
         max_calls_per_step: most requests of a run.
         max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
+        probe: after a run with 503s, send nothing until the service has recovered, as single calls under its own rule
+            show; give up after --wait.
         namespaces: the only ones in which a DestinationRule may be changed (default: any); for a file that many share.
         dry_run: print what a run would send, and send nothing.
         accept: rules in force in the cluster, besides those that vary, to measure under nevertheless; http2 for a port
@@ -68,6 +70,7 @@ class ClusterOptions:
     max_calls: _Calls = 1_000_000
     max_calls_per_step: _Calls = 10_000
     max_p503: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 1.0
+    probe: bool = False
     namespaces: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
     dry_run: bool = False
     accept: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()

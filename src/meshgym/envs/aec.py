@@ -11,11 +11,13 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 from pettingzoo import AECEnv  # type: ignore[import-untyped]
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
+from meshgym.envs.core import Info, Observation
+from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_REWARD, Options
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, ServicesEnv
 from meshgym.envs.spaces import observation_space
+from meshgym.mesh.base import Mesh
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -37,7 +39,8 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
     Args:
         services: scenarios; the same one may occur more than once.
         order: ``("threads", "calls")`` or ``("calls", "threads")``; of open loops, with ``"rate_per_s"``.
-        beta, simulators, reward, contexts, max_episode_steps, render_mode: as for the parallel environment.
+        beta, simulators, reward, contexts, max_episode_steps, render_mode, outcomes, sample, regret, meshes: as for the
+            parallel environment.
 
     Raises:
         UnknownNameError: an unknown scenario, reward, contexts or render mode.
@@ -58,25 +61,39 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
         order: Sequence[str] | None = None,
         beta: float = DEFAULT_BETA,
         simulators: Sequence[str | Path | Simulator] | None = None,
-        reward: str | Reward = DEFAULT_REWARD,
-        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
+        reward: str | Reward | tuple[str | Reward, ...] = DEFAULT_REWARD,
+        contexts: str | ArrayLike | tuple[str | ArrayLike, ...] = DEFAULT_CONTEXTS,
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
+        outcomes: str | Sequence[str] = (),
+        sample: bool = False,
+        regret: bool = False,
+        meshes: Sequence[Mesh] | None = None,
     ) -> None:
-        super().__init__(services, "both", order, simulators, reward, contexts, beta, max_episode_steps, render_mode)
+        super().__init__(
+            services,
+            Options("both", reward, contexts, outcomes=outcomes, regret=regret),
+            order,
+            simulators,
+            meshes,
+            sample,
+            beta,
+            max_episode_steps=max_episode_steps,
+            render_mode=render_mode,
+        )
         self._first, _ = dict.fromkeys(name for name, _ in self._seats.values())
         common = _common_space([core.scenario for core in self._cores], self._first)
         self.observation_spaces = dict.fromkeys(self.possible_agents, common)
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin an episode; arguments and errors are those of the parallel environment."""
-        self._observations = self._reset(seed, options)
+        self._observations, infos = self._reset(seed, options)
         self.agent_selection = self.agents[0]
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self.infos: dict[str, Info] = {agent: {} for agent in self.agents}
+        self.infos: dict[str, Info] = {agent: self._info(agent, infos) for agent in self.agents}
         self._choices: list[dict[str, int]] = [{} for _ in self._cores]
 
     def observe(self, agent: str) -> Observation:
@@ -105,7 +122,7 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
             self._was_dead_step(action)
             return
         name, i = self._seats[agent]
-        self._choices[i][name] = self._cores[i].actions.choice(name, action)
+        self._choices[i][name] = self._choice(agent, action)
         self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
         if agent == self.agents[-1]:
@@ -120,7 +137,7 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
         for agent, (_, i) in self._seats.items():
             self.rewards[agent] = rewards[i]
             self.truncations[agent] = truncated
-            self.infos[agent] = dict(infos[i])
+            self.infos[agent] = self._info(agent, infos)
 
 
 def _common_space(scenarios: Sequence[Scenario], first: str) -> spaces.Box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.contexts import Contexts, load_contexts
-from meshgym.envs.spaces import Actions, observation_space
-from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.envs.options import ALL, Options, check_names
+from meshgym.envs.oracle import Oracle
+from meshgym.envs.spaces import Actions, shown
+from meshgym.errors import InvalidValueError
 from meshgym.fields import OUTCOMES
-from meshgym.mesh.base import Index, Mesh
-from meshgym.rewards import Reward, apply_reward, further_needs, load_reward
+from meshgym.mesh.base import Index, IndexedMesh, Mesh
+from meshgym.rewards import apply_reward, further_needs, load_reward, takes_run
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
-from meshgym.types import RESPONSE_NAMES
+from meshgym.types import RESPONSE_NAMES, Response
 
 Observation = NDArray[np.float32]
+IntArray = NDArray[np.int64]
 Info = dict[str, Any]
 
-#: Every outcome that a mesh tells.
-ALL = "all"
-#: What a single agent controls. Several agents control both.
-DEFAULT_CONTROL = "calls"
-DEFAULT_REWARD = "worst_case"
-DEFAULT_CONTEXTS = "uniform"
 #: Contexts drawn at once. A seed's sequence depends on it, so it is the same for one environment and for many.
 _BLOCK = 1024
 #: Copies whose blocks are transposed together, because they fit into the cache: from one row per copy to one per step.
 _TILE = 16
-#: Environments in one batch.
-_MOST = 1_000_000
+#: What an info has of each response, and of regret.
+_TOLD, _REGRET = ("qps", "p200", "p503", "qps_std", "p503_std"), ("oracle_reward", "regret")
+_number = np.float64
 
 
 class Core:
@@ -44,13 +43,9 @@ class Core:
 
     Args:
         scenario: the rules and actions.
-        control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
         mesh: receives the load, by index; see :meth:`meshgym.mesh.base.Mesh.on_grid`.
-        reward: see :func:`meshgym.rewards.load_reward`.
-        contexts: see :func:`meshgym.envs.contexts.load_contexts`.
-        copies: how many step together; None for a single one, whose choices and responses are plain numbers.
-        flat: see :class:`meshgym.envs.spaces.Actions`.
-        outcomes: further outcomes in the info of a step, by name.
+        options: what is shown, chosen and rewarded.
+        copies: how many step together; None for a single one, whose choices are plain numbers.
 
     Attributes:
         actions: the action space, and what an action means.
@@ -59,56 +54,58 @@ class Core:
         row: the row of that grid that holds in the next step.
         generators: one per copy; empty before the first reset.
         played: row, pace and calls (indices) of the last step; None after a reset.
+        oracle: knows the expected reward of every action; None on a live mesh, where nobody does.
     """
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        control: str,
-        mesh: Mesh,
-        reward: str | Reward,
-        contexts: str | ArrayLike,
-        copies: int | None = None,
-        flat: bool = False,
-        outcomes: Sequence[str] = (),
-    ) -> None:
-        check_names("outcome", outcomes, tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
-        self._outcomes = tuple(outcomes)
+    def __init__(self, scenario: Scenario, mesh: Mesh, options: Options, copies: int | None = None) -> None:
+        check_names("outcome", options.outcomes, tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
+        self._outcomes = tuple(options.outcomes)
         self.scenario = scenario
-        self.actions = Actions(scenario, control, flat)
-        self.observation_space = observation_space(scenario, self.actions.free)
-        self.reward = load_reward(reward)
-        self._plain = not further_needs(self.reward)
+        self.actions = Actions(scenario, options.control, options.flat)
+        self.reward = load_reward(options.reward)
+        self._takes_run = takes_run(self.reward)
+        self._plain = not (self._takes_run or further_needs(self.reward))
         self.copies = copies
         self._mesh = mesh.on_grid(scenario, further=bool(self._outcomes) or not self._plain)
         self.rules = self._mesh.rules
-        self._values: dict[str, Any] = {
-            name: values if copies is None else np.array(values) for name, values in self.actions.values.items()
-        }
+        values = {name: np.array(values) for name, values in self.actions.values.items()}
+        self._values: dict[str, Any] = values if copies is not None else {n: tuple(v) for n, v in values.items()}
         self._pace, self._calls = scenario.load_names
-        self._n_free = len(self.actions.values[self.actions.free]) if self.actions.free else 1
-        # Observations without the free load field, if any; eight columns for many copies, see _see_many.
-        room = int(self.actions.free is not None or copies is not None)
-        self._shown = np.pad(self.rules.astype(np.float32), ((0, 0), (0, room)))
+        free = self.actions.free
+        self._n_free = len(values[free]) if free else 1
+        self.observation_space, self._shown, self._shown_free = shown(scenario, self.rules, free, options.normalised)
+        self._frees: list[float] = self._shown_free.tolist()
+        if copies is None and free is None:
+            self._shown = self._shown[:, : self.rules.shape[1]].copy()
         self._lossless = bool((self._shown[:, : self.rules.shape[1]] == self.rules).all())
-        self._draw_contexts = load_contexts(contexts, scenario, self._n_free)
+        self._draw_contexts = load_contexts(options.contexts, scenario, self._n_free)
+        self._with_regret = options.regret
+        self.oracle = None if mesh.live else self.oracle_on(self._mesh.expected)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Index, Index, Index] | None = None
 
-    def reset(self, generators: Sequence[np.random.Generator] | None = None) -> Observation:
+    def reset(self, generators: Sequence[np.random.Generator] | None = None) -> tuple[Observation, Info]:
         """Begin an episode at the next context.
 
         Args:
             generators: one per copy, to begin a new sequence of contexts; None to continue the current one.
 
         Returns:
-            The observation, shape (width,) or (copies, width).
+            The observation, shape (width,) or (copies, width), and an info with the keys of a step: the rules in force,
+            and 0 for load and response, since nothing was sent.
         """
         if generators is not None:
             self.generators = generators
             self._draw(None)
+            self._mesh.seed(generators)
         self.played = None
-        return self._advance()
+        observation = self._advance()
+        shape = () if self.copies is None else (self.copies,)
+        load = {name: np.zeros(shape, np.int64)[()] for name in (self._pace, self._calls)}
+        names = (*_TOLD, *self._outcomes, *(_REGRET if self._with_regret else ()))
+        nothing = {name: np.zeros(shape)[()] for name in names}  # not NaN, which no checker calls equal to itself
+        info = {"rules": self._in_force.copy(), **load, **nothing, "outside": np.zeros(shape, bool)}
+        return observation, info
 
     def step(self, chosen: Mapping[str, Index]) -> tuple[Observation, Any, Info]:
         """Send the chosen load under the current rules.
@@ -117,7 +114,7 @@ class Core:
             chosen: index of the chosen value of each controlled load field, by name; the context decides the others.
 
         Returns:
-            The next observation, the reward, and the info of the step: ``rules`` (in the order of
+            The next observation, the reward, and the info of the step, in NumPy's numbers: ``rules`` (in the order of
             the scenario's ``rule_names``), both load fields in real units, and the outcomes of the response.
 
         Raises:
@@ -129,7 +126,10 @@ class Core:
         pace, calls = chosen.get(pace_name, self._free), chosen.get(calls_name, self._free)
         response = self._mesh.measure(self.row, pace, calls)
         qps, p200, p503, qps_std, p503_std, outside, further = response
-        reward = self.reward(qps, p200, p503) if self._plain else apply_reward(self.reward, response)
+        reward = self.reward(qps, p200, p503) if self._plain else self._rewarded(response, self.row, pace, calls)
+        if self.copies is None:
+            qps, p200, p503, qps_std, p503_std = map(_number, (qps, p200, p503, qps_std, p503_std))
+            outside = np.array(outside)  # Gymnasium stacks arrays and numbers, but not NumPy's truth values
         info = {
             "rules": self._in_force,
             pace_name: values[pace_name][pace],
@@ -143,19 +143,57 @@ class Core:
         }
         if self._outcomes:
             info |= self._told(further or {}, qps)
+        if self._with_regret:
+            info |= self._regret(pace, calls)
         self.played = (self.row, pace, calls)
         return self._advance(), reward, info
 
     def _told(self, further: Mapping[str, Any], like: Any) -> Info:
         """Return the outcomes that were asked for; NaN where the mesh doesn't tell one."""
-        return {name: further[name] if name in further else like * np.nan for name in self._outcomes}
+        told = {name: further[name] if name in further else like * np.nan for name in self._outcomes}
+        return told if self.copies is not None else {name: _number(value) for name, value in told.items()}
 
-    def surface(self, row: int) -> NDArray[np.float64]:
-        """Return the reward of every action under row ``row`` of the rules grid, shape (n_paces, n_calls)."""
-        pace, calls = np.indices([len(values) for values in self.actions.values.values()])
-        response = self._mesh.measure(np.full_like(pace, row), pace, calls)
-        rewards: NDArray[np.float64] = apply_reward(self.reward, response)
-        return rewards
+    def _rewarded(self, response: Response, row: Index, pace: Index, calls: Index) -> Any:
+        """Return the rewards of a response to entries of the grid; of arrays, whatever their shape."""
+        settings = None
+        if self._takes_run:
+            load = [np.take(values, index) for values, index in zip(self._values.values(), (pace, calls), strict=True)]
+            settings = np.concatenate([self.rules[row], np.stack(load, axis=-1)], axis=-1)
+        return apply_reward(self.reward, response, settings, self.scenario.setting_names)
+
+    def oracle_on(self, mesh: IndexedMesh) -> Oracle:
+        """Return who knows every reward, by a mesh that returns what is expected."""
+        return Oracle(self.actions, mesh, self._rewarded)
+
+    def _regret(self, pace: Index, calls: Index) -> Info:
+        row, free, pace, calls = (np.atleast_1d(index) for index in (self.row, self._free, pace, calls))
+        assert self.oracle is not None
+        best = self.oracle.best(row, free)
+        found = dict(zip(_REGRET, (best, best - self.oracle.expected(row, pace, calls)), strict=True))
+        return found if self.copies is not None else {name: values[0] for name, values in found.items()}
+
+    def context_of(self, observation: ArrayLike | None) -> tuple[int, int]:
+        """Return the row of the rules grid, and the index of the load field that isn't controlled, of an observation.
+
+        Args:
+            observation: as the environment shows it; without its last number if that field doesn't matter. None for the
+                context of the next step.
+
+        Raises:
+            InvalidValueError: there is no such context, or there was no reset yet.
+        """
+        if observation is None:
+            if not self.generators:
+                raise InvalidValueError("context", "none, before reset()", "an observation", "Or call reset() first.")
+            return int(np.ravel(self.row)[0]), int(np.ravel(self._free)[0])
+        seen, width = np.asarray(observation, np.float32).ravel(), self.rules.shape[1]
+        rows, free = np.empty(0, np.int64), np.zeros(1, np.int64)
+        if width <= len(seen) <= self.observation_space.shape[0]:
+            rows = np.flatnonzero((self._shown[:, :width] == seen[:width]).all(axis=1))
+            free = np.flatnonzero(self._shown_free == seen[width]) if len(seen) > width else free
+        if not len(rows) or not len(free):
+            raise InvalidValueError("context", seen.tolist(), "an observation of this environment")
+        return int(rows[0]), int(free[0])
 
     def _draw(self, previous: Contexts | None) -> None:
         """Draw the next block of contexts; each copy has a generator of its own."""
@@ -168,27 +206,28 @@ class Core:
         self._block: Any = block[:, 0].tolist() if self.copies is None else block
         self._clock = 0
 
-    def _advance(self) -> Observation:
+    def _advance(self) -> Any:
         """Move to the next context and observe it."""
         if self._clock == _BLOCK:
             self._draw(self._last)
         context = self._block[self._clock]
         self._clock += 1
-        if self.copies is not None:
-            context = context.astype(np.intp)
+        if self.copies is None:
+            self.row, self._free = row, free = divmod(context, self._n_free)
+            self._in_force, observation = self.rules[row].copy(), self._shown[row].copy()
+            if self._frees:
+                observation[-1] = self._frees[free]
+            return observation
+        context = context.astype(np.intp)
         self.row = context // self._n_free
         self._free = context - self.row * self._n_free
-        self._in_force, observation = self._see_one() if self.copies is None else self._see_many()
-        if self.actions.free is not None:
-            observation[..., -1] = self._values[self.actions.free][self._free]
+        self._in_force, observation = self._see_many()
+        if self._frees:
+            observation[..., -1] = self._shown_free[self._free]
         return observation
 
-    def _see_one(self) -> tuple[NDArray[np.float64], Observation]:
-        """Return the current rules, and the observation without a value for the free load field."""
-        return self.rules[self.row].copy(), self._shown[self.row].copy()
-
     def _see_many(self) -> tuple[NDArray[np.float64], Observation]:
-        """Return the same for all copies.
+        """Return all copies' rules, and their observations without a value for the free load field.
 
         NumPy gathers rows of 32 bytes fastest, so the rules are converted from those whenever float32 holds them.
         """
@@ -199,15 +238,15 @@ class Core:
 
 def simulated_core(
     scenario: str | Path | Scenario,
-    control: str,
     simulator: str | Path | Simulator | None,
-    reward: str | Reward,
-    contexts: str | ArrayLike,
+    options: Options,
     copies: int | None = None,
-    flat: bool = False,
-    outcomes: str | Sequence[str] = (),
+    sample: bool = False,
 ) -> Core:
     """Make a core over a simulator; None stands for the one that is bundled for the scenario. See :class:`Core`.
+
+    Args:
+        sample: whether responses are drawn from their predicted distribution.
 
     Raises:
         UnknownNameError: an outcome that the simulator doesn't predict.
@@ -215,42 +254,17 @@ def simulated_core(
     """
     scenario = load_scenario(scenario)
     chosen = simulator_for(scenario, simulator)
-    outcomes = chosen.further if outcomes == ALL else outcomes
-    check_names("outcome of the simulator", outcomes, chosen.further)
-    check_names("outcome of the simulator", further_needs(load_reward(reward)), chosen.further)
-    return Core(scenario, control, SimulatedMesh(chosen), reward, contexts, copies, flat, outcomes)
+    if options.outcomes == ALL:
+        options = replace(options, outcomes=chosen.further)
+    check_names("outcome of the simulator", options.outcomes, chosen.further)
+    check_names("outcome of the simulator", further_needs(load_reward(options.reward)), chosen.further)
+    return Core(scenario, SimulatedMesh(chosen, sample=sample), options, copies)
 
 
-def check_names(what: str, names: object, known: Sequence[str]) -> None:
-    """Check that names are among those that are known.
-
-    Raises:
-        InvalidValueError: not a list of names.
-        UnknownNameError: another name.
-    """
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise InvalidValueError(f"{what}s", names, f"a list of names, or {ALL!r}")
-    for name in names:
-        if name not in known:
-            raise UnknownNameError(what, name, known)
-
-
-def check_count(name: str, value: object) -> int:
-    """Return ``value`` as an int.
-
-    Raises:
-        InvalidValueError: it isn't a whole number 1..1000000; a million environments take some gigabytes.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= _MOST:
-        raise InvalidValueError(name, value, f"a whole number 1..{_MOST}")
-    return int(value)
-
-
-def refuse_options(options: Mapping[str, Any] | None, ignored: frozenset[str] = frozenset()) -> None:
-    """Raise if reset options were given, because no environment has any.
-
-    Raises:
-        InvalidValueError: an option that isn't in ``ignored``.
-    """
-    if options and not set(options) <= ignored:
-        raise InvalidValueError("reset options", list(options), "none", "Arguments go to the constructor.")
+def live_core(scenario: str | Path | Scenario, mesh: Mesh, options: Options, copies: int | None = None) -> Core:
+    """Make a core over a mesh that sends real traffic; what it doesn't tell of ``"all"`` outcomes is NaN."""
+    if options.outcomes == ALL:
+        options = replace(options, outcomes=tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
+    if options.regret:
+        raise InvalidValueError("regret", True, "False on a live mesh", "Nobody knows what its best action is.")
+    return Core(load_scenario(scenario), mesh, options, copies)

@@ -9,11 +9,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 
-from meshgym.envs.core import DEFAULT_CONTEXTS, DEFAULT_REWARD, Info, Observation
+from meshgym.envs.core import Info, Observation
+from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_REWARD, Options
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, ServicesEnv
 from meshgym.errors import InvalidValueError
+from meshgym.mesh.base import Mesh
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -32,8 +34,14 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
         beta: weight of the mean over services in each service's reward (paper, Eq. 8); the reward of a single
             service is its own.
         simulators: one per service; None for the bundled ones.
-        reward, contexts, render_mode: as for the single environment.
+        reward, contexts: as for the single environment; a tuple has one per service.
+        render_mode, outcomes, sample, normalised, regret: as for the single environment.
         max_episode_steps: steps after which all agents are truncated.
+        homogeneous: whether all agents have the same spaces, for learners that share one policy: observations are
+            filled up with zeros, and a 1 marks the agent's place among all agents; there are as many actions as any
+            agent has, and ``action_mask`` in the info says which are the agent's own. Its last one stands for the
+            others.
+        meshes: one per service, to send real traffic to instead of simulating; closing them is up to the caller.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
@@ -53,12 +61,28 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
         control: str = DEFAULT_CONTROL,
         beta: float = DEFAULT_BETA,
         simulators: Sequence[str | Path | Simulator] | None = None,
-        reward: str | Reward = DEFAULT_REWARD,
-        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
+        reward: str | Reward | tuple[str | Reward, ...] = DEFAULT_REWARD,
+        contexts: str | ArrayLike | tuple[str | ArrayLike, ...] = DEFAULT_CONTEXTS,
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
+        outcomes: str | Sequence[str] = (),
+        sample: bool = False,
+        normalised: bool = False,
+        regret: bool = False,
+        homogeneous: bool = False,
+        meshes: Sequence[Mesh] | None = None,
     ) -> None:
-        super().__init__(services, control, None, simulators, reward, contexts, beta, max_episode_steps, render_mode)
+        super().__init__(
+            services,
+            Options(control, reward, contexts, outcomes=outcomes, normalised=normalised, regret=regret),
+            simulators=simulators,
+            meshes=meshes,
+            sample=sample,
+            beta=beta,
+            homogeneous=homogeneous,
+            max_episode_steps=max_episode_steps,
+            render_mode=render_mode,
+        )
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -70,12 +94,13 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
             options: not supported.
 
         Returns:
-            The first observation of each agent, shape (7,) or (8,), and empty infos.
+            The first observation of each agent, shape (7,) or (8,), and infos as the single environment's.
 
         Raises:
             InvalidValueError: an option was given.
         """
-        return self._observed(self._reset(seed, options)), {agent: {} for agent in self.agents}
+        observations, infos = self._reset(seed, options)
+        return self._observed(observations), {agent: self._info(agent, infos) for agent in self.agents}
 
     def step(
         self, actions: dict[str, int]
@@ -96,7 +121,7 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
             raise InvalidValueError("agents with actions", list(actions), f"exactly {', '.join(self.agents)}")
         choices: list[dict[str, int]] = [{} for _ in self._cores]
         for agent, (name, i) in self._seats.items():
-            choices[i][name] = self._cores[i].actions.choice(name, actions[agent])
+            choices[i][name] = self._choice(agent, actions[agent])
         observations, rewards, infos, truncated = self._step(choices)
         agents = self.agents
         self.agents = [] if truncated else agents
@@ -105,11 +130,12 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
             {agent: rewards[i] for agent, (_, i) in self._seats.items()},
             dict.fromkeys(agents, False),
             dict.fromkeys(agents, truncated),
-            {agent: dict(infos[i]) for agent, (_, i) in self._seats.items()},
+            {agent: self._info(agent, infos) for agent in agents},
         )
 
     def _observed(self, observations: Sequence[Observation]) -> dict[str, Observation]:
-        return {agent: observations[i].copy() for agent, (_, i) in self._seats.items()}
+        seen = self._alike.seen if self._alike else lambda agent, observation: observation.copy()
+        return {agent: seen(agent, observations[i]) for agent, (_, i) in self._seats.items()}
 
 
 #: The name that PettingZoo's users look for.

@@ -29,6 +29,7 @@ def register_environments() -> None:
         gym.register(
             id=f"LiveIstio{middle}-v0",
             entry_point="meshgym.envs.live:LiveIstioEnv",
+            vector_entry_point="meshgym.envs.live:LiveIstioVectorEnv",
             nondeterministic=True,
             max_episode_steps=EPISODE_STEPS,
             order_enforce=False,

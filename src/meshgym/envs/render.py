@@ -9,7 +9,7 @@ from meshgym.envs.core import Core
 from meshgym.errors import InvalidValueError, UnknownNameError
 
 RENDER_MODES = ["ansi", "rgb_array"]
-_CELL = 24  # pixels
+_CELL = 48  # pixels
 #: Colours of the lowest, the middle and the highest reward, and of the frame around the action.
 _COLOURS = np.array([[68, 1, 84], [33, 145, 140], [253, 231, 37]])
 _FRAME = (220, 20, 60)
@@ -35,15 +35,17 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
         copy: which of the copies.
 
     Returns:
-        Text, or an image of shape (24 n_paces, 24 n_calls, 3); the cell of the last action is marked.
+        Text, or an image of shape (48 n_paces, 48 n_calls, 3); the cell of the last action is marked.
 
     Raises:
-        InvalidValueError: there was no reset yet.
+        InvalidValueError: there was no reset yet, or nobody knows the rewards.
     """
+    if core.oracle is None:
+        raise InvalidValueError("render_mode", render_mode, "only with a simulator, which knows all rewards")
     if not core.generators:
         raise InvalidValueError("render()", "before reset()", "a running episode", "Call reset() first.")
     row, *action = (int(np.ravel(index)[copy]) for index in core.played or (core.row,))
-    surface = core.surface(row)
+    surface = core.oracle.surfaces(np.array([row]))[0]
     return _image(surface, action) if render_mode == "rgb_array" else _text(core, row, surface, action)
 
 

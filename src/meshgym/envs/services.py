@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from meshgym.envs.core import Info, Observation, check_count, refuse_options, simulated_core
+from meshgym.envs.core import Info, Observation, live_core, simulated_core
+from meshgym.envs.homogeneous import Homogeneous
+from meshgym.envs.options import Options, check_count, refuse_options
+from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
-from meshgym.rewards import Reward, share_between_services
+from meshgym.mesh.base import Mesh
+from meshgym.rewards import share_between_services
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 
@@ -30,12 +35,14 @@ class ServicesEnv:
 
     Args:
         services: scenarios; the same one may occur more than once.
-        control: what is controlled in every service.
+        options: of every service's core; reward and contexts may be tuples of one per service.
         order: the order of a service's agents; None for the pace before the calls.
         simulators: one per service; None for the bundled ones.
-        reward, contexts: as for the single environment, the same for every service.
+        meshes: one per service, to send real traffic instead; None to simulate.
+        sample: whether simulated responses are drawn.
         beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. A single service
             shares nothing: its reward is its own.
+        homogeneous: whether all agents have the same spaces, see :class:`Homogeneous`.
         max_episode_steps: steps of an episode, at least 1.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
 
@@ -45,35 +52,42 @@ class ServicesEnv:
         state_space: of :meth:`state`.
 
     Raises:
-        InvalidValueError: no service, another number of simulators, an order that isn't one of the controlled fields of
-            all services, a negative ``beta``, or no steps.
+        InvalidValueError: no service, another number of simulators, meshes, rewards or contexts, both simulators and
+            meshes, an order that isn't one of the controlled fields of all services, a negative ``beta``, or no steps.
         SimulatorError: no usable simulator, or one that was fitted for another scenario.
     """
 
     def __init__(
         self,
         services: Sequence[str | Path | Scenario],
-        control: str,
-        order: Sequence[str] | None,
-        simulators: Sequence[str | Path | Simulator] | None,
-        reward: str | Reward,
-        contexts: str | ArrayLike,
-        beta: float,
-        max_episode_steps: int,
-        render_mode: str | None,
+        options: Options,
+        order: Sequence[str] | None = None,
+        simulators: Sequence[str | Path | Simulator] | None = None,
+        meshes: Sequence[Mesh] | None = None,
+        sample: bool = False,
+        beta: float = DEFAULT_BETA,
+        homogeneous: bool = False,
+        max_episode_steps: int = EPISODE_STEPS,
+        render_mode: str | None = None,
     ) -> None:
         if isinstance(services, str) or not isinstance(services, Sequence) or not services:
             raise InvalidValueError("services", services, "a list of at least one scenario")
-        if simulators is not None and len(simulators) != len(services):
-            raise InvalidValueError("number of simulators", len(simulators), f"one per service: {len(services)}")
         if not 0 <= beta < np.inf:
             raise InvalidValueError("beta", beta, "a finite number, 0 and above")
-        chosen = [None] * len(services) if simulators is None else simulators
+        if meshes is not None and (simulators is not None or sample):
+            raise InvalidValueError("meshes", meshes, "none together with simulators or sample")
+        count = len(services)
         self._cores = [
-            simulated_core(scenario, control, simulator, reward, contexts)
-            for scenario, simulator in zip(services, chosen, strict=True)
+            simulated_core(scenario, simulator, own, sample=sample) if mesh is None else live_core(scenario, mesh, own)
+            for scenario, simulator, mesh, own in zip(
+                services,
+                _each("simulators", simulators, count),
+                _each("meshes", meshes, count),
+                _options_of_each(options, count),
+                strict=True,
+            )
         ]
-        self.beta = beta if len(self._cores) > 1 else 0.0
+        self.beta = beta if count > 1 else 0.0
         self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self._steps = 0
@@ -83,12 +97,16 @@ class ServicesEnv:
             if not isinstance(names, list | tuple) or sorted(map(str, names)) != sorted(known):
                 raise InvalidValueError("order", names, f"{known} or {known[::-1]}, for all services")
         #: The load field that each agent chooses, and the number of its service.
-        self._seats = {f"{name}_{i}": (name, i) for i in range(len(self._cores)) for name in names}
+        self._seats = {f"{name}_{i}": (name, i) for i in range(count) for name in names}
         self.possible_agents = list(self._seats)
         self.agents: list[str] = []
         cores = {agent: (name, self._cores[i]) for agent, (name, i) in self._seats.items()}
         self.action_spaces = {agent: core.actions.spaces[name] for agent, (name, core) in cores.items()}
         self.observation_spaces = {agent: core.observation_space for agent, (_, core) in cores.items()}
+        self._alike = Homogeneous(self.action_spaces, self.observation_spaces) if homogeneous else None
+        if self._alike:
+            self.action_spaces = dict.fromkeys(self.possible_agents, self._alike.action_space)
+            self.observation_spaces = dict.fromkeys(self.possible_agents, self._alike.observation_space)
         shown = [core.observation_space for core in self._cores]
         self.state_space = spaces.Box(
             np.concatenate([space.low for space in shown]), np.concatenate([space.high for space in shown])
@@ -103,8 +121,8 @@ class ServicesEnv:
         """Return the agent's space: the same object each time."""
         return self.action_spaces[agent]
 
-    def _reset(self, seed: int | None, options: Mapping[str, Any] | None) -> list[Observation]:
-        """Begin an episode and return one observation per service; service i is seeded with ``seed + i``.
+    def _reset(self, seed: int | None, options: Mapping[str, Any] | None) -> tuple[list[Observation], list[Info]]:
+        """Begin an episode and return one observation and info per service; service i is seeded with ``seed + i``.
 
         Raises:
             InvalidValueError: an option was given.
@@ -112,13 +130,27 @@ class ServicesEnv:
         refuse_options(options, ignored=_CHECKERS_OPTION)
         self._steps = 0
         self.agents = list(self.possible_agents)
-        observations = []
+        begun = []
         for i, core in enumerate(self._cores):
             new = seed is not None or not core.generators
             generator = seeding.np_random(None if seed is None else seed + i)[0] if new else None
-            observations.append(core.reset([generator] if generator else None))
-        self._seen = observations
-        return observations
+            begun.append(core.reset([generator] if generator else None))
+        self._seen = [observation for observation, _ in begun]
+        return self._seen, [info for _, info in begun]
+
+    def _info(self, agent: str, infos: Sequence[Info]) -> Info:
+        """Return an agent's own copy of its service's info, with the mask of its actions if all spaces are alike."""
+        info = dict(infos[self._seats[agent][1]])
+        return info | {"action_mask": self._alike.masks[agent].copy()} if self._alike else info
+
+    def _choice(self, agent: str, action: Any) -> int:
+        """Return an agent's action as the index of a value.
+
+        Raises:
+            InvalidValueError: it is outside the agent's space.
+        """
+        name, i = self._seats[agent]
+        return self._cores[i].actions.choice(name, self._alike.own(agent, action) if self._alike else action)
 
     def _step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
         """Send one load to every service.
@@ -159,6 +191,19 @@ class ServicesEnv:
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
+
+
+def _each(what: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    if given is not None and len(given) != count:
+        raise InvalidValueError(f"number of {what}", len(given), f"one per service: {count}")
+    return [None] * count if given is None else given
+
+
+def _options_of_each(options: Options, count: int) -> list[Options]:
+    """Return the options of each service: a tuple of rewards or contexts has one for each."""
+    shared = {name: getattr(options, name) for name in ("reward", "contexts")}
+    each = {name: _each(name, own, count) if isinstance(own, tuple) else [own] * count for name, own in shared.items()}
+    return [replace(options, **{name: own[i] for name, own in each.items()}) for i in range(count)]
 
 
 def _stacked(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import (
-    DEFAULT_CONTEXTS,
-    DEFAULT_CONTROL,
-    DEFAULT_REWARD,
-    Core,
-    Info,
-    Observation,
-    refuse_options,
-    simulated_core,
-)
+from meshgym.envs.core import Core, Info, Observation, simulated_core
+from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Options, refuse_options
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
@@ -43,7 +36,8 @@ class CoreEnv(gym.Env[Any, Any]):
             options: not supported.
 
         Returns:
-            The first observation, shape (7,) or (8,), and an empty info.
+            The first observation, shape (7,) or (8,), and an info with the keys of a step's: the rules in force, and 0
+            for load and response, since nothing was sent.
 
         Raises:
             InvalidValueError: an option was given.
@@ -51,7 +45,7 @@ class CoreEnv(gym.Env[Any, Any]):
         refuse_options(options)
         new = seed is not None or not self._core.generators
         super().reset(seed=seed)
-        return self._core.reset([self.np_random] if new else None), {}
+        return self._core.reset([self.np_random] if new else None)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
         """Play an action.
@@ -74,7 +68,32 @@ class CoreEnv(gym.Env[Any, Any]):
         return render(self._core, self.render_mode) if self.render_mode else None
 
 
-class MeshResilienceEnv(CoreEnv):
+class OracleMixin:
+    """What is expected of every action; for environments over a simulator."""
+
+    _core: Core
+
+    def reward_surface(self, context: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Return the expected reward of every load, shape (n_paces, n_calls).
+
+        Args:
+            context: an observation of this environment; None for the next step's (of the first copy).
+
+        Raises:
+            InvalidValueError: another observation, or no reset before.
+        """
+        row, _ = self._core.context_of(context)
+        assert self._core.oracle is not None
+        surface: NDArray[np.float64] = self._core.oracle.surfaces(np.array([row]))[0]
+        return surface
+
+    def oracle(self, context: ArrayLike | None = None) -> tuple[Any, float]:
+        """Return the action with the highest expected reward, and that reward; argument and error as above."""
+        assert self._core.oracle is not None
+        return self._core.oracle.action(*self._core.context_of(context))
+
+
+class MeshResilienceEnv(OracleMixin, CoreEnv):
     """Find the load that breaks a service under given traffic rules, on a simulator of the mesh.
 
     ## Description
@@ -115,20 +134,28 @@ class MeshResilienceEnv(CoreEnv):
     ## Info
     Each step returns `rules` (float64, in the order of the scenario's `rule_names`), `threads`,
     `calls`, `qps` (1/s), `p200`, `p503` (shares), `qps_std`, `p503_std` (standard deviations of single runs around
-    `qps` and `p503`), `outside` (whether the simulator had to extrapolate), and the further `outcomes` that are asked
-    for, such as `p_overflow` (a share) or `latency_p99_s` (s; of the 200s). A reset returns an empty info.
+    `qps` and `p503`), `outside` (whether the simulator had to extrapolate), the further `outcomes` that are asked
+    for, such as `p_overflow` (a share) or `latency_p99_s` (s; of the 200s), and with `regret` also `oracle_reward` and
+    `regret`. All are NumPy's numbers and arrays. A reset returns the same keys and types: the rules in force, and 0 for
+    load and response, since nothing was sent.
 
     ## Arguments
     Args:
         scenario: `"S1"`..`"S5"`, the path of a TOML file, or a `Scenario`.
         control: `"calls"`, `"threads"` or `"both"`.
         simulator: a `Simulator` fitted for the scenario, the path of one, or None for the bundled one.
-        reward: `"worst_case"`, `"best_case"` or a function of (qps, p200, p503) and further outcomes, by name.
+        reward: `"worst_case"`, `"best_case"`, a registered name, `"module:function"`, or a function of (qps, p200,
+            p503) and further outcomes, by name, or of a `meshgym.rewards.Run`.
         contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, rules).
         render_mode: `"ansi"`, `"rgb_array"` or None.
         flat: whether one `Discrete` number chooses both load fields, `threads * n_calls + calls`.
         outcomes: further outcomes in the info, by name (see :data:`meshgym.fields.OUTCOMES`), or `"all"` that the
             simulator predicts. Without them a step is faster.
+        sample: whether responses are drawn from their predicted distribution, as runs of a real mesh scatter, by a
+            generator of its own that follows from the seed.
+        normalised: whether observations are shown from 0 to 1 instead of in real units.
+        regret: whether the info has `oracle_reward`, the most that any action is expected to get, and `regret`, by how
+            much the chosen one is expected to get less.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
@@ -150,6 +177,9 @@ class MeshResilienceEnv(CoreEnv):
         render_mode: str | None = None,
         flat: bool = False,
         outcomes: str | Sequence[str] = (),
+        sample: bool = False,
+        normalised: bool = False,
+        regret: bool = False,
     ) -> None:
-        core = simulated_core(scenario, control, simulator, reward, contexts, flat=flat, outcomes=outcomes)
-        super().__init__(core, render_mode)
+        options = Options(control, reward, contexts, flat, outcomes, normalised, regret)
+        super().__init__(simulated_core(scenario, simulator, options, sample=sample), render_mode)

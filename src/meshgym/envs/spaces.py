@@ -154,6 +154,31 @@ class Actions:
         return indices[0] if len(indices) == 1 else np.array(indices)
 
 
+def shown(
+    scenario: Scenario, rules: NDArray[np.float64], free: str | None, normalised: bool
+) -> tuple[spaces.Box, NDArray[np.float32], NDArray[np.float32]]:
+    """Return what an agent sees: the rules that vary, followed by the load field that isn't controlled, if any.
+
+    Args:
+        scenario: has the ranges.
+        rules: the grid of all rules, shape (rows, rules).
+        free: name of that load field; None if there is none.
+        normalised: whether everything is shown from 0 to 1.
+
+    Returns:
+        The space; the grid with an empty column at the end, shape (rows, rules + 1); the values of the load field.
+    """
+    space = observation_space(scenario, free)
+    values = np.array(scenario.actions[free] if free else (), dtype=np.float64)
+    if normalised:
+        width = rules.shape[1]
+        low, spread = space.low.astype(np.float64), (space.high - space.low).astype(np.float64)
+        rules = ((rules - low[:width]) / spread[:width]).clip(0, 1)
+        values = ((values - low[-1]) / spread[-1]).clip(0, 1)
+        space = spaces.Box(0, 1, space.shape)
+    return space, np.pad(rules.astype(np.float32), ((0, 0), (0, 1))), values.astype(np.float32)
+
+
 def observation_space(scenario: Scenario, shown: str | None) -> spaces.Box:
     """Return the space of the rules that vary in real units, followed by the load field ``shown``, if any.
 

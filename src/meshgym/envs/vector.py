@@ -13,18 +13,18 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import (
+from meshgym.envs.core import Core, Info, Observation, simulated_core
+from meshgym.envs.options import (
     DEFAULT_CONTEXTS,
     DEFAULT_CONTROL,
     DEFAULT_REWARD,
-    Info,
-    Observation,
+    Options,
     check_count,
     refuse_options,
-    simulated_core,
 )
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
+from meshgym.envs.single import OracleMixin
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
@@ -33,16 +33,15 @@ from meshgym.simulator import Simulator
 Flags = NDArray[np.bool_]
 
 
-class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
-    """``num_envs`` copies of :class:`meshgym.envs.single.MeshResilienceEnv`.
+class CoreVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
+    """A core of many copies as a Gymnasium vector environment; subclasses choose the mesh.
 
-    It equals a ``SyncVectorEnv`` of single environments with the same seeds to the last bit, and is many times
-    faster. All copies begin together, so they are truncated together.
+    All copies begin together, so they are truncated together.
 
     Args:
-        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes: as for the single environment.
-        num_envs: number of copies, at least 1.
+        core: of ``num_envs`` copies.
         max_episode_steps: steps of an episode, at least 1.
+        render_mode: one of ``metadata["render_modes"]``, or None.
         autoreset_mode: what follows the end of an episode. ``NEXT_STEP``: the next step ignores its actions and returns
             the first observations of the next episode. ``SAME_STEP``: the last step does so already, and its info has
             ``final_obs`` and ``final_info``. ``DISABLED``: nothing, before :meth:`reset`.
@@ -55,31 +54,25 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
 
     def __init__(
         self,
-        scenario: str | Path | Scenario,
-        control: str = DEFAULT_CONTROL,
-        simulator: str | Path | Simulator | None = None,
-        reward: str | Reward = DEFAULT_REWARD,
-        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
-        num_envs: int = 1,
-        max_episode_steps: int = EPISODE_STEPS,
-        render_mode: str | None = None,
-        flat: bool = False,
-        outcomes: str | Sequence[str] = (),
-        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        core: Core,
+        max_episode_steps: int,
+        render_mode: str | None,
+        autoreset_mode: str | AutoresetMode,
     ) -> None:
-        self.num_envs = check_count("num_envs", num_envs)
+        assert core.copies is not None
+        self.num_envs = core.copies
         self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
         if autoreset_mode not in (*AutoresetMode, *(mode.value for mode in AutoresetMode)):
             raise UnknownNameError("autoreset_mode", str(autoreset_mode), [mode.value for mode in AutoresetMode])
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self._core = simulated_core(scenario, control, simulator, reward, contexts, num_envs, flat, outcomes)
-        self.actions = self._core.actions
+        self._core = core
+        self.actions = core.actions
         self.single_action_space = self.actions.space
-        self.single_observation_space = self._core.observation_space
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.render_mode = check_render_mode(render_mode, RENDER_MODES)
+        self.single_observation_space = core.observation_space
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self._steps = 0
         self._np_random_seeds: tuple[int, ...] = ()
 
@@ -112,11 +105,13 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         if mask.dtype != np.bool_ or not mask.all():
             raise InvalidValueError("reset_mask", mask.tolist(), "True for all copies, which end together")
         self._steps = 0
-        if seed is None and self._core.generators:
-            return self._core.reset(), {}
-        drawn = [seeding.np_random(one) for one in self._seeds(seed)]
-        self._np_random_seeds = tuple(used for _, used in drawn)
-        return self._core.reset([generator for generator, _ in drawn]), {}
+        generators = None
+        if seed is not None or not self._core.generators:
+            drawn = [seeding.np_random(one) for one in self._seeds(seed)]
+            self._np_random_seeds = tuple(used for _, used in drawn)
+            generators = [generator for generator, _ in drawn]
+        observations, info = self._core.reset(generators)
+        return observations, self._masked(info)
 
     def step(self, actions: Any) -> tuple[Observation, NDArray[np.float64], Flags, Flags, Info]:
         """Play one action in every copy.
@@ -135,8 +130,8 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
         if self._steps == self.max_episode_steps:
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise InvalidValueError("step()", "after the end of an episode", "a reset", "Call reset() first.")
-            observations, _ = self.reset()
-            return observations, np.zeros(self.num_envs), self._flags(False), self._flags(False), {}
+            observations, info = self.reset()
+            return observations, np.zeros(self.num_envs), self._flags(False), self._flags(False), info
         observations, rewards, info = self._core.step(self.actions.batch_choices(actions, self.num_envs))
         rewards = np.array(rewards, dtype=np.float64)
         if rewards.shape != (self.num_envs,):
@@ -147,12 +142,12 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
                 "It is called with arrays, one entry per copy.",
             )
         self._steps += 1
-        info.update(dict.fromkeys([f"_{name}" for name in info], self._flags(True)))
+        info = self._masked(info)
         truncated = self._steps == self.max_episode_steps
         if truncated and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            info = {"final_obs": _of_objects(observations), "final_info": info}
-            info.update({f"_{name}": self._flags(True) for name in info})
-            observations, _ = self.reset()
+            final = self._masked({"final_obs": _of_objects(observations), "final_info": info})
+            observations, info = self.reset()
+            info |= final
         return observations, rewards, self._flags(False), self._flags(truncated), info
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -193,8 +188,48 @@ class MeshResilienceVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any
             raise InvalidValueError("number of seeds", len(seeds), f"num_envs={self.num_envs}")
         return seeds
 
+    def _masked(self, info: Info) -> Info:
+        """Add a mask ``_name`` for every ``name``."""
+        info.update(dict.fromkeys([f"_{name}" for name in info], self._flags(True)))
+        return info
+
     def _flags(self, value: bool) -> Flags:
         return np.full(self.num_envs, value)
+
+
+class MeshResilienceVectorEnv(OracleMixin, CoreVectorEnv):
+    """``num_envs`` copies of :class:`meshgym.envs.single.MeshResilienceEnv`.
+
+    It equals a ``SyncVectorEnv`` of single environments with the same seeds to the last bit, and is many times
+    faster.
+
+    Args:
+        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes, sample, normalised, regret: as for
+            the single environment.
+        num_envs: number of copies, at least 1.
+        max_episode_steps, autoreset_mode: see :class:`CoreVectorEnv`.
+    """
+
+    def __init__(
+        self,
+        scenario: str | Path | Scenario,
+        control: str = DEFAULT_CONTROL,
+        simulator: str | Path | Simulator | None = None,
+        reward: str | Reward = DEFAULT_REWARD,
+        contexts: str | ArrayLike = DEFAULT_CONTEXTS,
+        num_envs: int = 1,
+        max_episode_steps: int = EPISODE_STEPS,
+        render_mode: str | None = None,
+        flat: bool = False,
+        outcomes: str | Sequence[str] = (),
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        sample: bool = False,
+        normalised: bool = False,
+        regret: bool = False,
+    ) -> None:
+        options = Options(control, reward, contexts, flat, outcomes, normalised, regret)
+        core = simulated_core(scenario, simulator, options, check_count("num_envs", num_envs), sample)
+        super().__init__(core, max_episode_steps, render_mode, autoreset_mode)
 
 
 def _of_objects(observations: Observation) -> NDArray[Any]:

@@ -69,9 +69,7 @@ class Mesh(ABC):
             MeshError: as :meth:`measure`.
         """
         asked = [Setting.from_row(row, names) for row in check_settings(settings, names)]
-        responses = [self.measure(setting.rules, setting.load) for setting in asked]
-        *columns, _ = zip(*responses, strict=True) if responses else [()] * len(Response._fields)
-        return Response._make([*map(np.array, columns), None])
+        return stacked([self.measure(setting.rules, setting.load) for setting in asked])
 
     def on_grid(self, scenario: Scenario, further: bool = False) -> IndexedMesh:
         """Return the same mesh, asked by index into the scenario's grid of rules and actions.
@@ -105,6 +103,12 @@ class Mesh(ABC):
         self.close()
 
 
+def stacked(responses: Sequence[Response]) -> Response:
+    """Return single responses as one of arrays, shape (n,), without details."""
+    *columns, _ = zip(*responses, strict=True) if responses else [()] * len(Response._fields)
+    return Response._make([*map(np.array, columns), None])
+
+
 class IndexedMesh(ABC):
     """A mesh on a scenario's grid. Environments use it, because they choose among indices.
 
@@ -121,6 +125,18 @@ class IndexedMesh(ABC):
         self.scenario = scenario
         self.rules = scenario.rule_grid()
         self.paces, self.calls = (np.array(scenario.actions[name], np.float64) for name in scenario.load_names)
+
+    @property
+    def expected(self) -> IndexedMesh:
+        """The mesh that returns what is expected where this one draws."""
+        return self
+
+    def seed(self, generators: Sequence[np.random.Generator]) -> None:
+        """Begin new draws; a mesh that doesn't draw ignores it.
+
+        Args:
+            generators: one per entry that :meth:`measure` is asked for at once. They are left as they are.
+        """
 
     @abstractmethod
     def measure(self, row: Index, pace: Index, calls: Index) -> Response:

@@ -52,6 +52,10 @@ class CallLimits:
             LimitError: too many of an earlier run failed.
         """
         self.check_run(calls)
+        self.check_total(calls)
+
+    def check_total(self, calls: int) -> None:
+        """Check the calls of runs against those in total; see :meth:`check`."""
         if self._worst > self.max_p503:
             raise LimitError(
                 f"a run had {self._worst:.0%} of 503s, and max_p503 allows {self.max_p503:.0%}; nothing more is sent"

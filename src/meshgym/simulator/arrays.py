@@ -38,6 +38,8 @@ class TraceArrays:
         names: columns of the settings.
         outcomes: names of the targets.
         constant: further outcomes, which are the same in all rows.
+        covers: which rows an adaptive plan drew to cover the ranges, shape (n,); None if all of them were. The others
+            lie where its goal wanted them, so they can't tell how good predictions are on the whole.
     """
 
     settings: FloatArray
@@ -46,6 +48,7 @@ class TraceArrays:
     names: tuple[str, ...] = SETTING_NAMES
     outcomes: tuple[str, ...] = FIRST
     constant: Mapping[str, float] = field(default_factory=dict)
+    covers: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, frame: pd.DataFrame, blocks: int | None = None) -> TraceArrays:
@@ -65,7 +68,8 @@ class TraceArrays:
         enough = {name for name, own in known.items() if len(own) >= _LEAST_KNOWN} - constant.keys()
         outcomes = tuple(name for name in found if name in FIRST or name in enough)
         targets = np.column_stack([to_target(name, found[name]) for name in outcomes])
-        return cls(settings, targets, groups, names, outcomes, constant)
+        covers = frame["asked"].to_numpy() == 0 if "asked" in frame and (frame["asked"] == 0).any() else None
+        return cls(settings, targets, groups, names, outcomes, constant, covers)
 
     def measured(self) -> dict[str, FloatArray]:
         """Return what was measured of each outcome, in its unit, shape (n,); NaN where a run has none."""
@@ -73,19 +77,24 @@ class TraceArrays:
 
     def part(self, rows: Any) -> TraceArrays:
         """Return some of the rows."""
-        return replace(self, settings=self.settings[rows], targets=self.targets[rows], groups=self.groups[rows])
+        covers = None if self.covers is None else self.covers[rows]
+        return replace(
+            self, settings=self.settings[rows], targets=self.targets[rows], groups=self.groups[rows], covers=covers
+        )
 
+    def split(self, seed: int) -> tuple[Rows, Rows]:
+        """Return the rows of the training and of the test part; all rows of a group stay together.
 
-def split(groups: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Return the rows of the training and of the test part; all rows of a group stay together.
+        Test rows are drawn from those that cover the ranges.
 
-    Args:
-        groups: shape (n,).
-        seed: seed of the draw.
-    """
-    share = TEST_SHARE if len(groups) >= _FEW else _TEST_SHARE_OF_FEW
-    test = folds(groups, round(1 / share), seed) == 0
-    return np.flatnonzero(~test), np.flatnonzero(test)
+        Args:
+            seed: seed of the draw.
+        """
+        count = len(self.groups)
+        wanted = count * (TEST_SHARE if count >= _FEW else _TEST_SHARE_OF_FEW)
+        drawn = self.groups if self.covers is None else self.groups[self.covers]
+        test = np.isin(self.groups, drawn[folds(drawn, max(round(len(drawn) / wanted), 2), seed) == 0])
+        return np.flatnonzero(~test), np.flatnonzero(test)
 
 
 def folds(groups: Rows, count: int, seed: int) -> Rows:

@@ -15,7 +15,7 @@ from meshgym.errors import SimulatorError
 from meshgym.fields import OUTCOMES
 from meshgym.files import Arrays, check_finite, digest, parse_json, read_arrays, reading, write_arrays
 from meshgym.scenarios import Scenario
-from meshgym.simulator.calibration import Calibration, deviation, draw
+from meshgym.simulator.calibration import Calibration, deviation, draw, knots_of
 from meshgym.simulator.features import Features
 from meshgym.simulator.kinds import KINDS, kind_of, starting
 from meshgym.simulator.outcomes import to_outcomes, to_range
@@ -160,6 +160,21 @@ class Simulator:
         _, quantiles = self._distributions(settings)
         drawn = draw(quantiles, self.calibration.correlation, generator)
         return self._respond(settings, drawn, deviation(quantiles[:, : len(FIRST)]))
+
+    def knots(self, settings: FloatArray, first: int | None = None) -> FloatArray:
+        """Return the distributions that :meth:`sample` draws targets from, in their units, not yet within their ranges.
+
+        Args:
+            settings: shape (n, columns).
+            first: how many of the targets; None for all.
+
+        Returns:
+            Shape (n, targets, knots); see :func:`meshgym.simulator.calibration.places`.
+        """
+        _, knots = knots_of(self._distributions(settings, first)[1])
+        scale, middle = (part[:first, None] for part in (self.scaling.output_scale, self.scaling.output_mean))
+        found: FloatArray = knots * scale + middle
+        return found
 
     def intervals(self, settings: Any) -> dict[str, FloatArray]:
         """Predict where 90 % of single runs lie.

@@ -16,6 +16,9 @@ FloatArray = NDArray[np.float64]
 
 #: Of the predicted quantiles; the outermost two are the ends of the 90 % interval.
 LEVELS: tuple[float, ...] = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
+#: The same with both ends of the distribution: between two of them, it is even.
+_SHARES = np.array([0.0, *LEVELS, 1.0])
+KNOTS = len(_SHARES)
 COVERAGE = LEVELS[-1] - LEVELS[0]
 #: How far a margin moves each quantile outwards.
 _OUTWARDS = np.linspace(-1, 1, len(LEVELS))
@@ -99,17 +102,17 @@ def _correlation(quantiles: FloatArray, targets: FloatArray) -> FloatArray:
     return found
 
 
-def _knots(quantiles: FloatArray) -> tuple[FloatArray, FloatArray]:
+def knots_of(quantiles: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return levels from 0 to 1 and their quantiles: the outermost parts are as wide as those beside them."""
     first, last = quantiles[..., :1], quantiles[..., -1:]
     below = 2 * first - quantiles[..., 1:2]
     above = 2 * last - quantiles[..., -2:-1]
-    return np.array([0.0, *LEVELS, 1.0]), np.concatenate([below, quantiles, above], axis=-1)
+    return _SHARES, np.concatenate([below, quantiles, above], axis=-1)
 
 
 def deviation(quantiles: FloatArray) -> FloatArray:
     """Return the standard deviation of the distribution that quantiles describe, shape (...)."""
-    levels, knots = _knots(quantiles)
+    levels, knots = knots_of(quantiles)
     shares, (left, right) = np.diff(levels), (knots[..., :-1], knots[..., 1:])
     mean = (shares * (left + right) / 2).sum(axis=-1)
     square = (shares * (left * left + left * right + right * right) / 3).sum(axis=-1)
@@ -127,16 +130,26 @@ def draw(quantiles: FloatArray, correlation: FloatArray, generator: np.random.Ge
     Returns:
         Shape (n, targets).
     """
-    count, targets, _ = quantiles.shape
-    values, vectors = np.linalg.eigh(correlation)
-    mixing = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = generator.standard_normal((count, targets)) @ mixing.T
-    shares = 1 / (
-        1 + np.exp(-(1.5976 + 0.070566 * normal * normal) * normal)
-    )  # the normal distribution, but for 0.0002
-    levels, knots = _knots(quantiles)
-    right = np.clip(np.searchsorted(levels, shares, side="right"), 1, len(levels) - 1)
-    ends = [np.take_along_axis(knots, (right - side)[..., None], axis=-1)[..., 0] for side in (1, 0)]
-    part = (shares - levels[right - 1]) / (levels[right] - levels[right - 1])
+    _, knots = knots_of(quantiles)
+    left, part = places(generator.standard_normal(quantiles.shape[:2]), correlation)
+    ends = [np.take_along_axis(knots, (left + side)[..., None], axis=-1)[..., 0] for side in (0, 1)]
     drawn: FloatArray = ends[0] + part * (ends[1] - ends[0])
     return drawn
+
+
+def places(normal: FloatArray, correlation: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return where between two knots drawn targets lie, whatever the knots are.
+
+    Args:
+        normal: drawn from a standard normal distribution, shape (n, targets).
+        correlation: see :class:`Calibration`, or its first targets.
+
+    Returns:
+        The number of the knot to the left, and the part of the way to the next one, both of shape (n, targets).
+    """
+    values, vectors = np.linalg.eigh(correlation)
+    normal = normal @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+    # The normal distribution, but for 0.0002:
+    shares = 1 / (1 + np.exp(-(1.5976 + 0.070566 * normal * normal) * normal))
+    right = np.clip(np.searchsorted(_SHARES, shares, side="right"), 1, len(_SHARES) - 1)
+    return right - 1, (shares - _SHARES[right - 1]) / (_SHARES[right] - _SHARES[right - 1])

@@ -12,7 +12,7 @@ import pandas as pd
 from meshgym.errors import SimulatorError
 from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario
-from meshgym.simulator.arrays import TraceArrays, split
+from meshgym.simulator.arrays import TraceArrays
 from meshgym.simulator.artefact import Simulator
 from meshgym.simulator.training import inside
 from meshgym.traces.store import trace_hash
@@ -43,7 +43,7 @@ def coverage(frame: pd.DataFrame, simulator: Simulator, scenario: Scenario) -> p
             f"or fit it again: meshgym fit --scenario {scenario.name}"
         )
     whole = TraceArrays.of(frame)
-    test = whole.part(split(whole.groups, simulator.identity.seed)[1])
+    test = whole.part(whole.split(simulator.identity.seed)[1])
     nearness = _nearness(test.settings, simulator, scenario)
     chosen = nearness >= np.quantile(nearness, 1 - CHOSEN_SHARE)
     rows, intervals = {}, simulator.intervals(test.settings)

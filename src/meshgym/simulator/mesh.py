@@ -11,6 +11,7 @@ from meshgym.errors import InvalidValueError, MeshError
 from meshgym.mesh.base import IndexedMesh, Mesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import Simulator
+from meshgym.simulator.sampled import SampledTable
 from meshgym.simulator.table import response_table
 from meshgym.types import SETTING_NAMES, Load, Response, Setting, TrafficRules
 
@@ -70,9 +71,8 @@ class SimulatedMesh(Mesh):
             MeshError: the mesh is closed. A table that was returned before stays readable.
         """
         self._check_open()
-        if self.sample:
-            return super().on_grid(scenario, further)
-        return response_table(self.simulator, scenario, further)
+        table = response_table(self.simulator, scenario, further)
+        return SampledTable(table, further, self._generator) if self.sample else table
 
     def _check_open(self) -> None:
         if self._closed:

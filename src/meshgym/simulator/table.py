@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,13 @@ from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Index, IndexedMesh
 from meshgym.scenarios import Scenario
 from meshgym.simulator.artefact import Simulator
+from meshgym.simulator.lazy import LazyRows
 from meshgym.types import Response
 
 IntArray = NDArray[np.int64]
 
 #: Entries that fit into memory: 33 bytes each, or 65 with further outcomes.
 MAX_ENTRIES = 100_000_000
-_BATCH = 65_536
 #: An entry's numbers lie together, filled up to a multiple of 32 bytes: a random read costs one cache miss, and NumPy
 #: copies rows of 32 bytes several times faster than narrower ones.
 _WIDTH = 8
@@ -35,6 +36,7 @@ class ResponseTable(IndexedMesh):
         further: whether it also holds the simulator's further outcomes, in twice the room.
 
     Attributes:
+        read: returns copies of entries, see :meth:`meshgym.simulator.lazy.LazyRows.read`.
         entries: one response per row: ``qps``, ``p200``, ``p503``, ``qps_std``, ``p503_std``, ``outside``, the
             simulator's ``further`` outcomes, and unused columns. Shape (rows * n_paces * n_calls, 8 or 16), flat
             index ``(row * n_paces + pace) * n_calls + calls``.
@@ -61,15 +63,15 @@ class ResponseTable(IndexedMesh):
         self._further = simulator.further if further else ()
         used = _FIRST + len(self._further)
         self._columns = {name: _FIRST + number for number, name in enumerate(self._further)}
-        self.entries = np.zeros((size, -(-used // _WIDTH) * _WIDTH), dtype=np.float32)
-        self.filled = np.zeros(size, dtype=bool)
-        self._left = size
+        self._rows = LazyRows(size, -(-used // _WIDTH) * _WIDTH, self._predict)
+        self.beside: dict[str, LazyRows] = {}  # what else is known of its entries, see meshgym.simulator.sampled
+        self.entries, self.filled, self.read = self._rows.entries, self._rows.filled, self._rows.read
 
     def __reduce__(self) -> tuple[object, tuple[Simulator, Scenario, bool]]:
         return response_table, (self.simulator, self._scenario, bool(self._further))  # filled again where it's needed
 
     def measure(self, row: Index, pace: Index, calls: Index) -> Response:
-        flat = self.index(row, pace, calls)
+        flat: Any = (row * self._n_paces + pace) * self._n_calls + calls  # as index(), but without another call
         if isinstance(flat, int):
             if not self.filled[flat]:  # predicting all actions under these rules hardly takes longer than this one
                 actions = self._n_paces * self._n_calls
@@ -93,29 +95,13 @@ class ResponseTable(IndexedMesh):
         """Return flat indices into :attr:`entries`; arguments as in :meth:`measure`."""
         return (row * self._n_paces + pace) * self._n_calls + calls
 
-    def read(self, flat: IntArray) -> NDArray[np.float32]:
-        """Return copies of entries; those not predicted yet are predicted first.
+    def settings_at(self, flat: IntArray) -> NDArray[np.float64]:
+        """Return the settings of flat indices, shape (n, columns)."""
+        return self.settings(*np.unravel_index(flat, (len(self.rules), self._n_paces, self._n_calls)))
 
-        Args:
-            flat: flat indices, any shape.
-
-        Returns:
-            Shape (..., columns).
-        """
-        if self._left:
-            self._fill(np.unique(flat[~self.filled.take(flat)]))
-        found: NDArray[np.float32] = self.entries.take(flat, axis=0)
-        return found
-
-    def _fill(self, flat: IntArray) -> None:
-        shape = (len(self.rules), self._n_paces, self._n_calls)
-        for start in range(0, len(flat), _BATCH):
-            batch = flat[start : start + _BATCH]
-            *columns, further = self.simulator.predict(self.settings(*np.unravel_index(batch, shape)))
-            for number, column in enumerate([*columns, *((further or {})[name] for name in self._further)]):
-                self.entries[batch, number] = column
-        self.filled[flat] = True
-        self._left -= len(flat)
+    def _predict(self, flat: IntArray) -> list[NDArray[np.float32]]:
+        *columns, further = self.simulator.predict(self.settings_at(flat))
+        return [*columns, *((further or {})[name] for name in self._further)]
 
 
 def response_table(simulator: Simulator, scenario: Scenario, further: bool = False) -> ResponseTable:

@@ -18,7 +18,7 @@ from scipy import stats
 from meshgym.errors import UnknownNameError
 from meshgym.fields import OUTCOMES
 from meshgym.files import write_bytes, write_text
-from meshgym.simulator.arrays import TraceArrays, noise_floor, split
+from meshgym.simulator.arrays import TraceArrays, noise_floor
 from meshgym.simulator.features import Features
 from meshgym.simulator.models import RIVALS
 from meshgym.simulator.order import correct_by_order
@@ -115,7 +115,7 @@ def run(
 
 def _fit(measured: TraceArrays, model: str, seed: int) -> tuple[dict[str, dict[str, float]], pd.DataFrame]:
     """Return scores by model (two if the model is our own), and the test part with the model's predictions."""
-    rows, test = split(measured.groups, seed)
+    rows, test = measured.split(seed)
     train = measured.part(rows)
     features = Features(measured.names)
     start = time.perf_counter()

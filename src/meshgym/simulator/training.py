@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import SimulatorError, TraceError
 from meshgym.scenarios import Scenario
-from meshgym.simulator.arrays import TraceArrays, folds, split
+from meshgym.simulator.arrays import TraceArrays, folds
 from meshgym.simulator.artefact import Identity, PriorFeatures, Simulator
 from meshgym.simulator.calibration import calibrate
 from meshgym.simulator.features import Features
@@ -63,7 +63,7 @@ def fit_simulator(
     if len(frame) < LEAST_ROWS:
         raise TraceError(f"the traces of {scenario.name} have {len(frame)} rows; a simulator needs {LEAST_ROWS}")
     whole = TraceArrays.of(frame)
-    train, test = (whole.part(rows) for rows in split(whole.groups, seed))
+    train, test = (whole.part(rows) for rows in whole.split(seed))
     features = Features.of(scenario)
     learned, held = _hold_out(train, seed)
     selection = choose(learned, seed, progress, features)

@@ -64,7 +64,11 @@ BOOKKEEPING: dict[str, Field] = {
     **_table("", "whole", lane="number of the lane, if several settings are measured at once"),
     **_table("", "whole", low=1, attempt="1 for the first attempt, 2 and above after failed ones"),
     **_table("", "whole", run="number in the shuffled plan"),
-    **_table("", "whole", asked="why an adaptive plan made this run: 0 to cover the ranges, 1 for its goal"),
+    **_table(
+        "",
+        "whole",
+        asked="why an adaptive plan made this run: 0 to cover the ranges, 1 for its goal, 2 to repeat it",
+    ),
 }
 #: All details that a set may have, in file order.
 EVERY_DETAIL: dict[str, Field] = {**COUNTS, **FORMER, **DETAILS}

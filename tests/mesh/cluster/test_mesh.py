@@ -15,6 +15,7 @@ from mesh.cluster.standins.world import RULE
 
 import meshgym
 from meshgym.errors import (
+    AwayError,
     DisturbedError,
     DryRun,
     InvalidValueError,
@@ -191,6 +192,30 @@ def test_after_too_many_503s_nothing_more_is_sent(world, shop, tmp_path):
     assert world.restored
     with pytest.raises(InvalidValueError, match="max_p503 is nan"):
         IstioMesh(**world.arguments(max_p503=float("nan")))
+
+
+def test_after_a_run_with_503s_the_service_must_recover_first(world):
+    world.lag_s = 0
+    with IstioMesh(**world.arguments(probe=True, wait_s=30)) as mesh:
+        mesh.measure(RULES, LOAD)
+        world.sick = 2
+        mesh.measure(RULES, LOAD)
+    policies, loads = zip(*world.sent, strict=True)
+    assert loads == (LOAD, *[Load(1, 10)] * 3, LOAD)
+    found = RULE["trafficPolicy"]["connectionPool"]
+    assert [policy["connectionPool"]["http"] for policy in policies[1:4]] == [found["http"]] * 3
+    assert world.restored
+
+
+def test_a_service_that_does_not_recover_gets_nothing_more(world, shop, tmp_path):
+    world.lag_s = 0
+    with IstioMesh(**world.arguments(probe=True, wait_s=0)) as mesh:
+        assert mesh.measure(RULES, LOAD).p503
+        world.sick = 99
+        with pytest.raises(AwayError, match=r"503s, httpbin hasn't recovered: 0% of 10 single calls returned 200"):
+            mesh.measure(RULES, LOAD)
+    assert [load for _, load in world.sent] == [LOAD, Load(1, 10)]
+    assert world.restored
 
 
 def test_only_namespaces_that_are_listed_are_touched(world):

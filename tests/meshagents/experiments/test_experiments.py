@@ -156,7 +156,7 @@ def test_ablations_are_compared_with_the_whole(services, tmp_path):
 
 
 def test_everything_is_written(experiment, frame, tmp_path):
-    text = write_table5(tmp_path, experiment, table5.tables(frame))
+    text = write_table5(tmp_path, experiment, frame, table5.tables(frame))
     assert (tmp_path / "table5.md").read_text() == text + "\n"
     assert text.count("collaborative better than separate") == len(comparisons.MEASURES)
     assert len(pd.read_csv(tmp_path / "table5.csv")) == 20

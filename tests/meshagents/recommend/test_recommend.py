@@ -167,7 +167,7 @@ def test_the_fortio_command_sends_the_load_at_full_speed():
 def report(shop, simulator):
     advice = recommend(simulator, shop, None, LOADS)
     rule = DestinationRule.of("shop", "market", "shop.market.svc", advice.rules)
-    return Report(advice, rule, "http://shop:8000/get", simulator.identity)
+    return Report(advice, rule, "http://shop:8000/get", "shop", simulator.identity)
 
 
 def test_every_load_is_measured_in_turns(report):
@@ -218,7 +218,7 @@ def test_the_text_of_given_rules_outside_the_traces(shop, simulator):
     rules = TrafficRules(100, 1, 2, 180, 50, 0.2, 1)
     advice = recommend(simulator, shop, rules, [Load(2, 20)])
     rule = DestinationRule.of("shop", "market", "shop.market.svc", rules)
-    text = to_markdown(Report(advice, rule, "http://shop:8000/get", simulator.identity))
+    text = to_markdown(Report(advice, rule, "http://shop:8000/get", "shop", simulator.identity))
     assert "The rules given" in text
     (row,) = [line.split() for line in text.splitlines() if line.startswith("| 2 ")]
     assert row == ["|", "2", "|", "20", "|", "-", "|", "-", "|", "-", "|"]

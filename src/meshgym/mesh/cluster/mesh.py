@@ -18,13 +18,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from meshgym.errors import DisturbedError, DryRun, InvalidValueError, MeshError
+from meshgym.errors import AwayError, DisturbedError, DryRun, InvalidValueError, MeshError
 from meshgym.fields import RULES
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
 from meshgym.mesh.cluster.borrow import borrow
 from meshgym.mesh.cluster.journal import Journal, journal_path
-from meshgym.mesh.cluster.sidecar import TRAFFIC, Sidecar
+from meshgym.mesh.cluster.sidecar import TRAFFIC, Sidecar, Snapshot
 from meshgym.mesh.cluster.situation import Situation, look_at, refuse_others
 from meshgym.mesh.cluster.waiting import patiently
 from meshgym.mesh.limits import CallLimits
@@ -41,6 +41,8 @@ from meshgym.types import Load, Response, TrafficRules
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.
 _SETTLE_S = 1.0
+#: Shows whether a service has recovered.
+_PROBE = Load(1, 10)
 #: How often the sidecar sends a call at most: by Istio's default, it retries twice.
 _TRIES = 3
 #: How long to look whether others send requests.
@@ -66,6 +68,8 @@ class IstioMesh(Mesh):
         max_calls: most calls in the mesh's life.
         max_qps: most calls per second; None for a closed loop at full speed.
         max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
+        probe: after a run with 503s, send nothing until the service, under the DestinationRule as it was found, returns
+            200 to single calls again; if it doesn't within ``wait_s``, that is an ``AwayError``.
         namespaces: the only ones in which a DestinationRule may be changed; empty for any.
         dry_run: change and send nothing; :meth:`measure` raises ``DryRun`` with what it would have sent.
         scenario: what varies. Other rules that are in force and decide outcomes are refused, unless the scenario's base
@@ -101,6 +105,7 @@ class IstioMesh(Mesh):
         max_calls: int = 1_000_000,
         max_qps: float | None = None,
         max_p503: float = 1.0,
+        probe: bool = False,
         namespaces: Sequence[str] = (),
         dry_run: bool = False,
         scenario: Scenario | None = None,
@@ -122,6 +127,7 @@ class IstioMesh(Mesh):
         self._dry_run, self._wait_s = dry_run, wait_s
         self._mesh_default = read_mesh_default(mesh_config) if mesh_config else {}
         self._scenario, self._accept = scenario, accept
+        self._probe, self._last_p503 = probe, 0.0
         self._runs = 0
         self._closed = False
         with ExitStack() as opening:  # frees what was taken if a later step fails
@@ -183,11 +189,9 @@ class IstioMesh(Mesh):
         started = time.perf_counter()
         self.situation  # noqa: B018 (before anything is changed)
         self._fortio.clear()
-        policy = self._fresh(self._policy(rules))
-        self._borrowed.change(merge(self._found, {"trafficPolicy": policy}))
-        self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
-        before = self._sidecar.await_policy(self.host, self._port, self._in_force(policy))
-        time.sleep(_SETTLE_S)
+        if self._probe and self._last_p503:
+            self._check_recovered()
+        before = self._put(self._policy(rules))
         overhead_s = time.perf_counter() - started
         self._limits.check(load.calls)  # once more: a run may have been repeated
         self._limits.sent += load.calls
@@ -200,9 +204,30 @@ class IstioMesh(Mesh):
             )
         self._borrowed.check_unchanged()
         self._limits.note(response.p503)
+        self._last_p503 = response.p503
         assert isinstance(response.details, dict)
         response.details["overhead_s"] = overhead_s
         return response
+
+    def _put(self, policy: Object) -> Snapshot:
+        """Put a policy in force, afresh; return what the sidecar holds then."""
+        policy = self._fresh(policy)
+        self._borrowed.change(merge(self._found, {"trafficPolicy": policy}))
+        self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
+        snapshot = self._sidecar.await_policy(self.host, self._port, self._in_force(policy))
+        time.sleep(_SETTLE_S)
+        return snapshot
+
+    def _check_recovered(self) -> None:
+        self._limits.check(_PROBE.calls)
+        self._put({})
+        self._limits.sent += _PROBE.calls
+        if (response := self._fortio.run(_PROBE)).p200 < 1:
+            raise AwayError(
+                f"since a run with {self._last_p503:.0%} of 503s, {self.host} hasn't recovered: "
+                f"{response.p200:.0%} of {_PROBE.calls} single calls returned 200"
+            )
+        self._last_p503 = 0.0
 
     def _policy(self, rules: TrafficRules) -> Object:
         """Return the ``trafficPolicy`` of a run, without what was found: the rules, and the base of the scenario."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError
-from meshgym.mesh.base import Mesh
+from meshgym.mesh.base import Mesh, stacked
 from meshgym.mesh.embedded.certificates import make_certificates
 from meshgym.mesh.embedded.clusters import EJECTIONS, SEEN, Clusters, prepare_clusters
 from meshgym.mesh.embedded.process import EnvoyGroup, envoy_identity
@@ -30,7 +31,7 @@ from meshgym.mesh.load.client import LoadClient, allow_connections, no_collectio
 from meshgym.mesh.load.flow import Flow, LoadResult
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.service_profile import ServiceProfile
-from meshgym.types import Load, Response, TrafficRules
+from meshgym.types import SETTING_NAMES, Load, Response, Setting, TrafficRules, check_settings
 
 if TYPE_CHECKING:
     from meshgym.mesh.load.fortio import Fortio
@@ -144,6 +145,29 @@ class EmbeddedMesh(Mesh):
         if isinstance(result, MeshError):
             raise result
         return result
+
+    def measure_many(self, settings: Any, names: Sequence[str] = SETTING_NAMES) -> Response:
+        """Measure n settings, as many side by side as there are lanes; a disturbed run is made again, up to twice."""
+        asked = [Setting.from_row(row, names) for row in check_settings(settings, names)]
+        queue = deque((number, 1) for number in range(len(asked)))
+        running: dict[int, tuple[int, int]] = {}
+        found: dict[int, Response] = {}
+        with no_collection():
+            while queue or running:
+                for lane in [lane for lane in range(self.lanes) if lane not in running][: len(queue)]:
+                    running[lane] = queue.popleft()
+                    one = asked[running[lane][0]]
+                    self.begin(lane, self.scenario.policy(one.rules), one.load)
+                for lane, result in self.completed():
+                    number, attempt = running.pop(lane)
+                    if isinstance(result, Response):
+                        found[number] = result
+                    elif isinstance(result, DisturbedError) and attempt < _ATTEMPTS:
+                        queue.append((number, attempt + 1))
+                    else:
+                        self._abandon()
+                        raise result
+        return stacked([found[number] for number in range(len(asked))])
 
     def begin(self, lane: int, policy: dict[str, Any], load: Load) -> None:
         """Put a policy in force in a free lane, then send ``load``; :meth:`completed` goes on with it.

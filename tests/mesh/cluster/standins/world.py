@@ -91,6 +91,7 @@ class World:
         winner: another DestinationRule whose policy is in force: its name and ``trafficPolicy``.
         http2: the port is called so.
         mesh_default: ``trafficPolicy`` that holds for what the rule leaves out.
+        sick: so many of the next loads get nothing but 503s.
         accepting: whether the options accept what else is in force.
         sent: every load, with the ``trafficPolicy`` that was in force.
     """
@@ -108,6 +109,7 @@ class World:
         self.winner: tuple[str, dict[str, Any]] | None = None
         self.http2 = False
         self.mesh_default: dict[str, Any] = {}
+        self.sick = 0
         self.accepting = True
         self.sent: list[tuple[dict[str, Any], Load]] = []
         self._history: list[tuple[float, dict[str, Any]]] = [(0.0, {})]
@@ -192,7 +194,11 @@ class World:
     def _serve(self, load: Load) -> Response:
         policy = self._in_force()
         self.sent.append((policy, load))
-        return FakeMesh().measure(traffic_rules(policy), load)
+        response = FakeMesh().measure(traffic_rules(policy), load)
+        if self.sick:
+            self.sick -= 1
+            return response._replace(p200=0.0, p503=1.0)
+        return response
 
     def close(self) -> None:
         for standin in (self.api, self.admin, self.fortio):
