@@ -11,6 +11,7 @@ the share of the reward that the best loads get. Each method sees the same numbe
 - chosen: the same runs, and what ``meshgym fit`` chooses;
 - perceptrons: the same runs, and perceptrons alone;
 - edge: another question, which rules hold under which load, and the share of settings for which the answer is right;
+- botorch: the adaptive plan's batches by BoTorch's Gaussian process (``pip install botorch``), fitted to the reward;
 - direct: for each of the rules on its own, Optuna's TPE (``pip install optuna``). It has so many runs for one of them.
 
 Writes one row per set, method, runs and seed, and a figure; prints means with 95 % intervals.
@@ -109,6 +110,42 @@ def learning(task, seed, how):
         yield runs, task.share(rewards.argmax(axis=1))
 
 
+def botorch(task, seed):
+    """Yield the runs so far and the share of BoTorch's process: drawn from under random rules, decided by its mean."""
+    import torch
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models import SingleTaskGP
+    from botorch.models.transforms import Normalize, Standardize
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+    torch.manual_seed(seed)
+    generator = np.random.default_rng([seed, 7])
+    features, plan = Features.of(task.scenario), Search(task.scenario, "map", 40, seed)
+    settings = plan.ask().settings
+    rewards = worst_case(*task.run(settings, generator)[:3])
+    as_tensor = lambda own: torch.from_numpy(features.derive(own))  # noqa: E731
+    while True:
+        derived, values = as_tensor(settings), torch.from_numpy(rewards)[:, None]
+        normal, scaled = Normalize(derived.shape[1]), Standardize(1)
+        model = SingleTaskGP(derived, values, input_transform=normal, outcome_transform=scaled)
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        model.eval()
+        with torch.no_grad():
+            if len(settings) in CHECKS:
+                mean = model.posterior(as_tensor(task.under(task.rules))).mean.numpy().reshape(RULES, -1)
+                yield len(settings), task.share(mean.argmax(axis=1))
+            if len(settings) >= max(CHECKS):
+                return
+            rules = np.column_stack([generator.choice(span.values, 20) for span in task.scenario.rules.values()])
+            chosen = []
+            for own in rules:
+                under = task.under(own[None])
+                drawn = model.posterior(as_tensor(under)).rsample(torch.Size([1]))
+                chosen.append(under[int(drawn.argmax())])
+        settings = np.concatenate([settings, chosen])
+        rewards = np.concatenate([rewards, worst_case(*task.run(np.array(chosen), generator)[:3])])
+
+
 def direct(task, seed):
     """Yield the runs for one of the rules and the share of Optuna's TPE, by 20 of the rules."""
     import optuna
@@ -137,6 +174,7 @@ METHODS = {
     "covering": lambda task, seed: searching(task, "map", seed),
     "chosen": lambda task, seed: learning(task, seed, choose),
     "perceptrons": lambda task, seed: learning(task, seed, select),
+    "botorch": botorch,
     "direct": direct,
     "edge, adaptive": lambda task, seed: bordering(task, "rules", seed),
     "edge, covering": lambda task, seed: bordering(task, "map", seed),

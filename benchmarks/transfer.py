@@ -1,7 +1,8 @@
 """Whether a simulator of another mesh saves runs: error on unseen runs, from few with it, and from more without.
 
     python benchmarks/transfer.py S1 cluster-S1.csv --mesh cluster
-    python benchmarks/transfer.py S3 slow.parquet --runs 20 40
+    python benchmarks/transfer.py S3 slow/collection.db --runs 20 60
+    python benchmarks/transfer.py S1 S1.csv.gz --authors
 
 The first argument is the prior. Runs are drawn from the file, with several seeds; the rest of it tests. Fits as
 ``meshgym fit`` does, with all runs that were drawn, and prints the root mean square error of p503 and of log qps:
@@ -26,6 +27,7 @@ from meshgym.simulator.arrays import TraceArrays
 from meshgym.simulator.artefact import PriorFeatures
 from meshgym.simulator.features import Features
 from meshgym.simulator.selection import choose
+from meshgym.traces.authors import load_authors_traces
 from meshgym.traces.store import load_traces
 
 
@@ -60,6 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prior")
     parser.add_argument("file")
+    parser.add_argument("--authors", action="store_true", help="the file is one of the authors' own")
     parser.add_argument("--mesh", help="use only rows whose column mesh says so")
     parser.add_argument("--runs", type=int, nargs="+", default=[20, 40, 60])
     parser.add_argument("--seeds", type=int, default=10)
@@ -70,6 +73,8 @@ def main():
         frame = pd.read_csv(options.file)
         frame = frame[frame["mesh"] == options.mesh]
         frame = frame[[*settings_among(frame), "qps", "p200", "p503"]]
+    elif options.authors:
+        frame = load_authors_traces(options.file)
     else:
         frame = load_traces(options.file)
     whole = TraceArrays.of(frame)

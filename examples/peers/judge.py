@@ -14,7 +14,7 @@ from meshagents.validation.measure import Validation
 from meshagents.validation.validate import Validator, summary
 
 
-def judge(choose, name, scenario="S2", control="both", normalised=True, epochs=25, contexts=8, lanes=4):
+def judge(choose, name, scenario="S3", control="both", normalised=True, epochs=25, contexts=8, lanes=4):
     """Judge ``choose``, from observations of shape (n, inputs) to actions; return its share of the oracle's reward."""
     outsider = Outsider(name, choose, control, normalised)
     own = "Thread&Call" if control == "both" else "Call"

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,16 +104,20 @@ def load_reward(reward: str | Reward) -> Reward:
 
 
 def imported(what: str, text: str) -> Any:
-    """Return what ``"module:name"`` stands for.
+    """Return what ``"module:name"`` stands for; the module may lie in the working folder.
 
     Raises:
         InvalidValueError: no such module, or nothing of that name in it.
     """
     module, _, name = text.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidValueError(what, text, "module:function, which can be imported", f"{error}.") from error
+    finally:
+        sys.path.remove(here)
 
 
 def apply_reward(

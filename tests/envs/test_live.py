@@ -206,7 +206,7 @@ def test_an_outcome_that_the_mesh_does_not_tell_is_not_a_number(shop: Scenario) 
 
 
 def test_copies_are_measured_side_by_side(shop: Scenario) -> None:
-    envs = gym.make_vec("LiveIstio-v0", num_envs=3, scenario=shop, mesh=FakeMesh(), control="both", max_calls=400)
+    envs = gym.make_vec("LiveIstio-v0", num_envs=3, scenario=shop, mesh=FakeMesh(), control="both", max_calls=300)
     single = LiveIstioEnv(shop, mesh=FakeMesh(), control="both")
     observations, _ = envs.reset(seed=[7, 8, 7])
     assert np.array_equal(observations[0], single.reset(seed=7)[0])
@@ -215,7 +215,7 @@ def test_copies_are_measured_side_by_side(shop: Scenario) -> None:
     assert rewards[0] == rewards[2] == reward
     assert infos["qps"][0] == info["qps"]
     assert np.isnan(infos["qps_std"]).all()
-    with pytest.raises(InvalidValueError, match="at most max_calls=400 in all, of which 140 are sent"):
+    with pytest.raises(InvalidValueError, match="at most max_calls=300 in all, of which 140 are sent"):
         envs.step(np.array([[2, 3]] * 3))
     with pytest.raises(InvalidValueError, match=r"num_envs is 65; allowed: a whole number 1\.\.64"):
         gym.make_vec("LiveIstio-v0", num_envs=65, scenario=shop)

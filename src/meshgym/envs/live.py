@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.utils import EzPickle
 from gymnasium.vector import AutoresetMode
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.core import Info, Observation, live_core
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Options, check_count
@@ -120,7 +121,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         self._live.end()
 
 
-class LiveIstioVectorEnv(CoreVectorEnv):
+class LiveIstioVectorEnv(CoreVectorEnv, gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
     """``num_envs`` copies of :class:`LiveIstioEnv` that send their loads side by side.
 
     Args:

@@ -197,7 +197,8 @@ class CoreVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
         return np.full(self.num_envs, value)
 
 
-class MeshResilienceVectorEnv(OracleMixin, CoreVectorEnv):
+# Gymnasium's class is named as well, because some libraries look for it among the bases alone.
+class MeshResilienceVectorEnv(OracleMixin, CoreVectorEnv, gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
     """``num_envs`` copies of :class:`meshgym.envs.single.MeshResilienceEnv`.
 
     It equals a ``SyncVectorEnv`` of single environments with the same seeds to the last bit, and is many times

@@ -49,7 +49,7 @@ class SampledTable(IndexedMesh):
         self._further = simulator.further if further else ()
         name, self._width = f"distributions of {len(self._names)}", len(self._names) * _STRETCHES
         if name not in table.beside:
-            table.beside[name] = LazyRows(len(table.filled), 2 * self._width, self._stretches)
+            table.beside[name] = LazyRows(len(table.filled), 2 * self._width, f"{table.name} {name}", self._stretches)
         self._rows = table.beside[name]
         self._numbers = self._rows.entries.view(np.complex64).reshape(-1)  # one read gets both numbers
         self._generators: Sequence[np.random.Generator] = [generator]

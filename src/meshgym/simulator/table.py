@@ -63,7 +63,9 @@ class ResponseTable(IndexedMesh):
         self._further = simulator.further if further else ()
         used = _FIRST + len(self._further)
         self._columns = {name: _FIRST + number for number, name in enumerate(self._further)}
-        self._rows = LazyRows(size, -(-used // _WIDTH) * _WIDTH, self._predict)
+        #: Names its rows, see :class:`meshgym.simulator.lazy.LazyRows`.
+        self.name = f"{simulator.sha256} {scenario.rules} {scenario.actions} {self._further}"
+        self._rows = LazyRows(size, -(-used // _WIDTH) * _WIDTH, self.name, self._predict)
         self.beside: dict[str, LazyRows] = {}  # what else is known of its entries, see meshgym.simulator.sampled
         self.entries, self.filled, self.read = self._rows.entries, self._rows.filled, self._rows.read
 
