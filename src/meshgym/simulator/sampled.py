@@ -47,15 +47,28 @@ class SampledTable(IndexedMesh):
         self._names = FIRST if self._plain else simulator.identity.outcomes
         self._constant = {} if self._plain else simulator.identity.constant
         self._further = simulator.further if further else ()
-        name, self._width = f"distributions of {len(self._names)}", len(self._names) * _STRETCHES
-        if name not in table.beside:
-            table.beside[name] = LazyRows(len(table.filled), 2 * self._width, f"{table.name} {name}", self._stretches)
-        self._rows = table.beside[name]
-        self._numbers = self._rows.entries.view(np.complex64).reshape(-1)  # one read gets both numbers
         self._generators: Sequence[np.random.Generator] = [generator]
         self._seeded = False
         self._count: int | None = None
         self._places: Iterator[Any] = iter(())
+        self._open()
+
+    def _open(self) -> None:
+        """Find the distributions beside the table."""
+        table, self._width = self._table, len(self._names) * _STRETCHES
+        name = f"distributions of {len(self._names)}"
+        if name not in table.beside:
+            table.beside[name] = LazyRows(len(table.filled), 2 * self._width, f"{table.name} {name}", self._stretches)
+        self._rows = table.beside[name]
+        self._numbers = self._rows.entries.view(np.complex64).reshape(-1)  # one read gets both numbers
+
+    def __getstate__(self) -> dict[str, Any]:
+        computed = ("_rows", "_numbers", "_pool", "_plain_pool")  # again where it's needed
+        return {name: value for name, value in self.__dict__.items() if name not in computed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
 
     @property
     def expected(self) -> IndexedMesh:
