@@ -1,6 +1,7 @@
 from .envs.aec import aec_env as aec_env
 from .envs.live import LiveIstioEnv as LiveIstioEnv
 from .envs.parallel import parallel_env as parallel_env
+from .envs.parallel_vector import parallel_vector_env as parallel_vector_env
 from .mesh.cluster.mesh import IstioMesh as IstioMesh
 from .mesh.embedded.mesh import EmbeddedMesh as EmbeddedMesh
 from .scenarios import load_scenario as load_scenario

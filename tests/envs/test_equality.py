@@ -12,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshgym import aec_env, parallel_env
+from meshgym import aec_env, parallel_env, parallel_vector_env
 from meshgym.envs.contexts import CONTEXT_NAMES
 from meshgym.envs.spaces import CONTROLS
 from meshgym.errors import InvalidValueError, UnknownNameError
@@ -220,3 +220,36 @@ def test_further_outcomes_are_those_that_were_asked_for(shop: Scenario, simulato
             gym.make("MeshResilience-v0", **arguments, outcomes=wrong)
     with pytest.raises(InvalidValueError, match="a list of names"):
         gym.make("MeshResilience-v0", **arguments, outcomes="latency_p99_s")
+
+
+@pytest.mark.parametrize("arguments", [{}, {"control": "calls"}, {"sample": True, "regret": True, "outcomes": "all"}])
+def test_copies_of_a_parallel_environment_are_so_many_of_them(
+    shop: Scenario, simulator: Simulator, arguments: Arguments
+) -> None:
+    arguments = {"services": [shop, shop], "simulators": [simulator] * 2, "max_episode_steps": 4, **arguments}
+    copies = parallel_vector_env(num_envs=3, **arguments)
+    singles = [parallel_env(**arguments) for _ in range(3)]
+    generator = np.random.default_rng(0)
+    with pytest.raises(InvalidValueError, match="outside an episode"):
+        copies.step({})
+    many, ones = copies.reset(seed=9), [env.reset(seed=9 + copy) for copy, env in enumerate(singles)]
+    assert copies.state().shape == (3, len(singles[0].state()))
+    for _ in range(11):
+        for agent in copies.agents:
+            for copy, (observations, *_, infos) in enumerate(ones):
+                assert np.array_equal(many[0][agent][copy], observations[agent])
+                for name, value in infos[agent].items():
+                    assert np.array_equal(many[-1][agent][name][copy], value, equal_nan=True)
+        spaces = {agent: int(copies.action_space(agent).n) for agent in copies.agents}
+        actions = {agent: generator.integers(most, size=3) for agent, most in spaces.items()}
+        many = copies.step(actions)
+        ones = [env.step({agent: own[copy] for agent, own in actions.items()}) for copy, env in enumerate(singles)]
+        for agent in actions:
+            assert many[1][agent].tolist() == [one[1][agent] for one in ones]
+            assert many[3][agent].tolist() == [one[3][agent] for one in ones]
+        if ones[0][3]["calls_0"]:
+            for copy, one in enumerate(ones):
+                assert np.array_equal(many[-1]["calls_0"]["final_obs"][copy], one[0]["calls_0"])
+            ones = [(env.reset()[0], *one[1:]) for env, one in zip(singles, ones, strict=True)]
+    with pytest.raises(InvalidValueError, match="agents with actions"):
+        copies.step({"calls_0": [0, 0, 0]})

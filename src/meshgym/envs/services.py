@@ -43,6 +43,7 @@ class ServicesEnv:
         beta: weight of the mean over services in each service's reward (paper, Eq. 8), 0 and above. A single service
             shares nothing: its reward is its own.
         homogeneous: whether all agents have the same spaces, see :class:`Homogeneous`.
+        copies: how many step together; None for a single one.
         max_episode_steps: steps of an episode, at least 1.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
 
@@ -67,6 +68,7 @@ class ServicesEnv:
         sample: bool = False,
         beta: float = DEFAULT_BETA,
         homogeneous: bool = False,
+        copies: int | None = None,
         max_episode_steps: int = EPISODE_STEPS,
         render_mode: str | None = None,
     ) -> None:
@@ -78,7 +80,9 @@ class ServicesEnv:
             raise InvalidValueError("meshes", meshes, "none together with simulators or sample")
         count = len(services)
         self._cores = [
-            simulated_core(scenario, simulator, own, sample=sample) if mesh is None else live_core(scenario, mesh, own)
+            simulated_core(scenario, simulator, own, copies, sample)
+            if mesh is None
+            else live_core(scenario, mesh, own, copies)
             for scenario, simulator, mesh, own in zip(
                 services,
                 _each("simulators", simulators, count),
@@ -122,7 +126,9 @@ class ServicesEnv:
         return self.action_spaces[agent]
 
     def _reset(self, seed: int | None, options: Mapping[str, Any] | None) -> tuple[list[Observation], list[Info]]:
-        """Begin an episode and return one observation and info per service; service i is seeded with ``seed + i``.
+        """Begin an episode and return one observation and info per service.
+
+        Service i is seeded with ``seed + i``, and its further copies with the numbers that follow.
 
         Raises:
             InvalidValueError: an option was given.
@@ -133,8 +139,8 @@ class ServicesEnv:
         begun = []
         for i, core in enumerate(self._cores):
             new = seed is not None or not core.generators
-            generator = seeding.np_random(None if seed is None else seed + i)[0] if new else None
-            begun.append(core.reset([generator] if generator else None))
+            seeds = [None if seed is None else seed + i + copy for copy in range(core.copies or 1)]
+            begun.append(core.reset([seeding.np_random(one)[0] for one in seeds] if new else None))
         self._seen = [observation for observation, _ in begun]
         return self._seen, [info for _, info in begun]
 
@@ -152,7 +158,7 @@ class ServicesEnv:
         name, i = self._seats[agent]
         return self._cores[i].actions.choice(name, self._alike.own(agent, action) if self._alike else action)
 
-    def _step(self, choices: Sequence[dict[str, int]]) -> tuple[list[Observation], list[float], list[Info], bool]:
+    def _step(self, choices: Sequence[Mapping[str, Any]]) -> tuple[list[Observation], list[Any], list[Info], bool]:
         """Send one load to every service.
 
         Args:
@@ -165,18 +171,19 @@ class ServicesEnv:
         observations, rewards, infos = (list(column) for column in zip(*played, strict=True))
         self._steps += 1
         self._seen = observations
-        shared = share_between_services(np.array(rewards, dtype=np.float64), self.beta)
-        return observations, shared.tolist(), infos, self._steps >= self.max_episode_steps
+        shared = share_between_services(np.stack(rewards, axis=-1).astype(np.float64), self.beta)
+        truncated = self._steps >= self.max_episode_steps
+        return observations, [float(one) if one.ndim == 0 else one for one in shared.T], infos, truncated
 
     def state(self) -> Observation:
-        """Return what the agents of all services see together, service by service, shape (inputs,).
+        """Return what the agents of all services see together, shape (inputs,), or (copies, inputs).
 
         Raises:
             InvalidValueError: there was no reset yet.
         """
         if not self._seen:
             raise InvalidValueError("state()", "before reset()", "a running episode", "Call reset() first.")
-        return np.concatenate(self._seen)
+        return np.concatenate(self._seen, axis=-1)
 
     def _refuse_step_outside_episode(self) -> None:
         if not self.agents:
