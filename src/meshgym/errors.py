@@ -21,6 +21,7 @@
     |-- IncompleteError                     a collection without some of its runs
     |-- OutsideError                        a question about what was not measured
     |-- FindingsError                       a rule with findings that were not to be
+    |-- SloError                            objectives that a service doesn't keep
     |-- RestoreError                        a DestinationRule that is on loan, and not given back
     |   `-- DestinationRuleChangedError     somebody else changed it in the meantime
     `-- DryRun                              what would have been sent if it were not a dry run
@@ -165,6 +166,10 @@ class OutsideError(MeshGymError):
 
 class FindingsError(MeshGymError):
     """A rule has findings of a severity that was not to be."""
+
+
+class SloError(MeshGymError):
+    """A service doesn't keep its objectives where it must."""
 
 
 class RestoreError(MeshGymError):

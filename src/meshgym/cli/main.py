@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_copies, open_mesh
 from meshgym.cli.planning import PlanOptions, plan
+from meshgym.cli.ramp import ramp
 from meshgym.cli.rule_files import explain, translate
 from meshgym.errors import IncompleteError, MeshError, MeshGymError, clean
 from meshgym.files import make_folder
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fit,
         coverage,
         table4,
+        ramp,
         scenarios,
     ]
     return run("meshgym", about, commands, arguments)

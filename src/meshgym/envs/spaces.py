@@ -53,6 +53,7 @@ class Actions:
         self.names = controls[control]
         self.free = next((name for name in scenario.load_names if name not in self.names), None)
         self.values = {name: scenario.actions[name] for name in scenario.load_names}
+        self._sizes = {name: len(self.values[name]) for name in self.names}
         self.spaces = {name: spaces.Discrete(len(self.values[name])) for name in self.names}
         counts = [len(self.values[name]) for name in self.names]
         #: How many numbers an action stands for, if it's one that stands for two.
@@ -92,9 +93,9 @@ class Actions:
             whole = operator.index(index)
         except TypeError:
             whole = -1
-        if not 0 <= whole < len(self.values[name]):
-            raise self._refusal(name, index)
-        return whole
+        if 0 <= whole < self._sizes[name]:
+            return whole
+        raise self._refusal(name, index)
 
     def batch_choices(self, actions: Any, count: int) -> dict[str, IntArray]:
         """Return the chosen indices of ``count`` environments, by field; see :meth:`choices`.

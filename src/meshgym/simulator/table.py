@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ MAX_ENTRIES = 100_000_000
 _WIDTH = 8
 #: Columns before the further outcomes.
 _FIRST = len(Response._fields) - 1
-_make = Response._make
+_make = partial(tuple.__new__, Response)
 
 
 class ResponseTable(IndexedMesh):
