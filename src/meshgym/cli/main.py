@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from meshgym.cli.console import Command, Console, Count, Seed, Several, run
+from meshgym.cli.imports import import_
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_copies, open_mesh
 from meshgym.cli.planning import PlanOptions, plan
 from meshgym.cli.ramp import ramp
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         translate,
         plan,
         collect,
+        import_,
         pack,
         unpack,
         traces,
