@@ -76,6 +76,7 @@ def figure(ramp: Ramp, unit: str) -> bytes:
     """Draw success and latencies over the pace, the objectives as lines, the edge as a band; return an SVG."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import StrMethodFormatter
     except ImportError as error:
         raise MissingDependencyError("matplotlib", "drawing a ramp", "simulator") from error
     runs = sorted(ramp.runs, key=lambda run: run.pace)
@@ -91,9 +92,12 @@ def figure(ramp: Ramp, unit: str) -> bytes:
     for axes in (above, below):
         axes.legend(loc="best", fontsize="small")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
         if ramp.kept is not None and ramp.broken is not None:
             axes.axvspan(ramp.kept, ramp.broken, color="tab:red", alpha=0.25)
-    above.set(ylabel="success (%)", title=edge(ramp, unit))
+    above.set_ylabel("success (%)")
+    above.set_title(edge(ramp, unit), fontsize="small")
     below.set(xlabel=unit, ylabel="latency of the 200s (ms)")
     rendered = io.BytesIO()
     drawing.savefig(rendered, format="svg")
