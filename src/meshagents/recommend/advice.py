@@ -12,10 +12,11 @@ from meshagents.recommend.inputs import Given, read_load, read_names, read_rules
 from meshagents.recommend.output import Change, Report
 from meshagents.recommend.outside import fixed_otherwise, in_words, nearest_rules, outside_traces
 from meshagents.recommend.request import Place, Request
-from meshagents.recommend.search import Recommendation, recommend
+from meshagents.recommend.search import Recommendation, all_loads, expect, recommend
+from meshagents.recommend.within import find_within
 from meshagents.training.tasks import Task
 from meshagents.validation.measure import Bar, no_bar
-from meshgym.errors import OutsideError
+from meshgym.errors import OutsideError, SloError
 from meshgym.files import make_folder
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.urls import check_url
@@ -23,7 +24,11 @@ from meshgym.rules.destination_rule import DestinationRule
 from meshgym.rules.policy import given_rules, merge, traffic_rules
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
+from meshgym.slo.objective import read_slo
 from meshgym.types import Load
+
+#: Share of the measured runs that must keep objectives which are expected to be kept with 95 % certainty.
+_KEPT = 0.9
 
 
 def advise(
@@ -49,6 +54,7 @@ def advise(
 
     Raises:
         OutsideError: what is asked for lies outside the traces; the files are written, without a number.
+        SloError: nothing is certain enough to keep the objectives, or they weren't kept when measured.
         MeshGymError: a value that can't be read, no usable simulator, a folder that can't be written, or a mesh that
             fails.
     """
@@ -86,19 +92,28 @@ def advise(
         paths = report.write(folder)
     if not report.runs and any(expected.qps is None for expected in advice.expected):
         raise OutsideError(_beyond(outside_traces(scenario, policy, loads), task, advice, request))
+    if advice.within and report.runs and report.kept < _KEPT * len(report.runs):
+        raise SloError(f"the objectives were kept in {report.kept} of {len(report.runs)} runs; see {paths[0].parent}")
     return report, paths
 
 
 def _predicted(
     simulator: Simulator, scenario: Scenario, given: Given | None, loads: tuple[Load, ...], request: Request, bar: Bar
 ) -> Recommendation:
+    rules = traffic_rules(given.policy, scenario.rule_names) if given else None
+    fixed = not (given and fixed_otherwise(scenario, given.policy))
     with bar("search", "loads") as progress:
+        if request.slo and fixed:
+            tried, slo = list(dict.fromkeys(loads)) or all_loads(scenario), read_slo(request.slo)
+            rules, within = find_within(simulator, scenario, slo, rules, tried, seed=request.seed, progress=progress)
+            expected = tuple(expect(simulator, rules, [within.load]))
+            return Recommendation(rules, expected, len(tried), None, within=within)
         return recommend(
             simulator,
             scenario,
-            traffic_rules(given.policy, scenario.rule_names) if given else None,
+            rules,
             loads,
-            fixed=not (given and fixed_otherwise(scenario, given.policy)),
+            fixed=fixed,
             criterion=request.criterion,
             seed=request.seed,
             progress=progress,

@@ -19,6 +19,7 @@ from meshgym.files import to_json, write_together
 from meshgym.mesh.base import Mesh
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.simulator import Identity
+from meshgym.slo.objective import margin
 from meshgym.types import Load, Progress, Response, TrafficRules
 
 
@@ -72,6 +73,12 @@ class Report:
     change: Change | None = None
     runs: list[Run] = field(default_factory=list)
 
+    @property
+    def kept(self) -> int:
+        """How many measured runs kept the objectives; 0 without any."""
+        within = self.advice.within
+        return sum(bool(margin(within.objectives, run.response) >= 0) for run in self.runs) if within else 0
+
     def measure(
         self, mesh: Mesh, rules: TrafficRules, repeats: int, progress: Progress = lambda done, total: None
     ) -> None:
@@ -124,12 +131,15 @@ def to_markdown(report: Report) -> str:
     parts = [
         f"# Recommendation for {report.scenario}",
         *(f"Note: {sentence}." for sentence in report.said),
+        *_objectives(report),
         _how_rules(advice),
         _table(rules),
         "    kubectl apply -f destination-rule.yaml",
         *_into_the_cluster(report),
         f"Found by {advice.direct} runs, each of the load that those before made likely, of {advice.loads} loads:"
         if advice.direct
+        else "The load:"
+        if advice.within
         else f"Loads tried: {advice.loads}. The most 503s per second first:",
         "\n".join(f"    {fortio(expected.load, report.url)}" for expected in advice.expected),
     ]
@@ -147,6 +157,19 @@ def to_markdown(report: Report) -> str:
             else "Measured: means with their 95 % intervals, and how many runs lie within the expected interval.",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _objectives(report: Report) -> list[str]:
+    within = report.advice.within
+    if not within:
+        return []
+    slo = ", ".join(objective.text for objective in within.objectives)
+    text = (
+        f"Within {slo}, with 95 % certainty. Of {within.tried:,} sets of rules and {report.advice.loads} loads\n"
+        f"that were tried, these carry the most 200s per second: {within.goodput:.0f} are expected.\n"
+        f"Under these rules, {within.share:.0%} of the loads keep the objectives."
+    )
+    return [text, *([f"Measured: kept in {report.kept} of {len(report.runs)} runs."] if report.runs else [])]
 
 
 def _into_the_cluster(report: Report) -> list[str]:
@@ -168,6 +191,8 @@ def _into_the_cluster(report: Report) -> list[str]:
 
 def _how_rules(advice: Recommendation) -> str:
     found = advice.search
+    if advice.within:
+        return "The rules:"
     if found is None:
         return "The rules given:"
     tried = f"all {found.total:,}" if found.tried == found.total else f"{found.tried:,} drawn of {found.total:,}"
@@ -223,6 +248,8 @@ def to_dict(report: Report) -> dict[str, Any]:
     return {
         "simulator": asdict(report.simulator) if report.simulator else None,
         "direct": advice.direct,
+        "within": {**asdict(advice.within), "load": advice.within.load.to_dict()} if advice.within else None,
+        "kept": report.kept if advice.within and report.runs else None,
         "rules": advice.rules.to_dict(),
         "search": asdict(advice.search) if advice.search else None,
         "loads_tried": advice.loads,

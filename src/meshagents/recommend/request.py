@@ -37,6 +37,9 @@ class Request:
         subset: which of the subsets in --rules (default: the whole service).
         port: which of the ports with settings of their own in --rules (default: none of them).
         url: URL that Fortio calls (default: http://HOST:8000/get).
+        slo: an objective, such as "p99<200ms" or "success>99.9%"; give it once per objective. Finds the rules and the
+            load that carry the most 200s per second within all of them, with 95 % certainty. Exit code 1 if none do, or
+            if they aren't kept when measured.
         measure: also measure on a live mesh what is expected.
         direct: find the worst load under --rules by so many runs on the live mesh, without a simulator; ten to twenty
             are enough for one set of rules. It is measured then, as with --measure.
@@ -56,6 +59,7 @@ class Request:
     subset: str | None = None
     port: int | None = None
     url: str | None = None
+    slo: tuple[str, ...] = ()
     measure: bool = False
     direct: int | None = None
     repeats: int = 5
@@ -66,5 +70,7 @@ class Request:
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InvalidValueError(name, value, f"a whole number {least}..{most}")
+        if self.direct and self.slo:
+            raise InvalidValueError("--direct", self.direct, "without --slo: it looks for the worst load")
         if self.direct and (not self.rules or self.load):
             raise InvalidValueError("--direct", self.direct, "with --rules and without --load: it searches the loads")

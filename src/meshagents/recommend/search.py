@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from meshgym.rewards import load_reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.types import Load, Progress, Setting, TrafficRules
+
+if TYPE_CHECKING:
+    from meshagents.recommend.within import Within
 
 FloatArray = NDArray[np.float64]
 
@@ -93,6 +96,7 @@ class Recommendation:
         loads: how many were tried.
         search: None if the rules were given.
         direct: runs of a direct search, in which nothing is predicted; 0 for a simulator's predictions.
+        within: the objectives that it keeps; None if none were given.
     """
 
     rules: TrafficRules
@@ -100,6 +104,7 @@ class Recommendation:
     loads: int
     search: Search | None
     direct: int = 0
+    within: Within | None = None
 
 
 def recommend(
@@ -189,7 +194,7 @@ def best_rules(
     """
     if criterion not in CRITERIA:
         raise UnknownNameError("criterion", criterion, CRITERIA)
-    rules, total = _candidates(scenario, max(MAX_PREDICTIONS // len(loads), 1), seed)
+    rules, total = candidates(scenario, max(MAX_PREDICTIONS // len(loads), 1), seed)
     rates = np.empty((2, len(rules), len(loads)))
     for i, load in enumerate(loads):
         rates[:, :, i] = _rates(simulator, rules, load)
@@ -212,7 +217,7 @@ def best_rules(
     return scenario.rules_at(rules[taken]), found
 
 
-def _candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, int]:
+def candidates(scenario: Scenario, most: int, seed: int) -> tuple[FloatArray, int]:
     """Return all combinations of rules, or draw ``most``, shape (n, rules); and how many there are."""
     axes = [span.values for span in scenario.rules.values()]
     shape = [len(axis) for axis in axes]

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from meshgym.errors import InvalidValueError
 from meshgym.fields import OUTCOMES
 from meshgym.mesh.load.latency import PERCENTILES
+from meshgym.rewards import Run
 from meshgym.types import Response
 
 #: Names of outcomes in an objective, k6's among them, and whether its share counts what the objective doesn't name.
@@ -52,24 +55,29 @@ class Objective:
     below: bool
     bound: float
 
-    def value(self, response: Response) -> float:
-        """Return the outcome of a run; NaN if the run doesn't tell, such as a latency without enough 200s."""
-        found: Any = getattr(response, self.outcome, None)
-        if found is None:
-            found = (response.details or {}).get(self.outcome, math.nan)
-        return float(found)
+    def margin(self, response: Response) -> Any:
+        """Return by how much runs keep it, as a share of the bound; below 0 where they don't, -inf where none tells.
 
-    def margin(self, response: Response) -> float:
-        """Return by how much a run keeps it, as a share of the bound; below 0 where it doesn't, -inf where none tells.
+        For a share that must be nearly 1, it is the share of what may be lost. A run may not tell a latency, for want
+        of 200s.
 
-        For a share that must be nearly 1, or nearly 0, it is the share of what may be lost.
+        Args:
+            response: of one run, or of many.
+
+        Returns:
+            A number, or an array of shape (n,).
         """
-        value = self.value(response)
-        if math.isnan(value):
-            return -math.inf
-        room = value - self.bound if not self.below else self.bound - value
+        value: Any = getattr(response, self.outcome, None)
+        if value is None:
+            value = (response.details or {}).get(self.outcome, math.nan)
+        return self.margin_of(value)
+
+    def margin_of(self, value: Any) -> Any:
+        """Return the same for values of the outcome."""
+        room = np.float64(value) - self.bound if not self.below else self.bound - np.float64(value)
         near_one = OUTCOMES[self.outcome].unit == "share" and self.bound > 0.5
-        return room / ((1 - self.bound if near_one else self.bound) or 1.0)
+        margin = room / ((1 - self.bound if near_one else self.bound) or 1.0)
+        return np.where(np.isnan(margin), -math.inf, margin)[()]
 
 
 def read_objective(text: str) -> Objective:
@@ -131,6 +139,43 @@ def least_calls(objectives: Sequence[Objective]) -> int:
     return max([2, *(math.ceil(2 * 100 / (100 - rank)) for rank in ranks)])
 
 
-def margin(objectives: Sequence[Objective], response: Response) -> float:
-    """Return the smallest margin of a run over all objectives; at least 0 if it keeps them all."""
-    return min(objective.margin(response) for objective in objectives)
+def margin(objectives: Sequence[Objective], response: Response) -> Any:
+    """Return the smallest margin of a run, or of many, over all objectives; at least 0 if it keeps them all."""
+    return np.min([objective.margin(response) for objective in objectives], axis=0)
+
+
+class Goodput:
+    """A reward: 200s per second of runs that keep all objectives, and 0 of the others.
+
+    Args:
+        texts: the objectives.
+
+    Raises:
+        InvalidValueError: see :func:`read_slo`.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.objectives = read_slo(texts)
+
+    def __call__(self, run: Run) -> Any:
+        """Return the rewards of a run, or of many."""
+        kept = margin(self.objectives, run.response) >= 0
+        return np.where(kept, np.multiply(run.response.qps, run.response.p200), 0.0)
+
+
+class Margin:
+    """A reward: the smallest margin over all objectives, at least -1: how far a run is from breaking them.
+
+    Args:
+        texts: the objectives.
+
+    Raises:
+        InvalidValueError: see :func:`read_slo`.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.objectives = read_slo(texts)
+
+    def __call__(self, run: Run) -> Any:
+        """Return the rewards of a run, or of many."""
+        return np.maximum(margin(self.objectives, run.response), -1.0)

@@ -92,7 +92,7 @@ def ramp(
     def send(pace: float) -> float:
         load = load_at(pace)
         response = measure(load)
-        found.runs.append(Run(load, response, margin(objectives, response)))
+        found.runs.append(Run(load, response, float(margin(objectives, response))))
         progress(len(found.runs), runs)
         return found.runs[-1].margin
 

@@ -1,0 +1,100 @@
+"""Rules and loads within objectives: the best of all that are certain, or what limits them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from meshagents.cli.main import main
+from meshagents.recommend.advice import advise
+from meshagents.recommend.request import Request
+from meshagents.recommend.search import all_loads
+from meshagents.recommend.within import find_within
+from meshagents.training.tasks import Task
+from meshgym.errors import InvalidValueError, SloError
+from meshgym.rewards import Run, apply_reward, load_reward
+from meshgym.slo.objective import Goodput, Margin, read_slo
+from meshgym.testing import FakeMesh
+from meshgym.types import Response, TrafficRules
+
+
+def certain(simulator, rules, load, most_503):
+    """Ask one by one whether the upper end of p503's interval is low enough, and how many 200s per second there are."""
+    setting = [[*rules, load.threads, load.calls]]
+    response, intervals = simulator.predict(setting), simulator.intervals(setting)
+    return intervals["p503"][0, 1] <= most_503, float(response.qps[0] * response.p200[0])
+
+
+@pytest.fixture
+def most_503(shop, simulator):
+    """A bound that some settings keep and others don't."""
+    ends = [
+        simulator.intervals([[*rules, load.threads, load.calls]])["p503"][0, 1]
+        for rules in shop.rule_grid()[::7]
+        for load in all_loads(shop)
+    ]
+    return float(np.quantile(ends, 0.3))
+
+
+def test_it_is_the_best_of_all_that_are_certain(shop, simulator, most_503):
+    loads, slo = all_loads(shop), read_slo([f"p503<{most_503:.6f}"])
+    every = {
+        (number, load): certain(simulator, rules, load, round(most_503, 6))
+        for number, rules in enumerate(shop.rule_grid())
+        for load in loads
+    }
+    best = max(rate for kept, rate in every.values() if kept)
+    rules, found = find_within(simulator, shop, slo, None, loads)
+    number = shop.rule_grid().tolist().index([float(value) for value in rules.to_dict().values()])
+    assert every[number, found.load][0]
+    assert found.goodput == pytest.approx(best)
+    assert found.share == pytest.approx(np.mean([every[number, load][0] for load in loads]))
+    assert found.tried == 108
+    given, again = find_within(simulator, shop, slo, rules, loads)
+    assert (given, again.load, again.tried) == (rules, found.load, 1)
+
+
+def test_where_nothing_is_certain_it_says_what_limits(shop, simulator):
+    loads = all_loads(shop)
+    with pytest.raises(SloError, match=r"throughput>100000/s is missed by everything, by \d+% of it at least"):
+        find_within(simulator, shop, read_slo(["throughput>100000/s", "p503<99%"]), None, loads)
+    with pytest.raises(InvalidValueError, match="within the traces"):
+        find_within(simulator, shop, read_slo(["p503<99%"]), TrafficRules(*[50] * 2, 2, 180, 30, 0.2, 1), loads)
+
+
+def test_what_is_measured_must_keep_them(tmp_path, shop, simulator, most_503):
+    task, text = Task(shop, simulator), f"p503<{most_503:.6f}"
+    _, paths = advise(task, Request(slo=(text,)), tmp_path, lambda scenario: FakeMesh())
+    written = json.loads((tmp_path / "recommendation.json").read_text())
+    assert written["within"]["goodput"] > 0
+    assert written["kept"] is None
+    said = (tmp_path / "recommendation.md").read_text()
+    assert f"Within {text}, with 95 % certainty. Of 108 sets of rules and 12 loads" in said
+    assert paths
+    measured = Request(slo=("p503<0.999999",), measure=True, repeats=3)
+    advise(task, measured, tmp_path, lambda scenario: FakeMesh())
+    assert json.loads((tmp_path / "recommendation.json").read_text())["kept"] == 3
+    assert "Measured: kept in 3 of 3 runs." in (tmp_path / "recommendation.md").read_text()
+
+    class Down(FakeMesh):
+        def measure(self, rules, load):
+            return super().measure(rules, load)._replace(p200=0.0, p503=1.0)
+
+    with pytest.raises(SloError, match="kept in 0 of 3 runs"):
+        advise(task, measured, tmp_path, lambda scenario: Down())
+
+
+def test_wrong_use(capsys):
+    assert main(["recommend", "S1", "--slo", "fast"]) in (1, 2)
+    assert "objective is 'fast'" in capsys.readouterr().err
+    assert main(["recommend", "S1", "--slo", "p99<1s", "--direct", "5", "--rules", "max_connections=2"]) in (1, 2)
+    assert "without --slo" in capsys.readouterr().err
+
+
+def test_rewards_to_match():
+    response = Response(np.array([100.0, 200.0]), np.array([1.0, 0.9]), np.array([0.0, 0.1]))
+    run = Run({}, {"calls": np.array([10, 10])}, response)
+    assert Goodput("success>95%")(run).tolist() == [100, 0]
+    assert Margin("success>95%")(run).tolist() == pytest.approx([1.0, -1.0])
+    reward = load_reward(Goodput("success>80%", "throughput>150/s"))
+    assert apply_reward(reward, response, np.zeros((2, 2)), ("threads", "calls")).tolist() == [0, 180]
