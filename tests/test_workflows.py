@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 FOLDER = Path(__file__).parents[1] / ".github"
-WORKFLOWS = sorted((FOLDER / "workflows").glob("*.yml"))
+WORKFLOWS = [*sorted((FOLDER / "workflows").glob("*.yml")), FOLDER.parent / "examples" / "slo-gate.yml"]
 SCHEMAS = [
     *((path, "vendor.github-workflows") for path in WORKFLOWS),
     *((FOLDER / "ISSUE_TEMPLATE" / f"{name}.yml", "vendor.github-issue-forms") for name in ("bug", "idea")),
