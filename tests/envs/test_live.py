@@ -238,7 +238,7 @@ def test_images_need_a_simulator(shop: Scenario, simulator: Simulator) -> None:
     drawn = LiveIstioEnv(shop, mesh=FakeMesh(), control="both", render_mode="rgb_array", simulator=simulator)
     drawn.reset(seed=0)
     drawn.step([0, 1])
-    assert drawn.render().shape == (3 * 48, 4 * 48, 3)
-    assert drawn.metadata["render_modes"] == ["ansi", "rgb_array"]
+    assert drawn.render().shape == (500, 800, 3)
+    assert drawn.metadata["render_modes"] == ["ansi", "human", "rgb_array"]
     with pytest.raises(UnknownNameError, match="render_mode is 'rgb_array'; allowed: ansi"):
         LiveIstioEnv(shop, mesh=FakeMesh(), render_mode="rgb_array")

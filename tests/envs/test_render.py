@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from meshgym import aec_env, parallel_env
+from meshgym.errors import MissingDependencyError
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.testing import untrained_simulator
 
-CELL = 48
+IMAGE = (500, 800, 3)
 
 
 def _make(shop: Scenario, simulator: Simulator, render_mode: str | None, **arguments: Any) -> Any:
@@ -46,24 +48,42 @@ def test_text_shows_every_reward_and_marks_the_action(shop: Scenario, simulator:
     assert text.count("[") == 1
 
 
-def test_image_is_brightest_where_the_reward_is_highest(shop: Scenario, simulator: Simulator) -> None:
+def test_an_image_shows_rewards_rules_and_the_action(shop: Scenario, simulator: Simulator) -> None:
     env = _make(shop, simulator, "rgb_array")
-    rules = env.unwrapped.observation_space  # the rules in force are rendered after a reset, without a frame
-    image = env.render()
-    assert image.shape == (3 * CELL, 4 * CELL, 3)
-    assert image.dtype == np.uint8
-    assert len(np.unique(image.reshape(-1, 3), axis=0)) <= 12
+    before = env.render()
+    assert before.shape == IMAGE
+    assert before.dtype == np.uint8
     *_, info = env.step([2, 1])
-    surface = _rewards(shop, simulator, info["rules"])
-    image = env.render()
-    centres = image[CELL // 2 :: CELL, CELL // 2 :: CELL].astype(int).sum(axis=-1)
-    assert centres.argmax() == surface.argmax()
-    assert centres.argmin() == surface.argmin()
-    frame = image[2 * CELL, CELL]
-    assert (image[2 * CELL : 3 * CELL, CELL] == frame).all()
-    assert (image[2 * CELL, CELL : 2 * CELL] == frame).all()
-    assert not (image[2 * CELL + CELL // 2, CELL + CELL // 2] == frame).all()
-    assert rules.contains(env.reset()[0])
+    image, surface = env.render(), _rewards(shop, simulator, info["rules"])
+    red = (image[..., 0] > 200) & (image[..., 1] < 60) & (image[..., 2] < 60)
+    assert red.any()
+    assert not ((before[..., 0] > 200) & (before[..., 1] < 60) & (before[..., 2] < 60)).any()
+    # The highest reward is drawn in viridis' yellow, the lowest in its violet.
+    yellow, violet = (253, 231, 36), (68, 1, 84)
+    places = [np.argwhere((np.abs(image.astype(int) - colour) < 4).all(axis=-1)) for colour in (yellow, violet)]
+    left = [place[place[:, 1] < 650] for place in places]  # without the bar of colours
+    (top, _), (bottom, _) = (place.mean(axis=0) for place in left)
+    rows = [np.unravel_index(surface.argmax(), surface.shape)[0], np.unravel_index(surface.argmin(), surface.shape)[0]]
+    assert (top < bottom) == (rows[0] > rows[1]) or rows[0] == rows[1]
+
+
+def test_a_window_shows_each_step(shop: Scenario, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr("meshgym.envs.render.show", shown.append)
+    env = _make(shop, simulator, "human")
+    env.step([0, 0])
+    assert [image.shape for image in shown] == [IMAGE] * 2
+    monkeypatch.undo()
+    assert env.render() is None  # without a display, nothing happens
+
+
+def test_without_matplotlib_the_extra_is_named(
+    shop: Scenario, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = _make(shop, simulator, "rgb_array")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingDependencyError, match=r"meshgym\[simulator\]"):
+        env.render()
 
 
 def test_without_a_mode_nothing_is_rendered(shop: Scenario, simulator: Simulator) -> None:
@@ -92,7 +112,7 @@ def test_services_are_rendered_below_one_another(shop: Scenario, simulator: Simu
     services: dict[str, Any] = {"services": [shop, "S2"], "simulators": [simulator, untrained_simulator("S2")]}
     env = make(render_mode="rgb_array", **services)
     env.reset(seed=1)
-    assert env.render().shape == ((3 + 5) * CELL, 4 * CELL, 3)
+    assert env.render().shape == (1000, 800, 3)
     text = make(render_mode="ansi", **services)
     text.reset(seed=1)
     assert [part.split(":")[0] for part in text.render().split("\n\n")] == ["shop", "S2"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from meshagents.cli.helpers import as_table, live_mesh, read_decider, read_tasks
 from meshagents.cli.options import (
     HYPERPARAMETERS,
     QUICKSTART,
@@ -25,16 +26,11 @@ from meshagents.cli.options import (
 )
 from meshgym.cli.console import Console, Count, Seed, Several
 from meshgym.cli.mesh_options import ClusterOptions, Lanes, open_mesh, read_rule
-from meshgym.errors import InvalidValueError
 from meshgym.files import make_folder, write_together
 from meshgym.scenarios import SCENARIO_NAMES
 
 if TYPE_CHECKING:
-    from meshagents.training.evaluation import Evaluation
     from meshagents.training.loop import History
-    from meshagents.training.tasks import Task
-    from meshagents.training.trained import Decider
-    from meshagents.validation.measure import OpenMesh
 
 
 def quickstart(*, options: Quickstart = QUICKSTART, out: Path | None = None, console: Console) -> None:
@@ -103,7 +99,7 @@ def train(
 
         trained = train_agent(
             load_configuration(configuration),
-            _tasks(tasks),
+            read_tasks(tasks),
             hyperparameters,
             seed,
             path=out,
@@ -112,7 +108,7 @@ def train(
             patience=patience,
         )
     console.record(out)
-    print(_table(trained.tasks, evaluate_trained(trained)))
+    print(as_table(trained.tasks, evaluate_trained(trained)))
     print(out)
 
 
@@ -127,9 +123,9 @@ def evaluate(agent: str, *, outside: FromOutside | None = None, out: Path | None
     from meshagents.report import tidy
     from meshagents.training.trained import evaluate_trained
 
-    decider = _decider(agent, outside)
+    decider = read_decider(agent, outside)
     evaluations = evaluate_trained(decider)
-    print(_table(decider.tasks, evaluations))
+    print(as_table(decider.tasks, evaluations))
     if out:
         table = tidy.of_evaluations(decider.tasks, evaluations, getattr(decider, "seed", None))
         write_together({make_folder(out) / name: content for name, content in tidy.as_files(table)})
@@ -167,10 +163,10 @@ def validate(
     from meshagents.validation.measure import Validation
     from meshagents.validation.validate import Validator
 
-    trained, measuring = _decider(agent, outside), Validation(contexts, repeats, seed, lanes)
+    trained, measuring = read_decider(agent, outside), Validation(contexts, repeats, seed, lanes)
     folder = make_folder(out)
     evaluations, about = evaluate_trained(trained), describe(trained)
-    validator = Validator(folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
+    validator = Validator(folder / MEASURED, measuring, live_mesh(cluster), console.bar)
     found = validator.validate_agent(trained, evaluations)
     shown = tables(found, seed)
     sentences = write_validation(folder, about, measuring, found, shown)
@@ -233,14 +229,14 @@ def table5(
     from meshagents.validation.validate import Validator
 
     outsiders = tuple(Outsider.parse(text, control, normalised) for text in agents)
-    experiment = table5.Table5(_tasks(tasks), seeds, hyperparameters, configurations, scenarios, outsiders)
+    experiment = table5.Table5(read_tasks(tasks), seeds, hyperparameters, configurations, scenarios, outsiders)
     measuring = Validation(contexts, repeats, seed=0, lanes=lanes)
     folder = make_folder(out)
     with console.bar("table 5", "trainings") as progress:
         frame = table5.run(experiment, folder / "trainings", jobs, backend, progress)
     found = []
     if validate:
-        validator = Validator(folder / MEASURED, measuring, _live_mesh(cluster), console.bar)
+        validator = Validator(folder / MEASURED, measuring, live_mesh(cluster), console.bar)
         found = table5_live.run(experiment, frame, validator)
         about = {"configuration": "Table 5", "reward": "worst_case"}
         write_validation(folder, about, measuring, found, tables(found))
@@ -253,6 +249,8 @@ def recommend(
     task: str,
     *,
     request: Request = REQUEST,
+    agent: str | None = None,
+    normalised: bool = False,
     out: Path | None = None,
     cluster: ClusterOptions | None = None,
     console: Console,
@@ -261,13 +259,20 @@ def recommend(
 
     Args:
         task: S1..S5 or a .toml file, with =FILE for another simulator than the bundled one.
+        agent: tests --rules with the load that it decides on; as for meshagents evaluate.
+        normalised: an agent from outside observes numbers from 0 to 1.
         out: folder (default: recommendations/SCENARIO).
     """
     from meshagents.recommend.advice import advise
+    from meshagents.recommend.decided import decided_load
     from meshagents.recommend.output import to_markdown
     from meshagents.recommend.request import Place
 
-    (one,) = _tasks([task])
+    (one,) = read_tasks([task])
+    if agent:
+        own = agent.endswith(".npz")
+        judged = read_decider(agent, None if own else FromOutside(task=task, normalised=normalised))
+        request = replace(request, load=(decided_load(judged, one, request),))
     place = Place(read_rule(cluster), cluster.target) if cluster and not cluster.embedded else None
     found, paths = advise(one, request, out, partial(open_mesh, cluster), console.bar, place)
     console.record(paths[0].parent)
@@ -283,42 +288,3 @@ def report(path: Path) -> None:
     from meshagents.report.page import write_report
 
     print(write_report(path))
-
-
-def _decider(text: str, outside: FromOutside | None) -> Decider:
-    """Return the agent of a file of our own, or one from outside and its task."""
-    from meshagents.outside.judged import Decides, Outside
-    from meshagents.training.trained import load_trained
-
-    if outside is None or outside.task is None:
-        if text.endswith((".zip", ".onnx")) or (":" in text and not Path(text).exists()):
-            raise InvalidValueError("--task", None, "S1..S5 or a .toml file", "An agent from outside needs it.")
-        return load_trained(text)
-    (task,) = _tasks([outside.task])
-    return Outside(text, task, Decides(Path(text).stem, outside.control), outside.normalised)
-
-
-def _tasks(texts: Sequence[str]) -> tuple[Task, ...]:
-    """Read ``SCENARIO`` or ``SCENARIO=SIMULATOR``."""
-    from meshagents.training.tasks import Task
-
-    pairs = (text.partition("=") for text in texts)
-    return tuple(Task(scenario, simulator or None) for scenario, _, simulator in pairs)
-
-
-def _table(tasks: Sequence[Task], evaluations: Sequence[Evaluation]) -> str:
-    import pandas as pd
-
-    rows = [
-        {name: f"{getattr(found, name):.4g}" for name in ("random", "fixed", "agent", "oracle")}
-        | {"share of the oracle": f"{found.share:.2%}"}
-        for found in evaluations
-    ]
-    return pd.DataFrame(rows, index=[task.name for task in tasks]).to_string()
-
-
-def _live_mesh(cluster: ClusterOptions | None) -> OpenMesh:
-    """Open the cluster's mesh; leave embedded meshes to those who measure, one per lane."""
-    from meshagents.validation.measure import embedded
-
-    return partial(open_mesh, cluster) if cluster else embedded

@@ -14,7 +14,7 @@ from pettingzoo import AECEnv  # type: ignore[import-untyped]
 from meshgym.envs.core import Info, Observation
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_REWARD, Options
 from meshgym.envs.registration import EPISODE_STEPS
-from meshgym.envs.render import RENDER_MODES
+from meshgym.envs.render import STILL_MODES
 from meshgym.envs.services import DEFAULT_BETA, ServicesEnv
 from meshgym.envs.spaces import observation_space
 from meshgym.mesh.base import Mesh
@@ -51,7 +51,7 @@ class MeshResilienceAECEnv(ServicesEnv, AECEnv[str, Observation, int]):  # type:
 
     metadata = {  # noqa: RUF012 (PettingZoo's type)
         "name": "mesh_resilience_dependent_v0",
-        "render_modes": RENDER_MODES,
+        "render_modes": STILL_MODES,
         "is_parallelizable": False,
     }
 

@@ -44,7 +44,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         max_calls_per_step: the most calls of one step; no action of the scenario may have more.
         max_calls: the most calls in the environment's life.
         render_mode: ``"ansi"`` (the rules and the last response), ``"rgb_array"`` (the rewards that a simulator expects
-            under these rules, and the action) or None.
+            under these rules, and the action), ``"human"`` (the same in a window) or None.
         simulator: draws the image; None for the one that is bundled for the scenario. Without any, there are no images.
 
     Raises:
@@ -78,7 +78,7 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         core = live_core(scenario, self._live, Options(control, reward, contexts, flat, outcomes, normalised))
         drawn = simulator is not None or scenario.name in SCENARIO_NAMES
         self.metadata = {**self.metadata, "render_modes": RENDER_MODES if drawn else ["ansi"]}
-        if drawn and render_mode == "rgb_array":
+        if drawn and render_mode in ("rgb_array", "human"):
             core.oracle = core.oracle_on(response_table(simulator_for(scenario, simulator), scenario))
         super().__init__(core, render_mode)
         self._last: Info = {}

@@ -12,7 +12,7 @@ from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 from meshgym.envs.core import Info, Observation
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_REWARD, Options
 from meshgym.envs.registration import EPISODE_STEPS
-from meshgym.envs.render import RENDER_MODES
+from meshgym.envs.render import STILL_MODES
 from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, ServicesEnv
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
@@ -51,7 +51,7 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
 
     metadata = {  # noqa: RUF012 (PettingZoo's type)
         "name": "mesh_resilience_v0",
-        "render_modes": RENDER_MODES,
+        "render_modes": STILL_MODES,
         "is_parallelizable": True,
     }
 

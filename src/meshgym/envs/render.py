@@ -1,18 +1,22 @@
-"""The rewards of all actions under a core's rules, over both load fields, as text or as an image."""
+"""The rewards of all actions under a core's rules, over both load fields, as text, as an image or in a window."""
 
 from __future__ import annotations
+
+import textwrap
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.envs.core import Core
-from meshgym.errors import InvalidValueError, UnknownNameError
+from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
 
-RENDER_MODES = ["ansi", "rgb_array"]
-_CELL = 48  # pixels
-#: Colours of the lowest, the middle and the highest reward, and of the frame around the action.
-_COLOURS = np.array([[68, 1, 84], [33, 145, 140], [253, 231, 37]])
-_FRAME = (220, 20, 60)
+#: Of single environments; and of several at once, which have no window.
+RENDER_MODES, STILL_MODES = ["ansi", "human", "rgb_array"], ["ansi", "rgb_array"]
+#: Of an image, in inches and pixels per inch.
+_SIZE, _DPI = (8.0, 5.0), 100
+#: Characters of the rules in a line of an image.
+_WIDTH = 100
 
 
 def check_render_mode(render_mode: str | None, modes: list[str]) -> str | None:
@@ -26,19 +30,21 @@ def check_render_mode(render_mode: str | None, modes: list[str]) -> str | None:
     return render_mode
 
 
-def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint8]:
+def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint8] | None:
     """Render the rewards under the rules of the last step, or under those in force if there was none yet.
 
     Args:
         core: after a reset.
-        render_mode: ``"ansi"`` or ``"rgb_array"``.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or ``"human"``.
         copy: which of the copies.
 
     Returns:
-        Text, or an image of shape (48 n_paces, 48 n_calls, 3); the cell of the last action is marked.
+        Text; or an image of shape (500, 800, 3) with the rules in words, the reward of every load, and a circle around
+        that of the last action; or None after showing that in a window.
 
     Raises:
         InvalidValueError: there was no reset yet, or nobody knows the rewards.
+        MissingDependencyError: an image is wanted, and Matplotlib isn't installed.
     """
     if core.oracle is None:
         raise InvalidValueError("render_mode", render_mode, "only with a simulator, which knows all rewards")
@@ -46,7 +52,26 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
         raise InvalidValueError("render()", "before reset()", "a running episode", "Call reset() first.")
     row, *action = (int(np.ravel(index)[copy]) for index in core.played or (core.row,))
     surface = core.oracle.surfaces(np.array([row]))[0]
-    return _image(surface, action) if render_mode == "rgb_array" else _text(core, row, surface, action)
+    if render_mode == "ansi":
+        return _text(core, row, surface, action)
+    image = _image(core, row, surface, action)
+    if render_mode == "rgb_array":
+        return image
+    show(image)
+    return None
+
+
+def show(image: NDArray[np.uint8]) -> None:
+    """Show an image in a window, the same one each time; do nothing where Matplotlib has no display."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    if matplotlib.get_backend().lower() in ("agg", "pdf", "ps", "svg", "template", "cairo"):
+        return
+    figure = pyplot.figure("meshgym", figsize=_SIZE, clear=True)
+    figure.add_axes((0, 0, 1, 1)).imshow(image)
+    figure.axes[0].set_axis_off()
+    pyplot.pause(0.001)
 
 
 def rules_text(core: Core, rules: NDArray[np.float64]) -> str:
@@ -64,16 +89,26 @@ def _text(core: Core, row: int, surface: NDArray[np.float64], action: list[int])
     return "\n".join(lines)
 
 
-def _image(surface: NDArray[np.float64], action: list[int]) -> NDArray[np.uint8]:
-    spread = np.ptp(surface) or 1.0
-    height = (surface - surface.min()) / spread
-    stops = np.linspace(0, 1, len(_COLOURS))
-    colours = np.stack([np.interp(height, stops, channel) for channel in _COLOURS.T], axis=-1).astype(np.uint8)
-    image = colours.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
+def _image(core: Core, row: int, surface: NDArray[np.float64], action: list[int]) -> NDArray[np.uint8]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", "drawing an image", "simulator") from error
+    (pace, paces), (_, calls) = core.actions.values.items()
+    figure: Any = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    canvas: Any = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    drawn = axes.imshow(surface, origin="lower", aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(calls)), calls)
+    axes.set_yticks(range(len(paces)), paces)
+    chosen = ""
     if action:
-        top, left = (_CELL * index for index in action)
-        cell = image[top : top + _CELL, left : left + _CELL]
-        inside = cell[3:-3, 3:-3].copy()
-        cell[:] = _FRAME
-        cell[3:-3, 3:-3] = inside
-    return image
+        axes.plot(action[1], action[0], "o", markersize=16, fillstyle="none", color="red", markeredgewidth=2)
+        chosen = f"\nchosen: {pace} {paces[action[0]]}, calls {calls[action[1]]}: {surface[action[0], action[1]]:.4g}"
+    words = textwrap.fill(f"{core.scenario.name}: {rules_text(core, core.rules[row])}", _WIDTH)
+    axes.set_title(words + chosen, fontsize="small", loc="left")
+    axes.set(xlabel="calls", ylabel=pace)
+    figure.colorbar(drawn, label="reward")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -16,7 +16,7 @@ from meshgym.envs.core import Info, Observation, live_core, simulated_core
 from meshgym.envs.homogeneous import Homogeneous
 from meshgym.envs.options import Options, check_count, refuse_options
 from meshgym.envs.registration import EPISODE_STEPS
-from meshgym.envs.render import RENDER_MODES, check_render_mode, render
+from meshgym.envs.render import STILL_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.rewards import share_between_services
@@ -93,7 +93,7 @@ class ServicesEnv:
         ]
         self.beta = beta if count > 1 else 0.0
         self.max_episode_steps = check_count("max_episode_steps", max_episode_steps)
-        self.render_mode = check_render_mode(render_mode, RENDER_MODES)
+        self.render_mode = check_render_mode(render_mode, STILL_MODES)
         self._steps = 0
         fields = [core.actions.names for core in self._cores]
         names = fields[0] if order is None else order

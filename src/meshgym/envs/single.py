@@ -45,7 +45,10 @@ class CoreEnv(gym.Env[Any, Any]):
         refuse_options(options)
         new = seed is not None or not self._core.generators
         super().reset(seed=seed)
-        return self._core.reset([self.np_random] if new else None)
+        begun = self._core.reset([self.np_random] if new else None)
+        if self.render_mode == "human":
+            self.render()
+        return begun
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
         """Play an action.
@@ -61,10 +64,15 @@ class CoreEnv(gym.Env[Any, Any]):
             InvalidValueError: an action outside the space, or no reset before.
         """
         observation, reward, info = self._core.step(self.actions.choices(action))
+        if self.render_mode == "human":
+            self.render()
         return observation, float(reward), False, False, info
 
     def render(self) -> Any:
-        """Render the rewards, see :func:`meshgym.envs.render.render`; return None without a render mode."""
+        """Render the rewards, see :func:`meshgym.envs.render.render`; return None without a render mode.
+
+        With the mode ``"human"``, each reset and step shows them in a window.
+        """
         return render(self._core, self.render_mode) if self.render_mode else None
 
 
@@ -147,7 +155,7 @@ class MeshResilienceEnv(OracleMixin, CoreEnv):
         reward: `"worst_case"`, `"best_case"`, a registered name, `"module:function"`, or a function of (qps, p200,
             p503) and further outcomes, by name, or of a `meshgym.rewards.Run`.
         contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, rules).
-        render_mode: `"ansi"`, `"rgb_array"` or None.
+        render_mode: `"ansi"`, `"rgb_array"`, `"human"` (a window) or None.
         flat: whether one `Discrete` number chooses both load fields, `threads * n_calls + calls`.
         outcomes: further outcomes in the info, by name (see :data:`meshgym.fields.OUTCOMES`), or `"all"` that the
             simulator predicts. Without them a step is faster.

@@ -23,7 +23,7 @@ from meshgym.envs.options import (
     refuse_options,
 )
 from meshgym.envs.registration import EPISODE_STEPS
-from meshgym.envs.render import RENDER_MODES, check_render_mode, render
+from meshgym.envs.render import STILL_MODES, check_render_mode, render
 from meshgym.envs.single import OracleMixin
 from meshgym.errors import InvalidValueError, UnknownNameError
 from meshgym.rewards import Reward
@@ -50,7 +50,7 @@ class CoreVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
         UnknownNameError: no such mode.
     """
 
-    metadata = {"render_modes": RENDER_MODES, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's type)
+    metadata = {"render_modes": STILL_MODES, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's type)
 
     def __init__(
         self,

@@ -203,6 +203,17 @@ def test_by_command(tmp_path, monkeypatch, capsys):
     assert "--task is None" in capsys.readouterr().err
 
 
+def test_it_decides_the_load_of_a_recommendation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rules = ["--rules", "max_connections=5,http1_max_pending_requests=4,max_requests_per_connection=4"]
+    named = ["--agent", f"{__name__}:second_of_both"]
+    assert main(["recommend", "S2", *rules, *named, "--quiet"]) == 0
+    actions = load_scenario("S2").actions
+    assert f"fortio load -c {actions['threads'][0]} -n {actions['calls'][1]} " in capsys.readouterr().out
+    assert main(["recommend", "S2", *named]) == 1
+    assert "with --rules and without --load" in capsys.readouterr().err
+
+
 @pytest.mark.envoy
 @pytest.mark.slow
 def test_its_decisions_are_measured(tmp_path, monkeypatch, capsys, shop_text):
