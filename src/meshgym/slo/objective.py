@@ -144,38 +144,39 @@ def margin(objectives: Sequence[Objective], response: Response) -> Any:
     return np.min([objective.margin(response) for objective in objectives], axis=0)
 
 
-class Goodput:
+class _OfObjectives:
+    """A reward for keeping objectives.
+
+    Args:
+        texts: the objectives, as for :func:`read_slo`, with its errors.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.objectives = read_slo(texts)
+
+    def margin(self, run: Run) -> Any:
+        return margin(self.objectives, run.response)
+
+
+class Goodput(_OfObjectives):
     """A reward: 200s per second of runs that keep all objectives, and 0 of the others.
 
     Args:
-        texts: the objectives.
-
-    Raises:
-        InvalidValueError: see :func:`read_slo`.
+        texts: the objectives, as for :func:`read_slo`, with its errors.
     """
-
-    def __init__(self, *texts: str) -> None:
-        self.objectives = read_slo(texts)
 
     def __call__(self, run: Run) -> Any:
         """Return the rewards of a run, or of many."""
-        kept = margin(self.objectives, run.response) >= 0
-        return np.where(kept, np.multiply(run.response.qps, run.response.p200), 0.0)
+        return np.where(self.margin(run) >= 0, np.multiply(run.response.qps, run.response.p200), 0.0)
 
 
-class Margin:
+class Margin(_OfObjectives):
     """A reward: the smallest margin over all objectives, at least -1: how far a run is from breaking them.
 
     Args:
-        texts: the objectives.
-
-    Raises:
-        InvalidValueError: see :func:`read_slo`.
+        texts: the objectives, as for :func:`read_slo`, with its errors.
     """
-
-    def __init__(self, *texts: str) -> None:
-        self.objectives = read_slo(texts)
 
     def __call__(self, run: Run) -> Any:
         """Return the rewards of a run, or of many."""
-        return np.maximum(margin(self.objectives, run.response), -1.0)
+        return np.maximum(self.margin(run), -1.0)
