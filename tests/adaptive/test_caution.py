@@ -10,6 +10,8 @@ from meshgym.adaptive.caution import Caution
 from meshgym.adaptive.plan import AdaptivePlan
 from meshgym.adaptive.search import GOALS, Search
 from meshgym.errors import InvalidValueError
+from meshgym.scenarios import parse_scenario
+from meshgym.types import Response
 
 
 def batches(goal: str, caution: Caution | None, runs: int = 90):
@@ -35,6 +37,27 @@ def test_rates_are_limited_too() -> None:
     qps = np.concatenate([response.qps for _, response in batches("map", Caution(most_rate=150))])
     assert (qps > 150).mean() < 0.15
     assert (qps > 100).any()
+
+
+def test_an_open_loop_is_never_faster_than_allowed() -> None:
+    text = """
+    [rules]
+    max_connections = [1, 8]
+    [load]
+    rate_per_s = [100, 800, 100]
+    calls = [50, 150, 50]
+    [actions]
+    rate_per_s = [100, 200, 300, 400, 500, 600, 700, 800]
+    calls = [50, 100, 150]
+    """
+    scenario = parse_scenario("open", text)
+    search, sent = Search(scenario, runs=60, caution=Caution(most_rate=450)), []
+    while len((batch := search.ask()).settings):
+        sent += batch.settings[:, 1].tolist()
+        search.tell(batch.settings, Response(batch.settings[:, 1] / 4, np.full(len(batch.settings), 1.0), 0.0))
+    assert max(sent) == 400
+    with pytest.raises(InvalidValueError, match="and the limits"):
+        Search(scenario, caution=Caution(most_rate=50))
 
 
 def test_it_begins_with_gentle_loads_and_each_batch_goes_from_gentle_to_harsh() -> None:

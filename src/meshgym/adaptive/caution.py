@@ -28,7 +28,7 @@ class Caution:
     """Limits on what runs may do. Runs that are likely to exceed one aren't asked for; batches go from gentle to harsh.
 
     A run counts as likely to if what is expected of it, and one standard deviation more, lies above. That is a guess:
-    a mesh's own limits (``max_p503``, ``max_qps``) say when to stop.
+    a mesh's own limits (``max_p503``, ``max_qps``) say when to stop. An open loop's rate is known, and never above.
 
     Attributes:
         most_503: share of 503s, above 0, at most 1.
@@ -59,11 +59,11 @@ class Caution:
         within: Mask = np.max(highest, axis=0) <= 0
         return within
 
-    def gentle(self, paces: FloatArray, values: tuple[int, ...]) -> Mask:
+    def gentle(self, paces: FloatArray, values: FloatArray) -> Mask:
         """Return which settings are gentle enough while nothing is known, shape (n,).
 
         Args:
             paces: of the settings, shape (n,): threads, or calls per second.
             values: the paces to choose from.
         """
-        return paces <= max(np.quantile(values, _GENTLE), values[0])
+        return np.asarray(paces <= max(np.quantile(np.unique(values), _GENTLE), values.min()))

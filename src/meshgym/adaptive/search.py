@@ -107,8 +107,10 @@ class Search:
             for name, values in scenario.actions.items()
         }
         self._loads = np.array(list(itertools.product(*within.values())), dtype=np.float64)
+        if caution and "rate_per_s" in scenario.load:
+            self._loads = self._loads[self._loads[:, 0] <= caution.most_rate]
         if not len(self._loads):
-            raise InvalidValueError("actions", dict(scenario.actions), "some within the ranges of [load]")
+            raise InvalidValueError("actions", dict(scenario.actions), "some within [load], and the limits")
         covered = scenario.load.values() if goal == "map" else ()
         self._spans = [span.values for span in (*scenario.rules.values(), *covered)]
         self._spans += [] if covered else [np.array(values, np.float64) for values in within.values()]
@@ -200,10 +202,12 @@ class Search:
         """Return the settings that caution allows."""
         if not self.caution:
             return settings
+        paces = settings[:, len(self.scenario.rules)]
+        if self.scenario.load_names[0] == "rate_per_s":  # it is known beforehand
+            settings, paces = settings[paces <= self.caution.most_rate], paces[paces <= self.caution.most_rate]
         if self._learned():
             return settings[self.caution.allows(self._known("p503"), self._known("qps"), settings)]
-        pace = self.scenario.load_names[0]
-        return settings[self.caution.gentle(settings[:, len(self.scenario.rules)], self.scenario.actions[pace])]
+        return settings[self.caution.gentle(paces, self._loads[:, 0])]
 
     def _from_gentle_to_harsh(self, settings: FloatArray) -> NDArray[np.int64]:
         harsh = self._known("p503").mean(settings) if self._learned() else settings[:, len(self.scenario.rules)]

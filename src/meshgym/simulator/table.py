@@ -76,10 +76,14 @@ class ResponseTable(IndexedMesh):
     def measure(self, row: Index, pace: Index, calls: Index) -> Response:
         flat: Any = (row * self._n_paces + pace) * self._n_calls + calls  # as index(), but without another call
         if isinstance(flat, int):
-            if not self.filled[flat]:  # predicting all actions under these rules hardly takes longer than this one
+            entry = self.entries[flat].tolist()
+            # Predicting all actions under these rules hardly takes longer than this one. Nearly all filled entries have
+            # a share above 0, so it isn't looked up whether they are filled.
+            if not (entry[1] or entry[2]) and not self.filled[flat]:
                 actions = self._n_paces * self._n_calls
                 self.read(np.arange(actions) + row * actions)
-            qps, p200, p503, qps_std, p503_std, outside, *further = self.entries[flat].tolist()
+                entry = self.entries[flat].tolist()
+            qps, p200, p503, qps_std, p503_std, outside, *further = entry
             details = dict(zip(self._further, further, strict=False)) if self._further else None
             return _make((qps, p200, p503, qps_std, p503_std, bool(outside), details))
         return self._response(self.read(flat).astype(np.float64))

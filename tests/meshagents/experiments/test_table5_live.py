@@ -134,7 +134,7 @@ from meshagents.cli.main import main
 from meshes import SlowMesh
 
 if __name__ == "__main__":
-    commands._live_mesh = lambda chosen: lambda scenario: SlowMesh()
+    commands.live_mesh = lambda chosen: lambda scenario: SlowMesh()
     raise SystemExit(main(sys.argv[1:]))
 """
 
@@ -142,7 +142,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_path, monkeypatch, capsys):
     (tmp_path / "command.py").write_text(COMMAND)
-    monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())
+    monkeypatch.setattr(commands, "live_mesh", lambda chosen: lambda scenario: FakeMesh())
     names = [f"{service.scenario}={service.simulator}" for service in services]
     options = ["--validate", "--contexts", "5", "--repeats", "2", "--epochs", "1", "--seeds", "1", "--jobs", "1"]
     cells = ["--configurations", "Call", "Thread-Call*2", "--scenarios", "shop", "twin"]
@@ -156,7 +156,7 @@ def test_killed_in_the_middle_the_command_ends_as_if_undisturbed(services, tmp_p
         time.sleep(0.02)
     process.kill()
     process.wait()
-    monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: _as_slow())
+    monkeypatch.setattr(commands, "live_mesh", lambda chosen: lambda scenario: _as_slow())
     for folder in (cut, whole):
         assert main([*arguments, str(folder)]) == 0
     assert rows_of(cut / "measured" / "shop" / "001")[: len(rows)] == rows  # nothing lost

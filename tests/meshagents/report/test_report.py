@@ -174,7 +174,7 @@ def test_without_measurements_the_command_says_why(monkeypatch, tmp_path, capsys
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shop.toml").write_text(shop_text)
     service = f"shop.toml={simulator.save(tmp_path / 'simulator.npz')}"
-    monkeypatch.setattr(commands, "_live_mesh", lambda chosen: lambda scenario: FakeMesh())
+    monkeypatch.setattr(commands, "live_mesh", lambda chosen: lambda scenario: FakeMesh())
     assert main(["train", service, "--epochs", "1"]) == 0
     with pytest.raises(AgentError, match="was not trained as Call"):
         replace(load_trained("agents/agent.npz"), configuration=load_configuration("Call"))
