@@ -42,21 +42,17 @@ def judged(peers: Any, name: str, steps: int, **options: Any) -> float:
     return float(peers("judge").judge(agent, name, epochs=1, **options))
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # other libraries' own
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=mark)
+        for names, mark in ((QUICK, pytest.mark.slow), (OTHERS, pytest.mark.peers))
+        for name in names
+    ],
+)
 def test_a_library_trains_unchanged(name: str, peers: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    library, steps = QUICK[name]
-    pytest.importorskip(library, reason=f"{library} is not installed")
-    assert 0.3 < judged(peers, name, steps, contexts=0) <= 1
-    assert f"| {name}" in capsys.readouterr().out
-
-
-@pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", OTHERS)
-def test_another_library_trains_unchanged(name: str, peers: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    library, steps = OTHERS[name]
+    library, steps = {**QUICK, **OTHERS}[name]
     pytest.importorskip(library, reason=f"{library} is not installed")
     assert 0.3 < judged(peers, name, steps, contexts=0) <= 1
     assert f"| {name}" in capsys.readouterr().out

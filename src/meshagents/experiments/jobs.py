@@ -17,10 +17,11 @@ import torch
 
 from meshagents.agent import Agent
 from meshagents.learners.hyperparameters import Hyperparameters
-from meshagents.training.configurations import Configuration, load_configuration
+from meshagents.training.configurations import load_configuration
+from meshagents.training.evaluation import Evaluation
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
-from meshagents.training.trained import evaluate_trained
+from meshagents.training.trained import Who, evaluate_trained
 from meshagents.validation.decisions import decide, draw_contexts
 from meshgym.errors import FileError, MissingDependencyError, UnknownNameError
 from meshgym.files import make_folder, read_json, reading, write_text
@@ -132,22 +133,31 @@ def run_job(job: Job) -> list[dict[str, Any]]:
             "ablation": job.ablation,
             "drawn": job.contexts,
             "paper_ratio": float(np.atleast_1d(history.paper_ratio)[i]),
-            **asdict(evaluations[i]),
-            "joint_oracle": float(task.grid().rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
+            **judged(trained.agent.best(), task, configuration, evaluations[i], i),
             "cpu_s": seconds / len(job.tasks),
             "curve": curves[:, i].tolist(),
-            "decisions": _decisions(trained.agent.best(), task, configuration, i),
         }
         for i, task in enumerate(job.tasks)
     ]
 
 
-def _decisions(agent: Agent, task: Task, configuration: Configuration, i: int) -> list[list[float]]:
-    """Return what an agent chooses for its task ``i`` under ``DECISIONS`` contexts, columns its ``setting_names``."""
+def judged(agent: Agent, task: Task, who: Who, evaluation: Evaluation, i: int = 0) -> dict[str, Any]:
+    """Return the part of a record that any agent has, wherever it was trained; see :func:`run_job`.
+
+    Args:
+        agent: who decides, as its decisions are kept.
+        task: its task ``i``.
+        who: what it controls.
+        evaluation: on that task.
+        i: number of the task.
+    """
     scenario = task.load_scenario()
-    contexts, control = draw_contexts(scenario, DECISIONS, 0), configuration.control(scenario)
-    chosen: list[list[float]] = decide(agent, contexts, scenario, control, i).tolist()
-    return chosen
+    contexts = draw_contexts(scenario, DECISIONS, 0)
+    return {
+        **asdict(evaluation),
+        "joint_oracle": float(task.grid().rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
+        "decisions": decide(agent, contexts, scenario, who.control(scenario), i).tolist(),
+    }
 
 
 def run_jobs(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from meshagents.experiments.jobs import DECISIONS
+from meshagents.experiments.jobs import judged
 from meshagents.outside.agent import Function
 from meshagents.outside.judged import Decides, Outside
 from meshagents.training.configurations import CONFIGURATIONS
 from meshagents.training.tasks import Task
 from meshagents.training.trained import evaluate_trained
-from meshagents.validation.decisions import decide, draw_contexts
 from meshgym.errors import InvalidValueError
 
 
@@ -72,9 +71,7 @@ class Outsider:
 
 
 def _record(outside: Outside, seed: int) -> dict[str, Any]:
-    task, scenario = outside.task, outside.task.load_scenario()
-    contexts, control = draw_contexts(scenario, DECISIONS, 0), outside.configuration.control(scenario)
-    (evaluation,) = evaluate_trained(outside)
+    task, (evaluation,) = outside.task, evaluate_trained(outside)
     return {
         "configuration": outside.configuration.name,
         "services": 1,
@@ -84,9 +81,7 @@ def _record(outside: Outside, seed: int) -> dict[str, Any]:
         "ablation": "",
         "drawn": "",
         "paper_ratio": np.nan,
-        **asdict(evaluation),
-        "joint_oracle": float(task.grid().rewards.max(axis=(1, 2)).mean(dtype=np.float64)),
+        **judged(outside.agent, task, outside.configuration, evaluation),
         "cpu_s": 0.0,
         "curve": [],
-        "decisions": decide(outside.agent, contexts, scenario, control).tolist(),
     }

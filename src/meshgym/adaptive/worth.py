@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import InvalidValueError, SimulatorError
+from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
 from meshgym.service_profile import ServiceProfile
 from meshgym.simulator import Simulator
@@ -57,15 +57,11 @@ def cost(scenario: Scenario, runs: int, simulator: Simulator | None = None, over
         raise InvalidValueError("runs", runs, "a whole number, at least 1")
     if overhead_s < 0:
         raise InvalidValueError("overhead", overhead_s, "seconds, at least 0")
-    names = scenario.setting_names
-    if simulator is not None and simulator.identity.settings != names:
-        raise SimulatorError(
-            f"the simulator predicts from {', '.join(simulator.identity.settings)}, and scenario {scenario.name} "
-            f"varies {', '.join(names)}"
-        )
+    if simulator is not None:
+        simulator.check_fields(scenario)
     settings = make_plan(scenario, max(runs, _DRAWN), 0).settings
     pace, calls = settings[:, -2:].T
-    rates: FloatArray | None = pace if names[-2] == "rate_per_s" else _rates(settings, scenario.service, simulator)
+    rates: FloatArray | None = pace if "rate_per_s" in scenario.load else _rates(settings, scenario.service, simulator)
     seconds = None if rates is None else float(runs * ((calls / rates).mean() + overhead_s))
     few, many = (round(runs / direct) or 1 for direct in DIRECT[::-1])
     return Cost(runs, round(runs * calls.mean()), seconds, (few, many))

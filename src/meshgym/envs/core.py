@@ -32,7 +32,6 @@ _BLOCK = 1024
 _TILE = 16
 #: What an info has of each response, and of regret.
 _TOLD, _REGRET = ("qps", "p200", "p503", "qps_std", "p503_std"), ("oracle_reward", "regret")
-_number = np.float64
 
 
 class Core:
@@ -128,7 +127,7 @@ class Core:
         qps, p200, p503, qps_std, p503_std, outside, further = response
         reward = self.reward(qps, p200, p503) if self._plain else self._rewarded(response, self.row, pace, calls)
         if self.copies is None:
-            qps, p200, p503, qps_std, p503_std = map(_number, (qps, p200, p503, qps_std, p503_std))
+            qps, p200, p503, qps_std, p503_std = map(np.float64, (qps, p200, p503, qps_std, p503_std))
             outside = np.array(outside)  # Gymnasium stacks arrays and numbers, but not NumPy's truth values
         info = {
             "rules": self._in_force,
@@ -151,7 +150,7 @@ class Core:
     def _told(self, further: Mapping[str, Any], like: Any) -> Info:
         """Return the outcomes that were asked for; NaN where the mesh doesn't tell one."""
         told = {name: further[name] if name in further else like * np.nan for name in self._outcomes}
-        return told if self.copies is not None else {name: _number(value) for name, value in told.items()}
+        return told if self.copies is not None else {name: np.float64(value) for name, value in told.items()}
 
     def _rewarded(self, response: Response, row: Index, pace: Index, calls: Index) -> Any:
         """Return the rewards of a response to entries of the grid; of arrays, whatever their shape."""

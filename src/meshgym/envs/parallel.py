@@ -14,7 +14,6 @@ from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_REWARD, Options
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import STILL_MODES
 from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, ServicesEnv
-from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
@@ -116,9 +115,7 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
         Raises:
             InvalidValueError: not exactly one action per agent, an action outside its space, or no running episode.
         """
-        self._refuse_step_outside_episode()
-        if set(actions) != set(self.agents):
-            raise InvalidValueError("agents with actions", list(actions), f"exactly {', '.join(self.agents)}")
+        self._check_actions(actions)
         choices: list[dict[str, int]] = [{} for _ in self._cores]
         for agent, (name, i) in self._seats.items():
             choices[i][name] = self._choice(agent, actions[agent])
@@ -132,10 +129,6 @@ class MeshResilienceParallelEnv(ServicesEnv, ParallelEnv[str, Observation, int])
             dict.fromkeys(agents, truncated),
             {agent: self._info(agent, infos) for agent in agents},
         )
-
-    def _observed(self, observations: Sequence[Observation]) -> dict[str, Observation]:
-        seen = self._alike.seen if self._alike else lambda agent, observation: observation.copy()
-        return {agent: seen(agent, observations[i]) for agent, (_, i) in self._seats.items()}
 
 
 #: The name that PettingZoo's users look for.

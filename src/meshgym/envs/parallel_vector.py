@@ -13,7 +13,6 @@ from meshgym.envs.core import Info, Observation
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_REWARD, Options, check_count
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.services import DEFAULT_BETA, DEFAULT_CONTROL, ServicesEnv
-from meshgym.errors import InvalidValueError
 from meshgym.rewards import Reward
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -70,7 +69,7 @@ class MeshResilienceParallelVectorEnv(ServicesEnv):
             By agent: observations, shape (num_envs, width), and an info of arrays.
         """
         observations, infos = self._reset(seed, None)
-        return self._by_agent(observations), {agent: self._info(agent, infos) for agent in self.agents}
+        return self._observed(observations), {agent: self._info(agent, infos) for agent in self.agents}
 
     def step(
         self, actions: Mapping[str, ArrayLike]
@@ -86,9 +85,7 @@ class MeshResilienceParallelVectorEnv(ServicesEnv):
         Raises:
             InvalidValueError: other agents, another shape, an action outside its space, or no reset before.
         """
-        self._refuse_step_outside_episode()
-        if set(actions) != set(self.agents):
-            raise InvalidValueError("agents with actions", list(actions), f"exactly {', '.join(self.agents)}")
+        self._check_actions(actions)
         joint = [
             np.stack([np.asarray(actions[f"{name}_{i}"]) for name in core.actions.names], axis=-1)
             for i, core in enumerate(self._cores)
@@ -100,19 +97,16 @@ class MeshResilienceParallelVectorEnv(ServicesEnv):
         observations, rewards, infos, ended = self._step(choices)
         by_agent = {agent: self._info(agent, infos) for agent in self.agents}
         if ended:
-            final = self._by_agent(observations)
+            final = self._observed(observations)
             observations, _ = self._reset(None, None)
             by_agent = {agent: info | {"final_obs": final[agent]} for agent, info in by_agent.items()}
         return (
-            self._by_agent(observations),
+            self._observed(observations),
             {agent: rewards[i].copy() for agent, (_, i) in self._seats.items()},
             {agent: np.zeros(self.num_envs, bool) for agent in self.agents},
             {agent: np.full(self.num_envs, ended) for agent in self.agents},
             by_agent,
         )
-
-    def _by_agent(self, observations: Sequence[Observation]) -> dict[str, Observation]:
-        return {agent: observations[i].copy() for agent, (_, i) in self._seats.items()}
 
 
 #: The function that makes one.

@@ -149,6 +149,17 @@ class ServicesEnv:
         info = dict(infos[self._seats[agent][1]])
         return info | {"action_mask": self._alike.masks[agent].copy()} if self._alike else info
 
+    def _observed(self, observations: Sequence[Observation]) -> dict[str, Observation]:
+        """Return each agent's own copy of what its service shows."""
+        seen = self._alike.seen if self._alike else lambda agent, observation: observation.copy()
+        return {agent: seen(agent, observations[i]) for agent, (_, i) in self._seats.items()}
+
+    def _check_actions(self, actions: Mapping[str, Any]) -> None:
+        """Check that there is a running episode, and exactly one action per agent."""
+        self._refuse_step_outside_episode()
+        if set(actions) != set(self.agents):
+            raise InvalidValueError("agents with actions", list(actions), f"exactly {', '.join(self.agents)}")
+
     def _choice(self, agent: str, action: Any) -> int:
         """Return an agent's action as the index of a value.
 

@@ -16,6 +16,7 @@ from meshgym.types import LOAD_NAMES
 
 IntArray = NDArray[Any]  # of any integer type
 
+#: Types that equal whole numbers for sure; 1.0 would, too.
 _WHOLE = frozenset({int, np.int64, np.int32})
 #: What an agent may control of a closed loop; see :func:`controls_of`.
 CONTROLS: tuple[str, ...] = (*LOAD_NAMES, "both")
@@ -61,13 +62,14 @@ class Actions:
         self._counts = counts if flat and len(counts) > 1 else None
         self.space: spaces.Space[Any] = spaces.MultiDiscrete(counts) if len(counts) > 1 else self.spaces[self.names[0]]
         self._most = math.prod(counts)
-        #: What nearly all actions are: looked up, which is faster than checking.
-        self._usual: dict[Any, dict[str, int]] = {
-            index[0] if len(index) == 1 else index: dict(zip(self.names, index, strict=True))
-            for index in np.ndindex(*counts)
-        }
         if self._counts:
             self.space = spaces.Discrete(self._most)
+        choices = [dict(zip(self.names, index, strict=True)) for index in np.ndindex(*counts)]
+        pairs = len(counts) > 1 and not flat
+        #: Every action as plain numbers, and what it chooses: looked up, which is faster than checking.
+        self._known: dict[Any, dict[str, int]] = dict(
+            zip(np.ndindex(*counts) if pairs else range(self._most), choices, strict=True)
+        )
 
     def choices(self, action: Any) -> dict[str, int]:
         """Return the chosen index of each controlled field.
@@ -75,14 +77,12 @@ class Actions:
         Raises:
             InvalidValueError: the action isn't in the space.
         """
-        kind = type(action)
-        if kind in _WHOLE and not self._counts:
-            usual = self._usual.get(action)
-        elif kind is np.ndarray and action.dtype.kind in "iu":
-            usual = self._usual.get(tuple(action.tolist())) if action.ndim == 1 and not self._counts else None
-        else:
-            usual = None
-        return usual or self._checked(action)
+        kind, plain = type(action), None
+        if kind in _WHOLE:
+            plain = action
+        elif kind is np.ndarray and action.ndim == 1 and action.dtype.kind in "iu":
+            plain = tuple(action.tolist())
+        return self._known.get(plain) or self._checked(action)
 
     def _checked(self, action: Any) -> dict[str, int]:
         first = self.names[0]

@@ -210,6 +210,22 @@ class Simulator:
         first = (columns[name] for name in RESPONSE_NAMES)
         return Response._make([*first, *std.T.astype(np.float32), outside, further])
 
+    def check_fields(self, scenario: Scenario, name: str = "the simulator") -> None:
+        """Check that the simulator predicts from the fields that a scenario varies, whatever its service.
+
+        Args:
+            scenario: what is asked about.
+            name: what the message calls the simulator.
+
+        Raises:
+            SimulatorError: it predicts from others.
+        """
+        if self.identity.settings != scenario.setting_names:
+            raise SimulatorError(
+                f"{name} predicts from {', '.join(self.identity.settings)}, and scenario {scenario.name} varies "
+                f"{', '.join(scenario.setting_names)}; give a simulator of the same fields"
+            )
+
     def check_fits(self, scenario: Scenario) -> None:
         """Check that the simulator was fitted for this scenario.
 

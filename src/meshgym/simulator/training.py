@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.errors import SimulatorError, TraceError
+from meshgym.errors import TraceError
 from meshgym.scenarios import Scenario
 from meshgym.simulator.arrays import TraceArrays, folds
 from meshgym.simulator.artefact import Identity, PriorFeatures, Simulator
@@ -99,11 +99,7 @@ def _try_prior(
     without: Selection, learned: TraceArrays, seed: int, prior: Simulator, scenario: Scenario
 ) -> tuple[Selection, dict[str, Any]]:
     """Return what predicts better, with or without the prior, and what to note of it."""
-    if prior.identity.settings != scenario.setting_names:
-        raise SimulatorError(
-            f"the prior predicts from {', '.join(prior.identity.settings)}, and scenario {scenario.name} varies "
-            f"{', '.join(scenario.setting_names)}; give a simulator of the same fields"
-        )
+    prior.check_fields(scenario, "the prior")
     found = choose(learned, seed, None, PriorFeatures(without.features, prior))
     used = found.error < without.error
     _log.warning(

@@ -9,10 +9,11 @@ from typing import Any
 
 from meshgym.errors import MissingDependencyError
 from meshgym.files import to_json, write_together
+from meshgym.mesh.load.latency import PERCENTILES
 from meshgym.slo.objective import Objective
 from meshgym.slo.ramp import Ramp
 
-_LATENCIES = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
+_LATENCIES = {name: f"p{rank}" for name, rank in PERCENTILES.items()}
 
 
 def edge(ramp: Ramp, unit: str) -> str:

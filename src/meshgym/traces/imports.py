@@ -16,7 +16,7 @@ from typing import Any
 
 from meshgym.errors import InvalidValueError, MeshGymError, TraceError
 from meshgym.files import parse_json, read_text, reading
-from meshgym.mesh.load.latency import Bucket, enough, histogram_percentiles
+from meshgym.mesh.load.latency import PERCENTILES, Bucket, enough, histogram_percentiles
 
 Numbers = dict[str, float]
 _REMEDY = "It must be Fortio's, k6's or vegeta's JSON, or Locust's _stats.csv."
@@ -169,8 +169,7 @@ def _locust(text: str, given: Given) -> Numbers:
 
 def _supported(latencies: Numbers, calls: float) -> Numbers:
     """Return the percentiles that rest on enough calls."""
-    ranks = {"latency_p50_s": 50, "latency_p90_s": 90, "latency_p99_s": 99}
-    return {name: value for name, value in latencies.items() if enough(calls, ranks[name])}
+    return {name: value for name, value in latencies.items() if enough(calls, PERCENTILES[name])}
 
 
 #: By tool: its name, keys that its results have, and what reads them.
