@@ -73,9 +73,7 @@ class Core:
         free = self.actions.free
         self._n_free = len(values[free]) if free else 1
         self.observation_space, self._shown, self._shown_free = shown(scenario, self.rules, free, options.normalised)
-        self._frees: list[float] = self._shown_free.tolist()
-        if copies is None and free is None:
-            self._shown = self._shown[:, : self.rules.shape[1]].copy()
+        self._width = self.observation_space.shape[0]
         self._lossless = bool((self._shown[:, : self.rules.shape[1]] == self.rules).all())
         self._draw_contexts = load_contexts(options.contexts, scenario, self._n_free)
         self._with_regret = options.regret
@@ -202,8 +200,14 @@ class Core:
             last = None if previous is None else previous[tile]
             block[:, tile] = self._draw_contexts(self.generators[tile], last, _BLOCK).T
         self._last = block[-1]
-        self._block: Any = block[:, 0].tolist() if self.copies is None else block
+        self._block = block if self.copies is not None else self._prepared(block[:, 0])
         self._clock = 0
+
+    def _prepared(self, contexts: NDArray[np.int32]) -> Any:
+        """Return row, free load field, rules and observation of each context, so that a step only hands them out."""
+        rows, frees = np.divmod(contexts, self._n_free)
+        seen = self._seen(rows, frees)[:, : self._width]
+        return list(zip(rows.tolist(), frees.tolist(), self.rules[rows], seen, strict=True))
 
     def _advance(self) -> Any:
         """Move to the next context and observe it."""
@@ -212,27 +216,22 @@ class Core:
         context = self._block[self._clock]
         self._clock += 1
         if self.copies is None:
-            self.row, self._free = row, free = divmod(context, self._n_free)
-            self._in_force, observation = self.rules[row].copy(), self._shown[row].copy()
-            if self._frees:
-                observation[-1] = self._frees[free]
+            self.row, self._free, self._in_force, observation = context
             return observation
         context = context.astype(np.intp)
         self.row = context // self._n_free
         self._free = context - self.row * self._n_free
-        self._in_force, observation = self._see_many()
-        if self._frees:
-            observation[..., -1] = self._shown_free[self._free]
-        return observation
+        seen = self._seen(self.row, self._free)
+        # NumPy gathers rows of 32 bytes fastest, so the rules are converted from those whenever float32 holds them.
+        self._in_force = seen.astype(np.float64)[:, :-1] if self._lossless else self.rules.take(self.row, axis=0)
+        return seen[:, : self._width]
 
-    def _see_many(self) -> tuple[NDArray[np.float64], Observation]:
-        """Return all copies' rules, and their observations without a value for the free load field.
-
-        NumPy gathers rows of 32 bytes fastest, so the rules are converted from those whenever float32 holds them.
-        """
-        shown = self._shown.take(self.row, axis=0)
-        rules = shown.astype(np.float64)[:, :-1] if self._lossless else self.rules.take(self.row, axis=0)
-        return rules, shown if self.actions.free else shown[:, :-1]
+    def _seen(self, rows: NDArray[Any], frees: NDArray[Any]) -> Observation:
+        """Return the observations of several contexts, with a last column even if no load field is free."""
+        seen: Observation = self._shown.take(rows, axis=0)
+        if self.actions.free:
+            seen[:, -1] = self._shown_free[frees]
+        return seen
 
 
 def simulated_core(

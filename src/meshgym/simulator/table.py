@@ -83,8 +83,8 @@ class ResponseTable(IndexedMesh):
                 actions = self._n_paces * self._n_calls
                 self.read(np.arange(actions) + row * actions)
                 entry = self.entries[flat].tolist()
-            qps, p200, p503, qps_std, p503_std, outside, *further = entry
-            details = dict(zip(self._further, further, strict=False)) if self._further else None
+            qps, p200, p503, qps_std, p503_std, outside = entry[:_FIRST]
+            details = dict(zip(self._further, entry[_FIRST:], strict=False)) if self._further else None
             return _make((qps, p200, p503, qps_std, p503_std, bool(outside), details))
         return self._response(self.read(flat).astype(np.float64))
 
