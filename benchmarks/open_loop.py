@@ -35,7 +35,7 @@ from meshgym.errors import MeshError
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.mesh.load.client import LoadClient
 from meshgym.mesh.load.flow import arrivals
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.profile import ServiceProfile
 from meshgym.types import Load
 
 WORKERS, SERVICE_S = 10, 0.05

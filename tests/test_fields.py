@@ -30,8 +30,9 @@ def test_docstrings_describe_each_row_in_its_words() -> None:
 
 @pytest.mark.parametrize("field", RULES.values(), ids=RULES)
 def test_rules_stand_in_a_destination_rule_and_in_a_cluster(field: Field) -> None:
-    parts = ("connectionPool", "outlierDetection", "retryBudget", "loadBalancer")
-    assert field.destination_rule.split(".")[0] in parts
+    parts = ("connectionPool", "outlierDetection", "retryBudget", "loadBalancer", "timeout", "retries")
+    assert (field.destination_rule or field.virtual_service).split(".")[0] in parts
+    assert bool(field.destination_rule) != bool(field.virtual_service)
     assert field.since
     assert field.doc
     for absent in (field.absent, field.absent_section, field.absent_envoy, field.absent_gateway):

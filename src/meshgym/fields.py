@@ -35,12 +35,13 @@ class Field:
         low, high: the range, both ends included.
         doc: what it means, in one line.
         destination_rule: where it stands below ``spec.trafficPolicy`` of a DestinationRule, with dots between keys;
-            empty if the field isn't a rule.
+            empty if it stands elsewhere or isn't a rule.
         envoy: where it stands in the Envoy cluster, with dots between keys (``circuit_breakers`` stands for its
             default threshold, ``common_http_protocol_options`` and ``http2_protocol_options`` for those of the HTTP
             protocol options); empty if the field isn't a rule, or its place depends on others.
         enforcing: where Envoy has the percentage that enforces it: 100 if the value is above 0.
         gateway: where it stands below ``spec`` of Envoy Gateway's BackendTrafficPolicy; empty if it has none.
+        virtual_service: where it stands below ``spec.http[]`` of a VirtualService, if it stands there.
         absent: the value in force if the DestinationRule leaves the field out, in the field's unit; None if there is
             no such value, such as a limit.
         absent_section: the same if the DestinationRule leaves out the whole first key (``connectionPool`` and so on).
@@ -62,6 +63,7 @@ class Field:
     envoy: str = ""
     enforcing: str = ""
     gateway: str = ""
+    virtual_service: str = ""
     absent: float | None = None
     absent_section: float | None = None
     absent_envoy: float | None = None
@@ -144,7 +146,8 @@ def _table(*rows: Field) -> dict[str, Field]:
 
 
 # fmt: off
-#: Fields of a DestinationRule that can be varied; the first seven are the paper's (Table 1).
+#: Fields of a DestinationRule, and of a VirtualService's route, that can be varied; the first seven are the paper's
+#: (Table 1).
 RULES: dict[str, Field] = _table(
     Field("http1_max_pending_requests", "requests", "whole", 1, INT32_MAX, "requests that may wait for a connection",
           "connectionPool.http.http1MaxPendingRequests", "circuit_breakers.max_pending_requests",
@@ -248,7 +251,21 @@ RULES: dict[str, Field] = _table(
           "loadBalancer.warmup.minimumPercent", absent=10.0, absent_section=_NOTHING, since="1.24", decides=False),
     Field("warmup_aggression", "", "number", 1, _FINITE, "how the weight of a new replica grows; 1 is a straight line",
           "loadBalancer.warmup.aggression", absent=1.0, absent_section=_NOTHING, since="1.24", decides=False),
+    Field("route_timeout_s", "s", "seconds", 0.001, LONGEST_S, "how long a call may take, its retries included",
+          virtual_service="timeout", since="1.0"),
+    Field("retry_attempts", "retries", "whole", 0, INT32_MAX, "how often a call that failed is sent again",
+          virtual_service="retries.attempts", absent=2, since="1.0"),
+    Field("retry_per_try_timeout_s", "s", "seconds", 0.001, LONGEST_S, "how long each attempt may take",
+          virtual_service="retries.perTryTimeout", since="1.0"),
+    Field("retry_on", "", "choice", 0, 3, "which failures are sent again",
+          virtual_service="retries.retryOn", choices=("DEFAULT", "5xx", "gateway-error", "reset"),
+          absent=0, since="1.1"),
 )
+# fmt: on
+#: Those of a DestinationRule, and those of a VirtualService's route.
+OF_DESTINATION_RULE = {name: field for name, field in RULES.items() if field.destination_rule}
+OF_ROUTE = {name: field for name, field in RULES.items() if field.virtual_service}
+# fmt: off
 #: What can be sent. A load has a pace, which is one of the first two, and a number of calls.
 LOADS: dict[str, Field] = _table(
     Field("threads", "connections", "whole", 1, 4096, "connections that send one request after the other"),

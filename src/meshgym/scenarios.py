@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -27,7 +27,7 @@ from meshgym.rules.checks import mapping
 from meshgym.rules.destination_rule import choose, read_file
 from meshgym.rules.policy import given_rules, merge, traffic_policy
 from meshgym.rules.schema import check_policy
-from meshgym.service_profile import ServiceProfile, read_profile
+from meshgym.service.own import Service, read_service, to_table
 from meshgym.types import Load, Setting, TrafficRules
 
 _LARGEST = sys.float_info.max
@@ -98,7 +98,7 @@ class Scenario:
             and ``calls``.
         actions: the values of the same that an agent chooses from, ascending.
         rows: how many runs a complete trace set has.
-        service: the service of the embedded mesh; None if you bring your own mesh.
+        service: the service behind the embedded mesh; None if you bring your own mesh.
         base: the ``trafficPolicy`` of a DestinationRule that holds for all rules that don't vary.
 
     Raises:
@@ -110,7 +110,7 @@ class Scenario:
     load: Mapping[str, Range]
     actions: Mapping[str, tuple[int, ...]]
     rows: int
-    service: ServiceProfile | None = None
+    service: Service | None = None
     base: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class Scenario:
             load={k: Range.parse(k, v) for k, v in _section(document, "load", loop).items()},
             actions={k: _action_values(k, v) for k, v in _section(document, "actions", loop).items()},
             rows=rows,
-            service=read_profile(document["service"]) if "service" in document else None,
+            service=read_service(document["service"]) if "service" in document else None,
             base=mapping(document.get("base", {}), "base"),
         )
 
@@ -160,7 +160,7 @@ class Scenario:
             "actions": {name: list(values) for name, values in self.actions.items()},
         }
         document |= {"base": dict(self.base)} if self.base else {}
-        return document | ({} if self.service is None else {"service": asdict(self.service)})
+        return document | ({} if self.service is None else {"service": to_table(self.service)})
 
     @property
     def rule_names(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ _LEAST_OPEN, _MOST_CONNECTIONS = 8, 256
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class TrafficRules:
-    """Values of fields of Istio's DestinationRule ``trafficPolicy``, in the units of :data:`meshgym.fields.RULES`.
+    """Values of fields of Istio's DestinationRule and VirtualService, in the units of :data:`meshgym.fields.RULES`.
 
     Every row of that table is an attribute: a number, or None if the field isn't given. A field that isn't given
     stays as it is where the rules are put in force. Zero isn't allowed where istiod reads it as "not set"::

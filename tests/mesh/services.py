@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
+from meshgym.mesh.embedded.bootstrap import socket_in
 from meshgym.mesh.embedded.process import Admin
-from meshgym.mesh.embedded.service import socket_in
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.profile import ServiceProfile
 from meshgym.types import TrafficRules
 
 WIDE = TrafficRules(1000, 1000, 10_000, 180, 100, 1, 0)  # nothing overflows, nothing is ejected

@@ -9,7 +9,7 @@ from rules.golden import CASES, choice
 
 from meshgym.cli.main import main
 from meshgym.errors import InvalidValueError
-from meshgym.fields import RULES
+from meshgym.fields import OF_DESTINATION_RULE, RULES
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.rules.policy import policy_in_force, traffic_policy, traffic_rules
 from meshgym.rules.tongues import read_cluster, read_gateway, write_cluster, write_gateway
@@ -17,7 +17,11 @@ from meshgym.rules.yaml_text import read_documents
 from meshgym.types import TrafficRules
 
 #: Fields of a plain sidecar: HTTP/1.1, no warmup, which stand in the cluster as other parts.
-PLAIN = [name for name in RULES if not name.startswith(("warmup", "tcp_idle", "h2_", "use_client", "max_concurrent"))]
+PLAIN = [
+    name
+    for name in OF_DESTINATION_RULE
+    if not name.startswith(("warmup", "tcp_idle", "h2_", "use_client", "max_concurrent"))
+]
 
 
 def values(name):

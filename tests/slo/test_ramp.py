@@ -12,7 +12,7 @@ import pytest
 from meshgym.cli.main import main
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.profile import ServiceProfile
 from meshgym.slo import output
 from meshgym.slo.objective import read_slo
 from meshgym.slo.ramp import ramp

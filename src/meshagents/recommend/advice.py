@@ -19,13 +19,14 @@ from meshagents.validation.measure import Bar, no_bar
 from meshgym.errors import OutsideError, SloError
 from meshgym.files import make_folder
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.urls import check_url
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.rules.policy import given_rules, merge, traffic_rules
+from meshgym.rules.route import route_rules
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
 from meshgym.slo.objective import read_slo
 from meshgym.types import Load
+from meshgym.urls import check_url
 
 #: Share of the measured runs that must keep objectives which are expected to be kept with 95 % certainty.
 _KEPT = 0.9
@@ -87,7 +88,8 @@ def advise(
     try:
         if request.measure or request.direct:
             with open_mesh(replace(scenario, base=policy)) as mesh, bar("measure", "runs") as progress:
-                report.measure(mesh, given_rules(policy), request.repeats, progress)
+                asked = given_rules(policy).replace(**route_rules(advice.rules).to_dict())
+                report.measure(mesh, asked, request.repeats, progress)
     finally:
         paths = report.write(folder)
     if not report.runs and any(expected.qps is None for expected in advice.expected):

@@ -18,6 +18,8 @@ from meshagents.statistics import Interval, markdown, mean_interval
 from meshgym.files import to_json, write_together
 from meshgym.mesh.base import Mesh
 from meshgym.rules.destination_rule import DestinationRule
+from meshgym.rules.route import virtual_service
+from meshgym.rules.yaml_text import to_text
 from meshgym.simulator import Identity
 from meshgym.slo.objective import margin
 from meshgym.types import Load, Progress, Response, TrafficRules
@@ -79,6 +81,11 @@ class Report:
         within = self.advice.within
         return sum(bool(margin(within.objectives, run.response) >= 0) for run in self.runs) if within else 0
 
+    def virtual_service(self) -> dict[str, Any] | None:
+        """Return the route's part of the rules as an object of a cluster; None if there is none."""
+        rule = self.destination_rule
+        return virtual_service(self.advice.rules, rule.name, rule.namespace, rule.spec["host"])
+
     def measure(
         self, mesh: Mesh, rules: TrafficRules, repeats: int, progress: Progress = lambda done, total: None
     ) -> None:
@@ -101,11 +108,15 @@ class Report:
     def write(self, folder: Path) -> list[Path]:
         """Write ``destination-rule.yaml``, ``recommendation.md`` and ``recommendation.json``.
 
+        With rules of a route, ``virtual-service.yaml``, too.
+
         Raises:
             FolderError: the files can't be written.
         """
+        route = self.virtual_service()
         return write_together(
             {
+                **({folder / "virtual-service.yaml": to_text(route).encode()} if route else {}),
                 folder / "destination-rule.yaml": self.destination_rule.to_yaml().encode(),
                 folder / "recommendation.md": to_markdown(self).encode(),
                 folder / "recommendation.json": to_json(to_dict(self)),
@@ -134,7 +145,8 @@ def to_markdown(report: Report) -> str:
         *_objectives(report),
         _how_rules(advice),
         _table(rules),
-        "    kubectl apply -f destination-rule.yaml",
+        "    kubectl apply -f destination-rule.yaml"
+        + "\n    kubectl apply -f virtual-service.yaml" * bool(report.virtual_service()),
         *_into_the_cluster(report),
         f"Found by {advice.direct} runs, each of the load that those before made likely, of {advice.loads} loads:"
         if advice.direct

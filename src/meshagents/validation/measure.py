@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from meshgym.errors import InvalidValueError
 from meshgym.files import lock
 from meshgym.mesh.base import Mesh
 from meshgym.scenarios import Scenario
+from meshgym.service.own import to_table
 from meshgym.traces.collection import FILENAME, begun, read_collection
 from meshgym.traces.database import busy
 from meshgym.traces.plan import Plan
@@ -135,7 +136,7 @@ def read_runs(folder: Path, scenario: Scenario, mesh: Mesh | None = None) -> pd.
     Raises:
         TraceError: a damaged file.
     """
-    service = mesh.about() if mesh else asdict(scenario.service) if scenario.service else None
+    service = mesh.about() if mesh else to_table(scenario.service) if scenario.service else None
     wanted = scenario.name, json.loads(json.dumps(service)), scenario.base
     found = [pd.DataFrame(columns=[*scenario.setting_names, *RESPONSE_NAMES, "repeat"], dtype=float)]
     for path in filter(begun, sorted(folder.glob(f"*/{FILENAME}"))):

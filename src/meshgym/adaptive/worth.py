@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.own import Service
 from meshgym.simulator import Simulator
 from meshgym.traces.plan import make_plan
 
@@ -67,12 +67,12 @@ def cost(scenario: Scenario, runs: int, simulator: Simulator | None = None, over
     return Cost(runs, round(runs * calls.mean()), seconds, (few, many))
 
 
-def _rates(settings: FloatArray, service: ServiceProfile | None, simulator: Simulator | None) -> FloatArray | None:
+def _rates(settings: FloatArray, service: Service | None, simulator: Simulator | None) -> FloatArray | None:
     """Return the responses per second of a closed loop under each setting; None if nothing tells."""
     if simulator is not None:
         return np.maximum(np.asarray(simulator.predict(settings).qps, np.float64), 1.0)
-    if service is None:
+    call_ms = service.call_ms if service else None
+    if call_ms is None:
         return None
-    call_ms = service.service_time_ms + service.network_delay_ms + service.spread_ms / 2
     fastest: FloatArray = 1000 * settings[:, -2] / max(call_ms, 1.0)
     return fastest

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshgym.cli.mesh_options import ClusterOptions, open_mesh
 from meshgym.errors import AccessDeniedError, MeshGymError
 from meshgym.mesh.cluster.journal import journal_folder, restore_command
-from meshgym.mesh.urls import port_of
 from meshgym.scenarios import Scenario, load_scenario
+from meshgym.urls import port_of
 
 if TYPE_CHECKING:
     from meshgym.mesh.cluster.api import Cluster
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 Finding = str | MeshGymError
 
 
-def check_embedded(fortio: str | None = None) -> Iterator[Finding]:
+def check_embedded(scenario: Scenario, options: ClusterOptions | None = None) -> Iterator[Finding]:
     """Check that Envoy is installed and that the embedded mesh responds; yield a finding per check.
 
     Args:
-        fortio: URL of the Fortio that loads it; None for its own generator.
+        scenario: whose service is asked; S1's if it has none.
+        options: what else than its own generator loads it, or what else than this machine it may load.
     """
-    for check in (_envoy, partial(_embedded_mesh, fortio)):
+    for check in (_envoy, partial(_embedded_mesh, scenario if scenario.service else load_scenario("S1"), options)):
         yield _look(check)
 
 
@@ -164,12 +166,9 @@ def _envoy() -> str:
     return f"Envoy {envoy_version()} at {envoy_binary()}"
 
 
-def _embedded_mesh(fortio: str | None) -> str:
-    from meshgym.mesh.embedded.mesh import EmbeddedMesh
-
-    scenario = load_scenario("S1")
+def _embedded_mesh(scenario: Scenario, options: ClusterOptions | None) -> str:
     setting = scenario.setting_at([span.low for span in scenario.ranges.values()])
-    with EmbeddedMesh(scenario, fortio=fortio) as mesh:
+    with open_mesh(options, scenario) as mesh:
         response = mesh.measure(setting.rules, setting.load)
     return f"the embedded mesh responds: {response.qps:.0f} requests per second, {response.p503:.0%} of them 503"
 

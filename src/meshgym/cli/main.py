@@ -67,7 +67,7 @@ def doctor(
         if cluster and not cluster.embedded:
             findings = doctor.check_cluster(cluster.arguments(), chosen)
         else:
-            findings = doctor.check_embedded(cluster.fortio if cluster else None)
+            findings = doctor.check_embedded(chosen, cluster)
         _report(findings, "ok: ", "missing: ", "of the checks above failed")
 
 

@@ -12,10 +12,13 @@ from cyclopts.validators import Number
 
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
+from meshgym.mesh.limits import AllowedHost, CallLimits
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.scenarios import Scenario
 from meshgym.traces.collect import Copies
 
+#: Options that limit what a service may suffer.
+_LIMITS = ("max_qps", "max_calls", "max_calls_per_step", "max_p503")
 #: What copies of a service may differ in; and seconds that a run may take, besides those of waiting.
 _OF_COPIES, _COPY_S = {"namespace", "host", "target_url", "found"}, 600.0
 #: How many settings the embedded mesh measures at once.
@@ -24,7 +27,7 @@ _Calls = Annotated[int, Parameter(validator=Number(gte=1, lt=2**31))]
 _GROUP = Group(
     "A cluster instead of the embedded Envoy",
     help="See docs/how-to/cluster.md. Without --destination-rule nothing in a cluster is touched; --fortio alone lets "
-    "a Fortio on this machine load the embedded Envoy.",
+    "a Fortio on this machine load the embedded Envoy, and --allow-host lets that load a service elsewhere.",
     sort_key=50,
 )
 
@@ -40,6 +43,7 @@ class ClusterOptions:
         target: URL that Fortio calls, as seen from its pod.
         sidecar: Envoy's admin interface beside Fortio: a URL, or NAMESPACE/POD.
         kube_context: context of the kubeconfig (default: its current one).
+        allow_host: host of a service of your own that isn't on this machine, as in its URL; takes --max-qps.
         new_rule_for: host to make a DestinationRule for, if there is none; it's deleted at the end.
         max_qps: most requests per second (default: no limit).
         max_calls: most requests in all.
@@ -64,6 +68,7 @@ class ClusterOptions:
     fortio: str = ""
     target: str = ""
     sidecar: str = ""
+    allow_host: str = ""
     kube_context: str | None = None
     new_rule_for: str | None = None
     max_qps: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
@@ -81,7 +86,10 @@ class ClusterOptions:
     def __post_init__(self) -> None:
         if not self.destination_rule:
             given = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
-            if given and given != ["fortio"]:
+            alone = {"allow_host", *_LIMITS} if self.allow_host else {"fortio"}
+            if self.allow_host and self.max_qps is None:
+                raise InvalidValueError("--max-qps", None, f"calls per second that {self.allow_host} can take")
+            if not set(given) <= alone:
                 options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
                 raise InvalidValueError("--destination-rule", "", "NAMESPACE/NAME", f"For a cluster: {options}.")
             return
@@ -94,7 +102,7 @@ class ClusterOptions:
 
     @property
     def embedded(self) -> bool:
-        """Whether they only name the Fortio that loads the embedded mesh."""
+        """Whether they only say how the embedded mesh is loaded, or what it may load."""
         return not self.destination_rule
 
     def each(self) -> list[ClusterOptions]:
@@ -119,7 +127,7 @@ class ClusterOptions:
         if self.copies:
             raise InvalidValueError("--copies", list(self.copies), "only for meshgym collect")
         given = asdict(self)
-        del given["copies"]
+        del given["copies"], given["allow_host"]
         namespace, _, name = given.pop("destination_rule").partition("/")
         renamed = {"fortio": "fortio_url", "target": "target_url", "new_rule_for": "host", "wait": "wait_s"}
         return {"namespace": namespace, "destination_rule": name} | {
@@ -152,7 +160,13 @@ def open_mesh(cluster: ClusterOptions | None, scenario: Scenario) -> Mesh:
     if cluster is None or cluster.embedded:
         from meshgym.mesh.embedded.mesh import EmbeddedMesh
 
-        return EmbeddedMesh(scenario, fortio=cluster.fortio if cluster else None)
+        if cluster is None:
+            return EmbeddedMesh(scenario)
+        host = None
+        if cluster.allow_host and cluster.max_qps:
+            limits = CallLimits(cluster.max_calls_per_step, cluster.max_calls, cluster.max_p503)
+            host = AllowedHost(cluster.allow_host, cluster.max_qps, limits)
+        return EmbeddedMesh(scenario, fortio=cluster.fortio or None, allowed_host=host)
     from meshgym.mesh.cluster.mesh import IstioMesh
 
     return IstioMesh(**cluster.arguments(), scenario=scenario)

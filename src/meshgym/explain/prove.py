@@ -9,7 +9,7 @@ from typing import Any
 from meshgym.explain.explanation import Explanation, Proof
 from meshgym.explain.findings import FINDINGS
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.profile import ServiceProfile
 from meshgym.types import Load
 
 #: Replicas that can serve the whole load; failing ones serve one request a second and answer 503 to the others.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from meshgym.errors import InvalidValueError, LimitError
+from meshgym.types import Load
 
 _REMEDY = "Raise the limit if the service can take it."
 
@@ -63,3 +66,31 @@ class CallLimits:
         if not self.sent + calls <= self.max_calls:
             allowed = f"at most max_calls={self.max_calls} in all, of which {self.sent} are sent"
             raise InvalidValueError("calls", calls, allowed, _REMEDY)
+
+
+@dataclass(frozen=True)
+class AllowedHost:
+    """A host other than this machine that may be loaded, and by how much.
+
+    Attributes:
+        name: as in the service's URL.
+        max_qps: calls per second, above 0.
+        calls: limits on calls.
+    """
+
+    name: str
+    max_qps: float
+    calls: CallLimits
+
+    def check(self, load: Load) -> None:
+        """Check whether a load may be sent now, and count it.
+
+        Raises:
+            InvalidValueError: it is too fast, or too much. A closed loop is as fast as the service, so it isn't sent.
+            LimitError: too many of an earlier run failed.
+        """
+        if not load.open or load.rate_per_s > self.max_qps:
+            allowed = f"an open loop of at most max_qps={self.max_qps:g} calls per second to {self.name}"
+            raise InvalidValueError("load", load.to_dict(), allowed, "Give rate_per_s; or raise the limit.")
+        self.calls.check(load.calls)
+        self.calls.sent += load.calls

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.fields import LONGEST_S, RULES, whole_milliseconds
+from meshgym.fields import LONGEST_S, OF_DESTINATION_RULE, whole_milliseconds
 from meshgym.rules.policy import seconds
 
 #: ``check(path, value)`` raises if the field at ``path`` may not have ``value``.
@@ -46,7 +46,9 @@ def check_value(value: object, allowed: Schema, path: str) -> None:
 
 def _unknown(name: str, allowed: Mapping[str, Any], path: str) -> InvalidValueError:
     """Return the error of an unknown field; if it stands elsewhere, the message says where."""
-    places = [field.destination_rule for field in RULES.values() if field.destination_rule.endswith(f".{name}")]
+    places = [
+        field.destination_rule for field in OF_DESTINATION_RULE.values() if field.destination_rule.endswith(f".{name}")
+    ]
     if places:
         remedy = f"It belongs into {' or '.join(place.rpartition('.')[0] for place in places)}."
         return InvalidValueError(f"{path}.{name}", "here", ", ".join(sorted(allowed)), remedy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from meshgym.fields import RULES, UINT32_MAX, Field
+from meshgym.fields import OF_DESTINATION_RULE, RULES, UINT32_MAX, Field
 from meshgym.rules.policy import Policy, duration, find, given, seconds, tree
 
 #: What istiod sets if neither rule nor mesh has one.
@@ -65,7 +65,7 @@ def envoy_cluster(
 def _placed(policy: Policy) -> dict[str, Any]:
     """Return the values of all fields where the cluster has them."""
     values: dict[str, Any] = {}
-    for field in RULES.values():
+    for field in OF_DESTINATION_RULE.values():
         value = _value(field, policy)
         if field.envoy and value is not None:
             values[field.envoy] = value

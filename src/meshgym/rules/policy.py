@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from meshgym.errors import InvalidValueError
-from meshgym.fields import RULES, Field
+from meshgym.fields import OF_DESTINATION_RULE, RULES, Field
 from meshgym.types import TrafficRules
 
 #: A ``trafficPolicy``, or another part of an object.
@@ -27,11 +27,12 @@ _OF_SUBSETS = (*_OF_PORTS, "retryBudget", "tunnel", "proxyProtocol")
 
 
 def traffic_policy(rules: TrafficRules) -> dict[str, Any]:
-    """Return the DestinationRule's ``spec.trafficPolicy`` that puts ``rules`` in force."""
-    return tree({RULES[name].destination_rule: written(RULES[name], value) for name, value in rules.to_dict().items()})
+    """Return the DestinationRule's ``spec.trafficPolicy`` that puts ``rules`` in force; without those of a route."""
+    given = {name: value for name, value in rules.to_dict().items() if name in OF_DESTINATION_RULE}
+    return tree({RULES[name].destination_rule: written(RULES[name], value) for name, value in given.items()})
 
 
-def traffic_rules(policy: Policy, names: Iterable[str] = RULES) -> TrafficRules:
+def traffic_rules(policy: Policy, names: Iterable[str] = OF_DESTINATION_RULE) -> TrafficRules:
     """Return the values that are in force under a ``trafficPolicy``: for what was given, the inverse of
     :func:`traffic_policy`.
 
@@ -51,7 +52,7 @@ def traffic_rules(policy: Policy, names: Iterable[str] = RULES) -> TrafficRules:
 
 def given_rules(policy: Policy) -> TrafficRules:
     """Return the values that a ``trafficPolicy`` gives itself, without those that hold in their absence."""
-    return TrafficRules(**{name: given(field, policy) for name, field in RULES.items()})
+    return TrafficRules(**{name: given(field, policy) for name, field in OF_DESTINATION_RULE.items()})
 
 
 def _in_force(field: Field, policy: Policy) -> float | None:

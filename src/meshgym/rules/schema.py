@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshgym.errors import InvalidValueError
-from meshgym.fields import RULES, Field
+from meshgym.fields import OF_DESTINATION_RULE, Field
 from meshgym.rules import checks
 from meshgym.rules.checks import Check, mapping
 from meshgym.rules.policy import find, tree
@@ -173,7 +173,7 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {**one, **other, **both}
 
 
-_PARTS = _joined(tree({field.destination_rule: _of(field) for field in RULES.values()}), _OTHERS)
+_PARTS = _joined(tree({field.destination_rule: _of(field) for field in OF_DESTINATION_RULE.values()}), _OTHERS)
 _TRAFFIC_POLICY = {
     **_PARTS,
     "portLevelSettings": checks.list_of({"port": {"number": checks.whole(65535, 1)}, **_PARTS}),
@@ -218,7 +218,7 @@ def _check_fields(policy: Spec, path: str, istio: str) -> None:
     for holds, field, allowed in _across(policy):
         if not holds:
             raise InvalidValueError(f"{path}.{field}", find(policy, field), allowed)
-    for rule in RULES.values():
+    for rule in OF_DESTINATION_RULE.values():
         value = find(policy, rule.destination_rule)
         if value is not None:
             check_since(f"{path}.{rule.destination_rule}", value, rule.since, istio)

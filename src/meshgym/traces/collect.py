@@ -10,7 +10,7 @@ import json
 import platform
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
 from meshgym.mesh.embedded.process import envoy_identity
 from meshgym.scenarios import Scenario
+from meshgym.service.own import to_table
 from meshgym.traces.collection import FILENAME, Collection, begun, create
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Pool, SharedLanes
 from meshgym.traces.plan import Plan, make_plan
@@ -91,7 +92,7 @@ def open_collection(
         "scenario": scenario.name,
         "seed": seed,
         **({"adaptive": dict(planner.about())} if planner else whole),
-        "service": service if service or not scenario.service else asdict(scenario.service),
+        "service": service if service or not scenario.service else to_table(scenario.service),
         **({"base": dict(scenario.base)} if scenario.base else {}),
     }
     ours = {"meshgym": version("meshgym"), "python": platform.python_version(), "data": DATA_VERSION}

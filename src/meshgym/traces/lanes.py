@@ -222,7 +222,7 @@ class SharedLanes(Pool):
 
     def _begin(self, lane: int, setting: Setting) -> None:
         with suppress(MeshError):  # _ended() finds a broken mesh
-            self._mesh.begin(lane, self._mesh.scenario.policy(setting.rules), setting.load)
+            self._mesh.begin_setting(lane, setting)
 
     def _ended(self) -> list[tuple[int, Response | MeshError]]:
         try:

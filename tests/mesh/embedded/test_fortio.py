@@ -16,8 +16,8 @@ from mesh.services import PLENTY, WIDE
 
 from meshgym.cli.main import main
 from meshgym.errors import AwayError, DisturbedError, InvalidValueError
+from meshgym.mesh.embedded.bootstrap import RUN_HEADER
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
-from meshgym.mesh.embedded.service import RUN_HEADER
 from meshgym.mesh.load.client import LoadClient
 from meshgym.testing import check_mesh
 from meshgym.traces.collection import read_collection

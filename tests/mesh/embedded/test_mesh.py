@@ -122,9 +122,10 @@ def _connected(path):
 
 def test_connections_of_an_earlier_run_are_gone_though_they_would_be_kept_for_an_hour(plenty):
     plenty.measure(WIDE, Load(8, 80))
-    assert sum(map(_connected, plenty._replicas)) >= 1
+    replicas = list(plenty._envoys.folder.glob("replica-*.sock"))
+    assert sum(map(_connected, replicas)) >= 1
     plenty._clusters.put(traffic_policy(WIDE))
-    wait(lambda: not sum(map(_connected, plenty._replicas)))
+    wait(lambda: not sum(map(_connected, replicas)))
 
 
 def test_mutual_tls_is_real():
@@ -132,7 +133,7 @@ def test_mutual_tls_is_real():
         assert mesh.measure(WIDE, Load(2, 50)).p200 == 1
         with socket.socket(socket.AF_UNIX) as plain:
             plain.settimeout(5)
-            plain.connect(str(mesh._replicas[0]))
+            plain.connect(str(mesh._envoys.folder / "replica-0.sock"))
             plain.sendall(b"GET / HTTP/1.1\r\nhost: service\r\n\r\n")
             with suppress(ConnectionResetError):
                 assert not plain.recv(100).startswith(b"HTTP/1.1")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from meshgym.errors import AwayError, DisturbedError, DryRun, InvalidValueError, MeshError
-from meshgym.fields import RULES
+from meshgym.fields import OF_ROUTE, RULES
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.cluster.api import GROUP, PLURAL, VERSION, Cluster
 from meshgym.mesh.cluster.borrow import borrow
@@ -30,7 +30,6 @@ from meshgym.mesh.cluster.waiting import patiently
 from meshgym.mesh.limits import CallLimits
 from meshgym.mesh.load.fortio import Fortio
 from meshgym.mesh.shapes import Object
-from meshgym.mesh.urls import port_of
 from meshgym.rules.destination_rule import read_mesh_default
 from meshgym.rules.envoy_cluster import CONNECT_TIMEOUT
 from meshgym.rules.policy import duration, find, given_rules, merge, policy_in_force, seconds, traffic_policy
@@ -38,6 +37,7 @@ from meshgym.rules.schema import check_since
 from meshgym.scenarios import Scenario
 from meshgym.stopping import finishing, heeding_signals
 from meshgym.types import Load, Response, TrafficRules
+from meshgym.urls import port_of
 
 #: Envoy holds back changes of health for a second after the last one, building a cluster included.
 _SETTLE_S = 1.0
@@ -126,6 +126,13 @@ class IstioMesh(Mesh):
         self._limits = CallLimits(max_calls_per_step, max_calls, max_p503)
         self._dry_run, self._wait_s = dry_run, wait_s
         self._mesh_default = read_mesh_default(mesh_config) if mesh_config else {}
+        if beyond := [name for name in (scenario.rule_names if scenario else ()) if name in OF_ROUTE]:
+            raise InvalidValueError(
+                "rules that vary",
+                beyond,
+                "those of a DestinationRule in a cluster",
+                "No VirtualService is changed there.",
+            )
         self._scenario, self._accept = scenario, accept
         self._probe, self._last_p503 = probe, 0.0
         self._runs = 0

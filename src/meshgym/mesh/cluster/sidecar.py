@@ -16,9 +16,9 @@ from meshgym.mesh.cluster import answers
 from meshgym.mesh.cluster.answers import ActiveCluster, Replicas, ServerInfo
 from meshgym.mesh.cluster.api import NAMED, Cluster
 from meshgym.mesh.shapes import Object, read_json
-from meshgym.mesh.urls import check_url
 from meshgym.rules.envoy_cluster import deviations
 from meshgym.rules.policy import find, seconds
+from meshgym.urls import check_url
 
 #: What can be accepted besides rules: requests of others through the same sidecar.
 TRAFFIC = "traffic"

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from meshgym.errors import MeshError, RulesRefusedError
-from meshgym.mesh.embedded.certificates import Certificates
+from meshgym.mesh.embedded.backend import Backend
 from meshgym.mesh.embedded.process import Admin
-from meshgym.mesh.embedded.service import STATISTICS, cluster_name, service_cluster
+from meshgym.mesh.embedded.sidecar import STATISTICS, cluster_name, service_cluster
 from meshgym.rules.envoy_cluster import envoy_cluster
 from meshgym.rules.policy import duration
-from meshgym.service_profile import HOUR_MS, ServiceProfile
+from meshgym.service.profile import HOUR_MS
 
 _APPLY_S = 5.0
 SEEN, EJECTIONS, _ACTIVE, _VERSION, _REJECTED = STATISTICS
@@ -36,9 +36,8 @@ class Clusters:
     Args:
         cds: the file, made by :func:`prepare_clusters`.
         admin: the sidecar's admin interface.
-        profile: the service.
-        replicas: their sockets.
-        certificates: for mutual TLS; None without.
+        backend: the service.
+        idle_timeout_ms: how long the sidecar keeps a connection that isn't used, unless the rules say so.
         refusal: returns the end of the sidecar's log.
     """
 
@@ -46,13 +45,12 @@ class Clusters:
         self,
         cds: Path,
         admin: Admin,
-        profile: ServiceProfile,
-        replicas: list[Path],
-        certificates: Certificates | None,
+        backend: Backend,
+        idle_timeout_ms: int,
         refusal: Callable[[], str],
     ) -> None:
-        self._cds, self._admin, self._profile, self._refusal = cds, admin, profile, refusal
-        self._replicas, self._certificates = replicas, certificates
+        self._cds, self._admin, self._backend, self._refusal = cds, admin, backend, refusal
+        self._idle_timeout_ms = idle_timeout_ms
         self._secret = secrets.token_hex(8)
         self._number = 0
         self._clusters: dict[int, str] = {}
@@ -70,13 +68,9 @@ class Clusters:
         """
         self._number += 1
         number = str(self._number)
-        cluster = service_cluster(
-            envoy_cluster(self._closing_idle(policy), self.name(lane)),
-            self._replicas,
-            self._profile.replicas,
-            number,
-            self._certificates,
-        )
+        policy = self._closing_idle(policy)
+        cluster = envoy_cluster(policy, self.name(lane), protocol=self._backend.protocol)
+        cluster = service_cluster(cluster, self._backend, number)
         rejected = self.stats(lane)[_REJECTED]
         clusters = {**self._clusters, lane: json.dumps(cluster)}
         new = self._cds.with_suffix(".new")
@@ -104,10 +98,10 @@ class Clusters:
         return dict.fromkeys(STATISTICS, "0") | {_VERSION: ""} | last
 
     def _closing_idle(self, policy: dict[str, Any]) -> dict[str, Any]:
-        """Return ``policy`` with the profile's ``idleTimeout``, if it has none and that isn't Envoy's own."""
+        """Return ``policy`` with the service's ``idleTimeout``, if it has none and that isn't Envoy's own."""
         pool = policy.get("connectionPool") or {}
         given = any((pool.get(part) or {}).get("idleTimeout") is not None for part in ("http", "tcp"))
-        if given or self._profile.idle_timeout_ms == HOUR_MS:
+        if given or self._idle_timeout_ms == HOUR_MS:
             return policy
-        http = {**(pool.get("http") or {}), "idleTimeout": duration(self._profile.idle_timeout_ms / 1000)}
+        http = {**(pool.get("http") or {}), "idleTimeout": duration(self._idle_timeout_ms / 1000)}
         return {**policy, "connectionPool": {**pool, "http": http}}

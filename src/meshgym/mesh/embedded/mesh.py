@@ -6,31 +6,29 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError
 from meshgym.mesh.base import Mesh, stacked
-from meshgym.mesh.embedded.certificates import make_certificates
+from meshgym.mesh.embedded.bootstrap import RUN_HEADER
 from meshgym.mesh.embedded.clusters import EJECTIONS, SEEN, Clusters, prepare_clusters
+from meshgym.mesh.embedded.own import own
+from meshgym.mesh.embedded.probe import Probe
 from meshgym.mesh.embedded.process import EnvoyGroup, envoy_identity
 from meshgym.mesh.embedded.response import check_counters, check_sound, make_response
-from meshgym.mesh.embedded.service import (
-    CLUSTER_HEADER,
-    RUN_HEADER,
-    replica_names,
-    service_bootstrap,
-    sidecar_bootstrap,
-    socket_in,
-)
+from meshgym.mesh.embedded.service import synthetic
+from meshgym.mesh.embedded.sidecar import CLUSTER_HEADER, sidecar_bootstrap
+from meshgym.mesh.limits import AllowedHost
 from meshgym.mesh.load.client import LoadClient, allow_connections, no_collection
 from meshgym.mesh.load.flow import Flow, LoadResult
+from meshgym.rules.route import route_headers
 from meshgym.scenarios import Scenario, load_scenario
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.own import OwnService, Service, to_table
 from meshgym.types import SETTING_NAMES, Load, Response, Setting, TrafficRules, check_settings
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class _Run:
 
 
 class EmbeddedMesh(Mesh):
-    """A sidecar Envoy with the given rules, in front of a service of limited capacity.
+    """A sidecar Envoy with the given rules, in front of a service of limited capacity, or of one that is there already.
 
     Everything lives in a temporary folder that only this user can enter, and ends with this process, however that ends;
     only the sidecar listens outside it, on a free port of 127.0.0.1. Several can run at once. A mesh with several lanes
@@ -64,30 +62,33 @@ class EmbeddedMesh(Mesh):
     the replicas. Lanes share the processes, which costs far less than a mesh for each.
 
     Args:
-        scenario: name, file or :class:`Scenario`; its service profile is used, and its base holds for all rules that
-            aren't given.
-        profile: another service profile than the scenario's.
+        scenario: name, file or :class:`Scenario`; its service is used, and its base holds for all rules that aren't
+            given.
+        profile: another service than the scenario's.
         lanes: settings that can be measured at once, 1..64; see :meth:`begin`.
         fortio: URL of a Fortio server on this machine that sends the loads, one at a time; None for the mesh's own
             generator. Fortio can't say which 503 is whose, so these details are missing.
+        allowed_host: another host than this machine where the service may be, and limits for it.
 
     Raises:
-        InvalidValueError: no service profile, a number of lanes that isn't allowed, or a URL that is none.
+        InvalidValueError: no service, one elsewhere, a number of lanes that isn't allowed, or a URL that is none.
         MissingDependencyError: no Envoy for this platform.
-        MeshStartError: an Envoy didn't start.
+        MeshStartError: an Envoy didn't start, or a service of the user's own doesn't respond as it should.
     """
 
     def __init__(
         self,
         scenario: str | Path | Scenario = "S1",
-        profile: ServiceProfile | None = None,
+        profile: Service | None = None,
         lanes: int = 1,
         fortio: str | None = None,
+        allowed_host: AllowedHost | None = None,
     ) -> None:
         self.scenario = load_scenario(scenario)
         chosen = profile or self.scenario.service
         if chosen is None:
             raise InvalidValueError("service", None, "a [service] section in the scenario, or a profile")
+        self._allowed_host = allowed_host
         most = 1 if fortio else MOST_LANES
         if not 1 <= lanes <= most:
             raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}")
@@ -100,42 +101,48 @@ class EmbeddedMesh(Mesh):
         self._envoys = EnvoyGroup()
         self._client: LoadClient | None = None
         self._fortio: Fortio | None = None
+        self._probe: Probe | None = None
         try:
             self._start()
             if fortio:
-                self._fortio = _fortio(fortio, self._client)
+                self._fortio = _fortio(fortio, self._client, chosen)
         except BaseException:
             self.close()
             raise
 
     def _start(self) -> None:
         folder, profile = self._envoys.folder, self.profile
-        certificates = make_certificates(folder) if profile.mtls else None
+        if isinstance(profile, OwnService):
+            backend = own(profile, self._allowed_host.name if self._allowed_host else "")
+        else:
+            backend = synthetic(folder, profile, self.lanes)
         cds = prepare_clusters(folder)
-        admins = self._envoys.start(
-            {
-                "service": service_bootstrap(folder, profile, certificates, self.lanes),
-                "sidecar": sidecar_bootstrap(folder, profile, cds),
-            },
-            {"service": 1, "sidecar": profile.proxy_workers},
-        )
-        self._replicas = [socket_in(folder, name) for name in replica_names(profile)]
+        bootstraps = {**backend.bootstraps, "sidecar": sidecar_bootstrap(folder, profile, backend, cds)}
+        admins = self._envoys.start(bootstraps, {"service": 1, "sidecar": profile.proxy_workers})
         self._sidecar = admins["sidecar"]
         refusal = partial(self._envoys.log, "sidecar")
-        self._clusters = Clusters(cds, self._sidecar, profile, self._replicas, certificates, refusal)
-        self._client = LoadClient(("127.0.0.1", self._sidecar.port("outbound")))
+        self._clusters = Clusters(cds, self._sidecar, backend, profile.idle_timeout_ms, refusal)
+        address = "127.0.0.1", self._sidecar.port("outbound")
+        timeout_s = profile.client_timeout_ms / 1000
+        self._client = LoadClient(address, request=backend.request, call_timeout_s=timeout_s)
+        if isinstance(profile, OwnService):
+            self._probe = Probe(backend, address, profile.probe_s)
+            self._probe.check()
 
     def measure(self, rules: TrafficRules, load: Load) -> Response:
         """See :meth:`Mesh.measure`; checks that every response came under these rules and in this run."""
-        return self.measure_policy(self.scenario.policy(rules), load)
+        return self._measure(self.scenario.policy(rules), load, route_headers(rules))
 
     def measure_policy(self, policy: dict[str, Any], load: Load) -> Response:
         """Measure as :meth:`measure` does, under a DestinationRule's ``trafficPolicy`` as it is.
 
         A disturbed run is made again, up to twice.
         """
+        return self._measure(policy, load, {})
+
+    def _measure(self, policy: dict[str, Any], load: Load, route: Mapping[str, str]) -> Response:
         for _ in range(_ATTEMPTS):
-            self.begin(0, policy, load)
+            self.begin(0, policy, load, route)
             with no_collection():
                 while not (ended := self.completed()):
                     pass
@@ -156,8 +163,7 @@ class EmbeddedMesh(Mesh):
             while queue or running:
                 for lane in [lane for lane in range(self.lanes) if lane not in running][: len(queue)]:
                     running[lane] = queue.popleft()
-                    one = asked[running[lane][0]]
-                    self.begin(lane, self.scenario.policy(one.rules), one.load)
+                    self.begin_setting(lane, asked[running[lane][0]])
                 for lane, result in self.completed():
                     number, attempt = running.pop(lane)
                     if isinstance(result, Response):
@@ -169,35 +175,47 @@ class EmbeddedMesh(Mesh):
                         raise result
         return stacked([found[number] for number in range(len(asked))])
 
-    def begin(self, lane: int, policy: dict[str, Any], load: Load) -> None:
+    def begin_setting(self, lane: int, setting: Setting) -> None:
+        """Put rules in force in a free lane, then send the load, see :meth:`begin`."""
+        self.begin(lane, self.scenario.policy(setting.rules), setting.load, route_headers(setting.rules))
+
+    def begin(self, lane: int, policy: dict[str, Any], load: Load, route: Mapping[str, str] | None = None) -> None:
         """Put a policy in force in a free lane, then send ``load``; :meth:`completed` goes on with it.
 
         Args:
             lane: 0 .. lanes - 1.
             policy: a DestinationRule's ``trafficPolicy``.
             load: what is sent.
+            route: headers that put a VirtualService's part in force, see :func:`meshgym.rules.route.route_headers`.
 
         Raises:
             MeshError: the mesh is closed or broken, or another process' or thread's.
             LoadError: this process may not open so many connections.
+            InvalidValueError, LimitError: more than another host may get.
         """
         self._check_owner()
         self._envoys.check()
+        if self._allowed_host is not None:
+            self._allowed_host.check(load)
         threads = min(load.calls, _OPEN_CONNECTIONS) if load.open else load.threads
         allow_connections(threads + sum(run.threads for run in self._runs.values()))
-        steps = self._steps(lane, policy, load)
+        steps = self._steps(lane, policy, load, route or {})
         self._runs[lane] = _Run(steps, next(steps), threads)
 
     def _check_owner(self) -> None:
         if self._owner != (os.getpid(), threading.get_ident()):
             raise MeshError("this mesh belongs to the process and thread that made it; make another one here")
 
-    def _steps(self, lane: int, policy: dict[str, Any], load: Load) -> Generator[_Step, Any, Response]:
+    def _steps(
+        self, lane: int, policy: dict[str, Any], load: Load, route: Mapping[str, str]
+    ) -> Generator[_Step, Any, Response]:
         """Make a run: yield each step to wait for, and receive its result."""
         assert self._client is not None
         started_at = time.perf_counter()
+        if self._probe is not None:
+            yield self._submit(self._probe.wait)
         number, before = yield self._submit(self._clusters.put, policy, lane)
-        headers = {RUN_HEADER: number, CLUSTER_HEADER: self._clusters.name(lane)}
+        headers = {RUN_HEADER: number, CLUSTER_HEADER: self._clusters.name(lane), **route}
         if self._fortio:
             response: Response = yield self._submit(self._fortio.run, load, headers)
         else:
@@ -208,7 +226,9 @@ class EmbeddedMesh(Mesh):
             response = make_response(result, load)
         after = yield self._submit(self._clusters.stats, lane)
         seen, ejections = (int(after[name]) - int(before[name]) for name in (SEEN, EJECTIONS))
-        check_counters(seen, ejections, load)
+        if self._allowed_host is not None:
+            self._allowed_host.calls.note(float(response.p503))
+        check_counters(seen, ejections, load, int(response.details.get("timeout", 0)) if response.details else 0)
         details = response.details or {}
         overhead_s = time.perf_counter() - started_at - details["duration_s"]
         return response._replace(details={**details, "ejections": ejections, "overhead_s": overhead_s})
@@ -266,7 +286,7 @@ class EmbeddedMesh(Mesh):
 
     def about(self) -> dict[str, Any]:
         """See :meth:`Mesh.about`."""
-        return asdict(self.profile) | ({"generator": "Fortio"} if self._fortio else {})
+        return to_table(self.profile) | ({"generator": "Fortio"} if self._fortio else {})
 
     def versions(self) -> dict[str, str]:
         """See :meth:`Mesh.versions`."""
@@ -279,20 +299,24 @@ class EmbeddedMesh(Mesh):
             return  # a forked child shares the client's selector with its parent
         self._abandon()
         self._worker.shutdown(cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        for client in (self._client, self._probe):
+            if client is not None:
+                client.close()
+        self._client = self._probe = None
 
 
-def _fortio(url: str, client: LoadClient | None) -> Fortio:
+def _fortio(url: str, client: LoadClient | None, service: Service) -> Fortio:
     """Return a Fortio that sends where the client does; it must be on this machine.
 
     Raises:
+        InvalidValueError: a service of the user's own, whose requests are the mesh's.
         AwayError: nothing responds.
         LoadError: something else than Fortio does.
     """
     from meshgym.mesh.load.fortio import Fortio  # needs packages that the mesh's own generator doesn't
 
+    if isinstance(service, OwnService):
+        raise InvalidValueError("fortio", url, "none with a service of your own; the mesh sends its requests itself")
     assert client is not None
     host, port = client.address
     fortio = Fortio(url, f"http://{host}:{port}/", owner=f"embedded mesh {os.getpid()}")

@@ -23,7 +23,7 @@ from typing import Any
 
 from meshgym.errors import FolderError, MeshError, MeshStartError, MissingDependencyError
 from meshgym.mesh.embedded import guard
-from meshgym.mesh.embedded.service import socket_in
+from meshgym.mesh.embedded.bootstrap import socket_in
 
 _START_S = 20.0
 #: A Unix socket's path has at most 103 characters (macOS); the longest name of ours has 15.

@@ -7,29 +7,28 @@ from collections import Counter
 import numpy as np
 
 from meshgym.errors import DisturbedError
-from meshgym.mesh.embedded.service import FLAGS_HEADER
+from meshgym.mesh.embedded.sidecar import FLAGS_HEADER
 from meshgym.mesh.load.flow import LoadResult
 from meshgym.mesh.load.latency import check_punctual, lateness, percentiles
-from meshgym.service_profile import ServiceProfile
+from meshgym.service.own import Service
 from meshgym.types import Load, Response
 
 #: Seconds of silence, besides the service's own, that disturb a run.
 _STANDSTILL_S = 1.0
 
 
-def check_sound(result: LoadResult, load: Load, profile: ServiceProfile) -> None:
+def check_sound(result: LoadResult, load: Load, service: Service) -> None:
     """Check that nothing but the service and its rules decided what came back.
 
     Args:
         result: what came back.
         load: what was sent.
-        profile: of the service.
+        service: knows how long it may be silent.
 
     Raises:
         DisturbedError: something stood still, or was late.
     """
-    longest_s = (profile.service_time_ms + profile.spread_ms + profile.network_delay_ms) / 1000
-    if result.longest_gap_s > longest_s + _STANDSTILL_S:
+    if result.longest_gap_s > service.longest_s + _STANDSTILL_S:
         raise DisturbedError(
             f"nothing came back for {result.longest_gap_s:.1f} s in the middle of a run; something stopped this "
             "process or an Envoy, or the machine is overloaded"
@@ -39,18 +38,19 @@ def check_sound(result: LoadResult, load: Load, profile: ServiceProfile) -> None
         raise DisturbedError(f"the sidecar's Envoy broke {result.broken} connections off; a sidecar in order doesn't")
 
 
-def check_counters(seen: int, ejections: int, load: Load) -> None:
+def check_counters(seen: int, ejections: int, load: Load, given_up: int = 0) -> None:
     """Check that nobody else used the mesh.
 
     Args:
         seen: requests that Envoy counted.
         ejections: replicas that it ejected.
         load: what was sent.
+        given_up: calls that the client hung up on, which Envoy doesn't count as finished.
 
     Raises:
         DisturbedError: somebody did.
     """
-    if seen != load.calls or ejections < 0:
+    if not load.calls - given_up <= seen <= load.calls or ejections < 0:
         raise DisturbedError(
             f"Envoy counted {seen} of {load.calls} calls and {ejections} ejections: somebody else uses this mesh, or "
             "reset its counters"
@@ -84,7 +84,7 @@ def make_response(result: LoadResult, load: Load) -> Response:
             "upstream_error": total - overflow - no_host,
             "other_error": load.calls - result.ok - total,
             "reset": flagged("UF", "UC", "UR", "LR"),
-            "timeout": flagged("UT", status=b"504"),
+            "timeout": flagged("UT", status=b"504") + result.given_up,
             **percentiles(np.array(result.latencies_s)),
             **lateness(result.late_s),
             "duration_s": result.duration_s,

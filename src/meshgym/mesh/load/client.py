@@ -18,28 +18,20 @@ from contextlib import contextmanager, suppress
 
 from meshgym.errors import LoadError
 from meshgym.mesh.load.flow import ClosedLoop, Connection, Flow, LoadResult, OpenLoop
+from meshgym.mesh.load.request import Request, response_end
 from meshgym.types import Load
 
 #: What our own side lacks if a connection can't be made: descriptors, ports, buffers, memory.
 _OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM}
 #: Descriptors for everything but connections.
 _SPARE_DESCRIPTORS = 100
-_HEAD_END = b"\r\n\r\n"
 #: Thousands of closed connections a minute would use up the ports while they wait out TIME_WAIT.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 #: The selector waits in steps of a millisecond, and one more may pass; the rest of the way to a call that is due goes
 #: in fine steps.
 _STEP_S, _FINE_STEP_S = 0.002, 0.00005
-
-
-def _complete(data: bytes) -> int:
-    """Return the length of the headers if ``data`` holds the whole response, else 0."""
-    end = data.find(_HEAD_END)
-    if end < 0:
-        return 0
-    start = data.find(b"content-length: ", 0, end)
-    length = int(data[start + 16 : data.find(b"\r\n", start)]) if start >= 0 else 0
-    return end if len(data) >= end + 4 + length else 0
+#: How often calls that take too long are looked for, in the time that a call may take.
+_LOOKS = 20
 
 
 @contextmanager
@@ -72,16 +64,29 @@ def allow_connections(count: int) -> None:
 
 
 class LoadClient:
-    """Sends loads to one address, any number at once. The request is ``GET /`` with given headers.
+    """Sends loads to one address, any number at once.
 
     Args:
         address: host and port.
         timeout_s: seconds without any response after which a flow is given up.
+        request: what each call sends.
+        call_timeout_s: seconds after which a single call is given up and its connection closed; 0 for never.
     """
 
-    def __init__(self, address: tuple[str, int], timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        timeout_s: float = 10.0,
+        request: Request | None = None,
+        call_timeout_s: float = 0.0,
+    ) -> None:
         self.address = address
-        self.timeout_s = timeout_s
+        self.timeout_s = max(timeout_s, 2 * call_timeout_s)
+        self.call_timeout_s = call_timeout_s
+        self.request = request or Request()
+        self._successes = self.request.successes
+        self._headers_only = self.request.method == "HEAD"
+        self._look_at = 0.0
         self._flows: list[Flow] = []
         self._selector = selectors.DefaultSelector()
         self._alarm, self._bell = socket.socketpair()
@@ -110,9 +115,7 @@ class LoadClient:
             headers: sent with each request.
             expect: bytes that the headers of each response must contain.
         """
-        lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-        request = f"GET / HTTP/1.1\r\nhost: service\r\n{lines}\r\n".encode()
-        flow: Flow = (OpenLoop if load.open else ClosedLoop)(load, request, expect)
+        flow: Flow = (OpenLoop if load.open else ClosedLoop)(load, self.request.encode(headers), expect)
         self._flows.append(flow)
         self._send_ready(flow)
         return flow
@@ -128,6 +131,9 @@ class LoadClient:
         for flow in self._flows:
             self._send_ready(flow)
         now = time.perf_counter()
+        if self.call_timeout_s and now >= self._look_at:
+            self._look_at = now + self.call_timeout_s / _LOOKS
+            self._give_up_calls(now)
         for flow in self._flows:
             if flow.under_way and now - flow.heard_at >= self.timeout_s and not flow.over:
                 silence = f"no response for {self.timeout_s:g} s with {flow.left} calls left; is the service up?"
@@ -149,7 +155,21 @@ class LoadClient:
             if now < due < now + _STEP_S:
                 time.sleep(min(due - now, _FINE_STEP_S))
             wait_s = min(wait_s, due - now - _STEP_S)
+        if self.call_timeout_s:
+            wait_s = min(wait_s, self.call_timeout_s / _LOOKS)
         return max(wait_s, 0.0)
+
+    def _give_up_calls(self, now: float) -> None:
+        """Hang up on calls that take too long."""
+        for flow in self._flows:
+            for connection in list(flow.connections):
+                if connection.waits and now - connection.sent_at >= self.call_timeout_s:
+                    connection.buffer, connection.waits = b"", False
+                    flow.ended()
+                    flow.result.given_up += 1
+                    self._hang_up(connection)
+                    if flow.after(connection):
+                        self._send(connection)
 
     def wake(self) -> None:
         """Make :meth:`poll` return; may be called from another thread."""
@@ -179,7 +199,7 @@ class LoadClient:
         flow = connection.flow
         while flow.error is None and flow.take(connection, now := time.perf_counter()):
             flow.sent(now)
-            connection.waits = True
+            connection.waits, connection.sent_at = True, now
             try:
                 if connection.socket is None:
                     self._connect(connection)
@@ -222,7 +242,7 @@ class LoadClient:
             return False
         if data:
             data = connection.buffer + data
-            end = _complete(data)
+            end = response_end(data, self._headers_only)
             if not end:
                 connection.buffer = data
                 return False
@@ -234,7 +254,7 @@ class LoadClient:
         elif flow.expect not in data:
             head = data[:end].decode("latin-1")
             flow.error = LoadError(f"a response came under other rules than this run's: {head!r}")
-        elif data.startswith(b"HTTP/1.1 200"):
+        elif data.startswith(self._successes):
             flow.result.ok += 1
             flow.result.latencies_s.append(now - connection.since)
         else:

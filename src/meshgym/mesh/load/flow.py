@@ -24,10 +24,11 @@ class LoadResult:
     """What came back, in the order of arrival.
 
     Attributes:
-        heads: status line and headers of every response that wasn't a 200.
-        latencies_s: seconds from sending, or from when it was due, to the complete response, of each 200.
-        ok: number of 200s.
+        heads: status line and headers of every response that wasn't a success.
+        latencies_s: seconds from sending, or from when it was due, to the complete response, of each success.
+        ok: number of successes.
         broken: calls that ended without a response (connection refused, reset or closed).
+        given_up: calls that took too long.
         duration_s: seconds from the first request to the last response.
         longest_gap_s: longest time between two responses, or before the first, with a call under way.
         late_s: how much later than due each call was sent; empty in a closed loop.
@@ -37,6 +38,7 @@ class LoadResult:
     latencies_s: list[float] = field(default_factory=list)
     ok: int = 0
     broken: int = 0
+    given_up: int = 0
     duration_s: float = 0.0
     longest_gap_s: float = 0.0
     late_s: list[float] = field(default_factory=list)
@@ -45,7 +47,7 @@ class LoadResult:
 class Connection:
     """One connection, and when the call on it was sent or due."""
 
-    __slots__ = ("buffer", "calls", "flow", "since", "socket", "waits")
+    __slots__ = ("buffer", "calls", "flow", "sent_at", "since", "socket", "waits")
 
     def __init__(self, flow: Flow, calls: int = 0) -> None:
         self.flow = flow
@@ -53,7 +55,7 @@ class Connection:
         self.calls = calls
         self.socket: socket.socket | None = None
         self.buffer = b""
-        self.since = 0.0
+        self.since = self.sent_at = 0.0
         #: Whether a call is under way on it.
         self.waits = False
 

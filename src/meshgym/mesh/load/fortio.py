@@ -25,9 +25,9 @@ from meshgym.errors import (
 from meshgym.mesh.load.fortio_result import FortioResult, read_result, read_runs
 from meshgym.mesh.load.latency import Bucket, histogram_percentiles
 from meshgym.mesh.shapes import read_json
-from meshgym.mesh.urls import check_url
 from meshgym.stopping import finishing
 from meshgym.types import Load, Response
+from meshgym.urls import check_url
 
 try:
     import requests

@@ -3,7 +3,7 @@
 import pytest
 
 from meshgym.errors import InvalidValueError
-from meshgym.mesh.urls import check_url
+from meshgym.urls import check_url
 
 
 @pytest.mark.parametrize(
