@@ -87,11 +87,11 @@ def test_they_give_back_what_they_borrowed_when_stopped(worlds, command, tmp_pat
 def test_copies_that_are_not_alike_are_refused(worlds, command, capsys):
     other = {**RULE["trafficPolicy"], "loadBalancer": {"simple": "ROUND_ROBIN"}}
     worlds["third"].api.put("third", "httpbin", {**RULE, "trafficPolicy": other})
-    assert main([*command, "--rows", "12"]) == 1
+    assert main([*command, "--rows", "12"]) == 2
     assert "in_force in namespace third" in capsys.readouterr().err
     assert not any(world.sent for world in worlds.values())
 
 
 def test_only_collections_take_copies(worlds, command, capsys):
-    assert main(["doctor", *(one for one in command[1:] if "--scenario" not in one and "--out" not in one)]) == 1
+    assert main(["doctor", *(one for one in command[1:] if "--scenario" not in one and "--out" not in one)]) == 2
     assert "allowed: only for meshgym collect" in capsys.readouterr().err

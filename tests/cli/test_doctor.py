@@ -84,7 +84,7 @@ def test_requests_of_others_are_refused_or_accepted(world, tmp_path, shop_text, 
     world.admin.requests = count()
     assert doctor(world) == 1
     assert "besides ours is 1; allowed: none" in capsys.readouterr().err
-    assert main(collect(world, tmp_path, shop_text)) == 1
+    assert main(collect(world, tmp_path, shop_text)) == 2
     assert not world.sent
     assert main(collect(world, tmp_path, shop_text, "--accept=traffic")) == 0
 
@@ -142,12 +142,12 @@ def collect(world, tmp_path, shop_text, *more):
 
 def test_rules_in_force_that_do_not_vary_are_refused_or_accepted_and_recorded(world, tmp_path, shop_text, capsys):
     world.accepting = False
-    assert main(collect(world, tmp_path, shop_text)) == 1
+    assert main(collect(world, tmp_path, shop_text)) == 2
     said = capsys.readouterr().err
     assert "{'http2_max_requests': 99, 'load_balancer': 'RANDOM'}" in said
     assert "--accept http2_max_requests load_balancer" in said
     assert not world.sent
-    assert main(collect(world, tmp_path, shop_text, "--accept", "http2_max_request")) == 1
+    assert main(collect(world, tmp_path, shop_text, "--accept", "http2_max_request")) == 2
     assert "Did you mean 'http2_max_requests'?" in capsys.readouterr().err
     world.accepting = True
     assert main(collect(world, tmp_path, shop_text)) == 0
@@ -173,7 +173,7 @@ def test_collecting_in_a_cluster(world, tmp_path, shop_text, capsys):
     assert main(collect(world, tmp_path, shop_text, "--max-calls", "100000")) == 0
     assert len(rows_of(tmp_path / "rows")) == 4
     assert (
-        main(collect(world, tmp_path, shop_text, "--rows", "40", "--max-calls", "200", "--out", f"{tmp_path}/2")) == 1
+        main(collect(world, tmp_path, shop_text, "--rows", "40", "--max-calls", "200", "--out", f"{tmp_path}/2")) == 2
     )
     assert "max_calls=200" in capsys.readouterr().err
     assert world.restored

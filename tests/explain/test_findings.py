@@ -202,10 +202,10 @@ def test_the_meshs_default_holds_for_what_a_rule_leaves_out(tmp_path, capsys):
     command = ["explain", str(tmp_path / "rule.yaml"), "--mesh-config", str(tmp_path / "mesh.yaml")]
     assert main(command) == 0
     assert "A replica that answers 5 5xx in a row is ejected" in capsys.readouterr().out
-    assert main([*command, "--istio", "1.30"]) == 1
+    assert main([*command, "--istio", "1.30"]) == 2
     assert "it is there since 1.31" in capsys.readouterr().err
     (tmp_path / "mesh.yaml").write_text("enableTracing: true")
-    assert main(command) == 1
+    assert main(command) == 2
     assert "defaultTrafficPolicy among them" in capsys.readouterr().err
 
 

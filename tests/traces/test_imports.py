@@ -185,7 +185,7 @@ def test_a_rule_or_a_pace_of_another_scenario(tmp_path, monkeypatch, capsys, sho
     (tmp_path / "shop.toml").write_text(shop_text)
     written(tmp_path, vegeta(True))
     (tmp_path / "run.yaml").write_text(RULE.format(pending=1, max_connections=1))
-    assert main(["import", "run.json", "--scenario", "shop.toml"]) == 1
+    assert main(["import", "run.json", "--scenario", "shop.toml"]) == 2
     assert "pace of run.json is 'rate_per_s'; allowed: threads" in " ".join(capsys.readouterr().err.split())
     written(tmp_path, fortio(True))
     assert main(["import", "run.json", "--scenario", "shop.toml", "--rules", "none.yaml"]) == 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from meshagents.recommend.curve import Curve, curve
 from meshagents.recommend.direct import search_directly
 from meshagents.recommend.inputs import Given, read_load, read_names, read_rules
 from meshagents.recommend.output import Change, Report
@@ -24,12 +25,9 @@ from meshgym.rules.policy import given_rules, merge, traffic_rules
 from meshgym.rules.route import route_rules
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
-from meshgym.slo.objective import read_slo
+from meshgym.slo.objective import KEPT, read_slo
 from meshgym.types import Load
 from meshgym.urls import check_url
-
-#: Share of the measured runs that must keep objectives which are expected to be kept with 95 % certainty.
-_KEPT = 0.9
 
 
 def advise(
@@ -84,7 +82,9 @@ def advise(
         rule = DestinationRule.of(**names, rules=advice.rules, base=scenario.base)
     said = given.chosen.said if given and given.chosen else ()
     change = Change(place.rule, policy) if place else None
-    report = Report(advice, rule, url, scenario.name, simulator.identity if simulator else None, said, change)
+    identity = simulator.identity if simulator else None
+    drawn = _drawn(simulator, scenario, given, advice) if simulator else None
+    report = Report(advice, rule, url, scenario.name, identity, said, change, drawn)
     try:
         if request.measure or request.direct:
             with open_mesh(replace(scenario, base=policy)) as mesh, bar("measure", "runs") as progress:
@@ -94,7 +94,7 @@ def advise(
         paths = report.write(folder)
     if not report.runs and any(expected.qps is None for expected in advice.expected):
         raise OutsideError(_beyond(outside_traces(scenario, policy, loads), task, advice, request))
-    if advice.within and report.runs and report.kept < _KEPT * len(report.runs):
+    if advice.within and report.runs and report.kept < KEPT * len(report.runs):
         raise SloError(f"the objectives were kept in {report.kept} of {len(report.runs)} runs; see {paths[0].parent}")
     return report, paths
 
@@ -106,10 +106,10 @@ def _predicted(
     fixed = not (given and fixed_otherwise(scenario, given.policy))
     with bar("search", "loads") as progress:
         if request.slo and fixed:
-            tried, slo = list(dict.fromkeys(loads)) or all_loads(scenario), read_slo(request.slo)
-            rules, within = find_within(simulator, scenario, slo, rules, tried, seed=request.seed, progress=progress)
-            expected = tuple(expect(simulator, rules, [within.load]))
-            return Recommendation(rules, expected, len(tried), None, within=within)
+            slo = read_slo(request.slo)
+            rules, within = find_within(simulator, scenario, slo, rules, loads, seed=request.seed, progress=progress)
+            expected = tuple(expect(simulator, rules, list(dict.fromkeys(loads)) or [within.load]))
+            return Recommendation(rules, expected, len(loads or all_loads(scenario)), None, within=within)
         return recommend(
             simulator,
             scenario,
@@ -120,6 +120,14 @@ def _predicted(
             seed=request.seed,
             progress=progress,
         )
+
+
+def _drawn(simulator: Simulator, scenario: Scenario, given: Given | None, advice: Recommendation) -> Curve | None:
+    """Return what is expected over the load; None if the traces hold other rules fixed otherwise."""
+    if given and fixed_otherwise(scenario, given.policy):
+        return None
+    load = advice.within.load if advice.within else advice.expected[0].load
+    return curve(simulator, scenario, advice.rules, load)
 
 
 def _beyond(fields: list[str], task: Task, advice: Recommendation, request: Request) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from meshagents.recommend.curve import Curve
 from meshagents.recommend.outside import in_words
+from meshagents.recommend.page import front_table, to_page
 from meshagents.recommend.search import ALIKE, Expected, Recommendation
 from meshagents.statistics import Interval, markdown, mean_interval
 from meshgym.files import to_json, write_together
@@ -61,6 +63,7 @@ class Report:
         url: URL that Fortio calls.
         scenario: name of the scenario.
         simulator: which one predicted the responses; None after a direct search.
+        drawn: what it expects over the load; None if nothing.
         said: what was taken from a file although nobody chose it.
         change: what it changes in a cluster; None outside one.
         runs: measured runs, added as they come.
@@ -73,6 +76,7 @@ class Report:
     simulator: Identity | None
     said: tuple[str, ...] = ()
     change: Change | None = None
+    drawn: Curve | None = None
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -105,8 +109,42 @@ class Report:
             self.runs.append(Run(expected, mesh.measure(rules, expected.load)))
             progress(done, len(turns))
 
+    def to_html(self) -> str:
+        """Return the recommendation as a page, see :func:`meshagents.recommend.page.to_page`."""
+        advice, within = self.advice, self.advice.within
+        rules = {name: in_words(value) for name, value in advice.rules.to_dict().items()}
+        commands = "\n".join(
+            ["kubectl apply -f destination-rule.yaml", *(fortio(one.load, self.url) for one in advice.expected)]
+        )
+        blocks: list[Any] = [
+            ("Rules", rules),
+            ("The DestinationRule, destination-rule.yaml", self.destination_rule.to_yaml()),
+            ("Put it in force, and test it", commands),
+        ]
+        if self.simulator:
+            blocks.append(
+                ("Expected, with the intervals of 90 % of single runs", pd.DataFrame(map(_expected, advice.expected)))
+            )
+        if self.runs:
+            measured = pd.DataFrame([_measured(expected, self.runs) for expected in advice.expected])
+            blocks.append(("Measured: means with their 95 % intervals", measured))
+        return to_page(
+            f"Recommendation for {self.scenario}",
+            [
+                *(f"{sentence}." for sentence in self.said),
+                *_objectives(self),
+                *([] if within else [_how_rules(advice)]),
+            ],
+            blocks,
+            drawn=self.drawn,
+            chosen=within.load if within else advice.expected[0].load,
+            objectives=within.objectives if within else (),
+            front=within.front if within else (),
+            measured=[(run.expected.load, run.response) for run in self.runs],
+        )
+
     def write(self, folder: Path) -> list[Path]:
-        """Write ``destination-rule.yaml``, ``recommendation.md`` and ``recommendation.json``.
+        """Write ``destination-rule.yaml``, and ``recommendation`` as .html, .json and .md.
 
         With rules of a route, ``virtual-service.yaml``, too.
 
@@ -118,6 +156,7 @@ class Report:
             {
                 **({folder / "virtual-service.yaml": to_text(route).encode()} if route else {}),
                 folder / "destination-rule.yaml": self.destination_rule.to_yaml().encode(),
+                folder / "recommendation.html": self.to_html().encode(),
                 folder / "recommendation.md": to_markdown(self).encode(),
                 folder / "recommendation.json": to_json(to_dict(self)),
             }
@@ -161,6 +200,11 @@ def to_markdown(report: Report) -> str:
             "Predicted by the simulator; the intervals hold 90 % of single runs."
             + "\n-: outside the traces that the simulator learned from; measure it (--measure)." * beyond,
         ]
+    if advice.within and advice.within.front:
+        parts += [
+            "The best compromises between success, p99 and 200s per second, as expected of all rules and loads tried:",
+            markdown(front_table(advice.within.front)),
+        ]
     if report.runs:
         parts += [
             _table([_measured(expected, report.runs) for expected in advice.expected]),
@@ -176,11 +220,17 @@ def _objectives(report: Report) -> list[str]:
     if not within:
         return []
     slo = ", ".join(objective.text for objective in within.objectives)
-    text = (
-        f"Within {slo}, with 95 % certainty. Of {within.tried:,} sets of rules and {report.advice.loads} loads\n"
-        f"that were tried, these carry the most 200s per second: {within.goodput:.0f} are expected.\n"
-        f"Under these rules, {within.share:.0%} of the loads keep the objectives."
-    )
+    if within.given:
+        text = (
+            f"Within {slo}, with 95 % certainty. Of {within.tried:,} sets of rules that were tried, these keep that\n"
+            f"under all loads given with the largest margin: {within.margin:.0%} of what comes first."
+        )
+    else:
+        text = (
+            f"Within {slo}, with 95 % certainty. Of {within.tried:,} sets of rules and {report.advice.loads} loads\n"
+            f"that were tried, these carry the most 200s per second: {within.goodput:.0f} are expected.\n"
+            f"Under these rules, {within.share:.0%} of the loads keep the objectives."
+        )
     return [text, *([f"Measured: kept in {report.kept} of {len(report.runs)} runs."] if report.runs else [])]
 
 
@@ -260,7 +310,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     return {
         "simulator": asdict(report.simulator) if report.simulator else None,
         "direct": advice.direct,
-        "within": {**asdict(advice.within), "load": advice.within.load.to_dict()} if advice.within else None,
+        "within": advice.within.to_dict() if advice.within else None,
         "kept": report.kept if advice.within and report.runs else None,
         "rules": advice.rules.to_dict(),
         "search": asdict(advice.search) if advice.search else None,

@@ -9,8 +9,9 @@ from zipfile import ZipFile, is_zipfile
 from meshagents.report.provenance import Description, describe_training
 from meshagents.report.sections import SECTIONS, origins
 from meshagents.training.trained import load_trained
-from meshgym.errors import FileError, InvalidValueError, MissingDependencyError
+from meshgym.errors import FileError, InvalidValueError
 from meshgym.files import check_signed, read_bytes, read_json, reading, write_text
+from meshgym.pages.page import to_html
 
 
 def write_report(path: Path) -> Path:
@@ -66,18 +67,10 @@ def _is_agent(path: Path) -> bool:
 
 
 def _render(results: list[Description], folder: Path) -> str:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise MissingDependencyError("jinja2", "a report", "agents") from None
-    environment = Environment(
-        loader=PackageLoader("meshagents.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     sections = [section for about in results for section in SECTIONS[about["kind"]](about, folder)]
-    page: str = environment.get_template("report.html").render(
-        title=_title(results), sections=[*sections, *origins(results)]
-    )
-    return page
+    lead = "A report of meshgym: which load breaks a service under given traffic rules, simulated and measured."
+    whole = [*sections, *origins(results)]
+    return to_html(_title(results), whole, lead=lead, package="meshagents.report", template="report.html")
 
 
 def _title(results: list[Description]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,7 @@ from meshagents.report import plots
 from meshagents.report.provenance import Description, read_table
 from meshagents.report.text import interval, number, ratios_table, reward_in_words, rows, table5_tables
 from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE
-
-
-@dataclass
-class Section:
-    """Text, then blocks with captions.
-
-    A block is a table (a frame of texts, the first column names the row), a list to fold away (a dictionary), or a
-    picture (a data URI).
-    """
-
-    title: str
-    text: list[str]
-    blocks: list[tuple[str, pd.DataFrame | dict[str, str] | str]] = field(default_factory=list)
+from meshgym.pages.page import Section
 
 
 def _training(about: Description, folder: Path) -> Iterator[Section]:

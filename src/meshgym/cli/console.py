@@ -34,6 +34,7 @@ from meshgym.types import Progress
 #: Exit codes: the command failed; the command line is wrong; some of its runs, or numbers, are missing. Stopped by a
 #: signal, it is 128 and the signal's number, as in shells.
 FAILED, MISUSED, INCOMPLETE = 1, 2, 3
+_CODES = {InvalidValueError: MISUSED, IncompleteError: INCOMPLETE, OutsideError: INCOMPLETE}
 #: Options with a range: how many, and a generator's seed.
 Count = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
@@ -142,7 +143,7 @@ def _call(program: str, app: App, arguments: Sequence[str]) -> int:
     except MeshGymError as error:
         if verbose:
             traceback.print_exception(error)
-        return _fail(program, error, INCOMPLETE if isinstance(error, IncompleteError | OutsideError) else FAILED)
+        return _fail(program, error, next((code for kind, code in _CODES.items() if isinstance(error, kind)), FAILED))
     return 0
 
 

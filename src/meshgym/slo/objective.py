@@ -16,6 +16,8 @@ from meshgym.mesh.load.latency import PERCENTILES
 from meshgym.rewards import Run
 from meshgym.types import Response
 
+#: Share of the measured runs that must keep objectives which are expected to be kept with 95 % certainty.
+KEPT = 0.9
 #: Names of outcomes in an objective, k6's among them, and whether its share counts what the objective doesn't name.
 _NAMES: dict[str, tuple[str, bool]] = {
     "p50": ("latency_p50_s", False),

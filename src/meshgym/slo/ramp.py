@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, MeshError
 from meshgym.slo.objective import Objective, margin
 from meshgym.types import Load, Progress, Response
 
@@ -45,12 +45,14 @@ class Ramp:
         runs: all of them, in order.
         kept: the highest pace that kept the objectives; None if none did.
         broken: the lowest pace above it that didn't; None if none broke.
+        failed: why the last run failed, which ended the ramp; empty if none did.
     """
 
     objectives: tuple[Objective, ...]
     runs: list[Run] = field(default_factory=list)
     kept: float | None = None
     broken: float | None = None
+    failed: str = ""
 
 
 def ramp(
@@ -67,7 +69,8 @@ def ramp(
 ) -> Ramp:
     """Find the edge between two paces.
 
-    Each pace is measured once, and where the margin is small up to three times; the majority decides.
+    Each pace is measured once, and where the margin is small up to three times; the majority decides. A run that fails
+    ends the ramp; what was found before is returned.
 
     Args:
         measure: sends a load.
@@ -81,7 +84,7 @@ def ramp(
 
     Raises:
         InvalidValueError: paces, runs or ``within`` out of range.
-        MeshGymError: a run failed.
+        MeshGymError: the first run failed.
     """
     if not 0 < low <= high < math.inf:
         raise InvalidValueError("paces", [low, high], "two numbers above 0, ascending")
@@ -96,14 +99,24 @@ def ramp(
         progress(len(found.runs), runs)
         return found.runs[-1].margin
 
-    _raise(found, send, low, high, runs)
+    try:
+        _raise(found, send, low, high, runs)
+        _bisect(found, send, runs, within, whole)
+    except MeshError as error:
+        if not found.runs:
+            raise
+        found.failed = str(error)
+    return found
+
+
+def _bisect(found: Ramp, send: Callable[[float], float], runs: int, within: float, whole: bool) -> None:
+    """Halve the gap between what is kept and what isn't."""
     while found.kept is not None and found.broken is not None and found.broken / found.kept > 1 + within:
         middle = math.sqrt(found.kept * found.broken)
         if whole and (middle := float(round(middle))) in (found.kept, found.broken):
             break
         if not _settle(found, send, middle, runs):
             break
-    return found
 
 
 def _raise(found: Ramp, send: Callable[[float], float], low: float, high: float, runs: int) -> None:

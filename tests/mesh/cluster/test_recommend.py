@@ -77,7 +77,7 @@ def test_what_is_written_changes_the_seven_fields_and_nothing_else(recommended, 
 )
 def test_it_never_leads_to_another_service(recommended, capsys, more, message):
     _, out, recommend = recommended
-    assert recommend(*more) == 1
+    assert recommend(*more) == 2
     assert message in capsys.readouterr().err
     assert not (out / "destination-rule.yaml").exists()
 

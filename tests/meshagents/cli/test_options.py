@@ -47,6 +47,6 @@ def test_a_number_out_of_range_is_misuse(program, command, option, values, tmp_p
 def test_a_url_that_is_an_option_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for more in (["--url=-version"], ["--url=http://a/\n# b"], ["--host", "*"]):
-        assert meshagents(["recommend", "S1", "--load", "threads=2,calls=40", *more]) == 1
+        assert meshagents(["recommend", "S1", "--load", "threads=2,calls=40", *more]) == 2
         assert "url of the load (--url) is" in capsys.readouterr().err
         assert not list(tmp_path.iterdir())

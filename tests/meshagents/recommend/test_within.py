@@ -4,9 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from meshagents.cli.main import main
 from meshagents.recommend.advice import advise
+from meshagents.recommend.front import front, spread_over
 from meshagents.recommend.request import Request
 from meshagents.recommend.search import all_loads
 from meshagents.recommend.within import find_within
@@ -44,14 +48,60 @@ def test_it_is_the_best_of_all_that_are_certain(shop, simulator, most_503):
         for load in loads
     }
     best = max(rate for kept, rate in every.values() if kept)
-    rules, found = find_within(simulator, shop, slo, None, loads)
+    rules, found = find_within(simulator, shop, slo, None, ())
     number = shop.rule_grid().tolist().index([float(value) for value in rules.to_dict().values()])
     assert every[number, found.load][0]
     assert found.goodput == pytest.approx(best)
     assert found.share == pytest.approx(np.mean([every[number, load][0] for load in loads]))
     assert found.tried == 108
-    given, again = find_within(simulator, shop, slo, rules, loads)
+    given, again = find_within(simulator, shop, slo, rules, ())
     assert (given, again.load, again.tried) == (rules, found.load, 1)
+
+
+def test_under_given_loads_the_margin_is_the_largest(shop, simulator, most_503):
+    slo = read_slo([f"p503<{1 - (1 - most_503) / 4:.6f}"])
+    loads = all_loads(shop)[::5]
+
+    def smallest(rules):
+        ends = [simulator.intervals([[*rules, load.threads, load.calls]])["p503"][0, 1] for load in loads]
+        return min(slo[0].margin_of(ends))
+
+    every = [smallest(rules) for rules in shop.rule_grid()]
+    rules, found = find_within(simulator, shop, slo, None, loads)
+    assert found.given
+    assert found.margin == pytest.approx(max(every))
+    assert smallest(rules.to_dict().values()) == pytest.approx(max(every))
+    assert found.share == 1
+    with pytest.raises(SloError, match=r"no rules keep .* under all of these loads"):
+        find_within(simulator, shop, read_slo(["p503<0.01%"]), None, loads)
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(0, 60), st.integers(2, 3)), elements=st.integers(0, 9).map(float)),
+)
+def test_a_front_is_what_nothing_undercuts(costs):
+    def undercut(row, other):
+        return (other <= row).all() and (other < row).any()
+
+    wanted = {tuple(row) for row in costs if not any(undercut(row, other) for other in costs)}
+    found = front(costs)
+    assert len(found) == len(wanted)
+    assert {tuple(row) for row in costs[found]} == wanted
+    assert (np.diff(costs[found, 0]) >= 0).all()
+    chosen = spread_over(costs[found], 5)
+    assert len(chosen) <= 5 or len(found) <= 5
+    if len(found):
+        ends = costs[found][chosen, 0]
+        assert (ends[0], ends[-1]) == (costs[found, 0].min(), costs[found, 0].max())
+
+
+def test_the_front_goes_with_the_answer(shop, simulator):
+    _, found = find_within(simulator, shop, read_slo(["p503<99%"]), None, ())
+    rates = [point.goodput for point in found.front]
+    assert 1 <= len(rates) <= 12
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] >= found.goodput
+    assert json.dumps(found.to_dict())
 
 
 def test_where_nothing_is_certain_it_says_what_limits(shop, simulator):
