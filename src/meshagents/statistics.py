@@ -66,6 +66,15 @@ def mean_interval(values: Any) -> Interval:
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
+def share_interval(hits: int, count: int) -> Interval:
+    """Return the share of ``hits`` among ``count`` trials with its 95 % interval (Wilson's); at least one trial."""
+    z = float(stats.norm.ppf(0.975))
+    share, room = hits / count, z * z / count
+    middle = (share + room / 2) / (1 + room)
+    half = z * math.sqrt(share * (1 - share) / count + room / (4 * count)) / (1 + room)
+    return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0))
+
+
 def ratio_interval(above: Any, below: Any, seed: int = 0) -> Interval:
     """Return the ratio of two means over the same contexts, with its 95 % bootstrap interval (pairs resampled).
 

@@ -19,6 +19,7 @@ from meshagents.statistics import (
     optimality_gap,
     paired_effect,
     ratio_interval,
+    share_interval,
     short,
     spread,
 )
@@ -112,3 +113,12 @@ def test_markdown_leaves_texts_as_they_are():
         ["", "S1"],
         ["Call", "1.00"],
     ]
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    """By the R function prop.test(9, 10, correct = FALSE)."""
+    found = share_interval(9, 10)
+    assert found.estimate == 0.9
+    assert (found.low, found.high) == pytest.approx((0.5958499, 0.9821238), abs=1e-6)
+    assert share_interval(0, 5).low == 0
+    assert share_interval(5, 5).high == 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from meshagents.cli.helpers import as_table, live_mesh, read_decider, read_tasks
+from meshagents.cli.helpers import as_table, judge_objectives, live_mesh, read_decider, read_tasks
 from meshagents.cli.options import (
     HYPERPARAMETERS,
     QUICKSTART,
@@ -139,6 +139,7 @@ def validate(
     repeats: Count = 2,
     lanes: Lanes = 1,
     seed: Seed = 0,
+    slo: Annotated[tuple[str, ...], Several] = (),
     out: Path = Path("validation"),
     cluster: ClusterOptions | None = None,
     console: Console,
@@ -152,6 +153,8 @@ def validate(
         repeats: runs of each setting, at least 1; the noise is known from 2 on.
         lanes: settings that the embedded mesh measures at once, 1..64.
         seed: seed of contexts and order.
+        slo: objectives, such as "p99<200ms" and "success>99.9%"; exit code 1 if the agent's loads don't keep all of
+            them in nine of ten runs.
         out: folder. Runs that it already holds aren't measured again.
     """
     from meshagents.report.provenance import MEASURED, describe
@@ -162,14 +165,16 @@ def validate(
     from meshagents.validation.gap import tables
     from meshagents.validation.measure import Validation
     from meshagents.validation.validate import Validator
+    from meshgym.slo.objective import read_slo
 
+    objectives = read_slo(slo) if slo else ()
     trained, measuring = read_decider(agent, outside), Validation(contexts, repeats, seed, lanes)
     folder = make_folder(out)
     evaluations, about = evaluate_trained(trained), describe(trained)
     validator = Validator(folder / MEASURED, measuring, live_mesh(cluster), console.bar)
     found = validator.validate_agent(trained, evaluations)
-    shown = tables(found, seed)
-    sentences = write_validation(folder, about, measuring, found, shown)
+    shown = tables(found, seed, objectives)
+    sentences = write_validation(folder, about, measuring, found, shown, slo)
     console.record(folder)
     for scenario, ratios in shown["ratios"].groupby("scenario", sort=False):
         print(
@@ -177,6 +182,8 @@ def validate(
         )
         print(f"{markdown(ratios_table(ratios))}\n")
     print("\n".join([*sentences, f"\n{folder}"]))
+    if objectives:
+        judge_objectives(shown["objectives"], slo)
 
 
 def table5(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from meshagents.cli.options import FromOutside
 from meshgym.cli.mesh_options import ClusterOptions, open_mesh
-from meshgym.errors import InvalidValueError
+from meshgym.errors import InvalidValueError, SloError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from meshagents.training.evaluation import Evaluation
     from meshagents.training.tasks import Task
     from meshagents.training.trained import Decider
@@ -56,3 +58,23 @@ def live_mesh(cluster: ClusterOptions | None) -> OpenMesh:
     from meshagents.validation.measure import embedded
 
     return partial(open_mesh, cluster) if cluster else embedded
+
+
+def judge_objectives(table: pd.DataFrame, slo: Sequence[str]) -> None:
+    """Print how often objectives are kept.
+
+    Raises:
+        SloError: the agent's loads don't keep them often enough.
+    """
+    from meshagents.report.text import objectives_table
+    from meshagents.statistics import markdown
+    from meshagents.validation.decisions import AGENT
+    from meshgym.slo.objective import KEPT
+
+    for scenario, own in table.groupby("scenario", sort=False):
+        print(f"\n{scenario}: how often {', '.join(slo)} is kept\n{markdown(objectives_table(own))}")
+    agents = table[table["policy"] == AGENT]
+    if broken := agents.loc[agents["share"] < KEPT, "scenario"].tolist():
+        raise SloError(
+            f"the agent's loads don't keep {', '.join(slo)} in {KEPT:.0%} of the runs of {', '.join(broken)}"
+        )

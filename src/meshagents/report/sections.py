@@ -11,7 +11,15 @@ import pandas as pd
 
 from meshagents.report import plots
 from meshagents.report.provenance import Description, read_table
-from meshagents.report.text import interval, number, ratios_table, reward_in_words, rows, table5_tables
+from meshagents.report.text import (
+    interval,
+    number,
+    objectives_table,
+    ratios_table,
+    reward_in_words,
+    rows,
+    table5_tables,
+)
 from meshagents.validation.decisions import AGENT, BASELINE, FIXED, ORACLE
 from meshgym.pages.page import Section
 
@@ -63,6 +71,9 @@ def _validation(about: Description, folder: Path) -> Iterator[Section]:
         section.blocks.append((drawn, plots.data_uri(plots.ratios(own))))
         caption = f"{one.scenario}: {one.contexts} sets of rules{left_out}, {one.runs} runs"
         section.blocks.append((caption, ratios_table(own)))
+    if slo := options.get("slo"):
+        for scenario, own in read_table(about, folder, "objectives").groupby("scenario", sort=False):
+            section.blocks.append((f"{scenario}: how often {', '.join(slo)} is kept", objectives_table(own)))
     yield section
     yield _gap(about["gaps"], gaps, inputs, decisions)
 

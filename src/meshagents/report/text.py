@@ -56,6 +56,15 @@ def ratios_table(ratios: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def objectives_table(objectives: pd.DataFrame) -> pd.DataFrame:
+    """Return how often a scenario's decisions keep objectives, a row per policy."""
+    texts = [
+        [row.policy, f"{row.kept} of {row.runs}", interval(row, "share"), f"{row.expected:.0%}"]
+        for row in rows(objectives)
+    ]
+    return pd.DataFrame(texts, columns=["policy", "runs that kept them", "share, measured", "decisions, expected"])
+
+
 def table5_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return Table 5 by caption: ratios beside the paper's, shares, aggregates, the paper's claims.
 

@@ -29,6 +29,7 @@ def write_validation(
     measuring: Validation,
     found: Sequence[Validated],
     tables: Mapping[str, pd.DataFrame],
+    slo: Sequence[str] = (),
 ) -> list[str]:
     """Write the tables, and ``validation.json``.
 
@@ -38,6 +39,7 @@ def write_validation(
         measuring: how much was measured.
         found: the validations.
         tables: what :func:`meshagents.validation.gap.tables` returned for them.
+        slo: the objectives among them.
 
     Returns:
         The gaps in words, a sentence per scenario and output.
@@ -46,7 +48,7 @@ def write_validation(
         FolderError: a file can't be written.
     """
     sentences = gaps_in_words(tables["gaps"], tables["gap_inputs"])
-    more = {"options": asdict(measuring), "gaps": sentences}
+    more = {"options": {**asdict(measuring), **({"slo": list(slo)} if slo else {})}, "gaps": sentences}
     simulators = [one.simulator for one in found]
     files = _as_files(tables) | dict(tidy.as_files(tidy.of_ratios(tables["ratios"], measuring.seed)))
     write_result(folder / "validation.json", "validation", simulators, {**about, **more}, files)

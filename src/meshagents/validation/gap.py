@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from meshagents.statistics import mean_interval, spread
+from meshagents.validation.objectives import kept
 from meshagents.validation.validate import Validated, summary
 from meshgym.fields import settings_among
+from meshgym.slo.objective import Objective
 from meshgym.traces.outcomes import FIRST
 from meshgym.traces.quality import explain, group_by_setting, pure_error
 
@@ -18,12 +20,13 @@ from meshgym.traces.quality import explain, group_by_setting, pure_error
 LEAST_SETTINGS = 30
 
 
-def tables(found: Sequence[Validated], seed: int = 0) -> dict[str, pd.DataFrame]:
+def tables(found: Sequence[Validated], seed: int = 0, objectives: Sequence[Objective] = ()) -> dict[str, pd.DataFrame]:
     """Return everything there is to write and to show about validations.
 
     Args:
         found: one for each scenario.
         seed: see :func:`blame`.
+        objectives: what decisions should keep.
 
     Returns:
         Tables by name. Each begins with the column ``scenario``, and has an interval as three columns.
@@ -31,6 +34,7 @@ def tables(found: Sequence[Validated], seed: int = 0) -> dict[str, pd.DataFrame]
         - ``"validation"``: every decision, see :func:`meshagents.validation.validate.compare`.
         - ``"ratios"``: rewards by ``policy``, see :func:`meshagents.validation.validate.summary`.
         - ``"gaps"``, ``"gap_inputs"``: see :func:`gaps` and :func:`blame`.
+        - ``"objectives"``, if there are any: see :func:`meshagents.validation.objectives.kept`.
         - ``"counts"``: ``contexts``, those ``left_out``, ``settings`` and ``runs`` of each scenario.
     """
     makers: dict[str, Callable[[Validated], pd.DataFrame]] = {
@@ -40,6 +44,8 @@ def tables(found: Sequence[Validated], seed: int = 0) -> dict[str, pd.DataFrame]
         "gap_inputs": lambda one: blame(one, seed),
         "counts": _counts,
     }
+    if objectives:
+        makers["objectives"] = lambda one: kept(one, objectives)
     parts = {name: {one.scenario: make(one) for one in found} for name, make in makers.items()}
     whole = {name: pd.concat(part, names=["scenario"]).reset_index("scenario") for name, part in parts.items()}
     return {name: spread(table.reset_index(drop=True)) for name, table in whole.items()}
