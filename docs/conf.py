@@ -74,7 +74,8 @@ def _fields() -> Iterator[str]:
         for field in table.values():
             about = [f"`{field.name}`", field.unit, field.allowed(field.low), field.doc]
             envoy = f"`{field.envoy}`" if field.envoy else "depends on others"
-            places = [f"`{field.destination_rule}`", envoy, in_words(field.absent), field.since]
+            place = field.destination_rule or f"VirtualService: {field.virtual_service}"
+            places = [f"`{place}`", envoy, in_words(field.absent), field.since]
             rows.append([*about, *(places if more else ())])
         yield f"## {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

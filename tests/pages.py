@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 #: Pages call our commands by name.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name not in ("tables", "tutorials"))
+_DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "tables")
+#: Pages that are executed when the site is built.
+NOTEBOOKS = [page for page in _DOCS if page.read_text().startswith("---\nfile_format: mystnb")]
+PAGES = [page for page in _DOCS if page not in NOTEBOOKS]
 #: Blocks of the README that set up a machine; the continuous integration runs the second as it stands.
 SET_UP = ("<!-- quickstart -->", "<!-- tests -->")
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>.*?) -->\n)?^```(?P<language>\S*).*\n(?P<text>(?s:.*?))^```$", re.MULTILINE)

@@ -6,12 +6,10 @@ import sys
 import tomllib
 
 import pytest
-from pages import ENVIRONMENT, PAGES, ROOT, steps
+from pages import ENVIRONMENT, NOTEBOOKS, PAGES, ROOT, steps
 
 import meshagents
 import meshgym
-
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
 @pytest.mark.envoy
@@ -25,8 +23,8 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     assert len(pages) > len(PAGES)
     for page in pages:
         assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?https?:[^>]*>", page.read_text()), page
-    assert len(TUTORIALS) == 3
-    for tutorial in TUTORIALS:
+    assert len(NOTEBOOKS) == 3
+    for tutorial in NOTEBOOKS:
         html = (tmp_path / "tutorials" / f"{tutorial.stem}.html").read_text()
         assert html.count("cell_output") >= html.count("cell_input") // 2, f"{tutorial} was not executed"
         assert "<img" in html, f"{tutorial} has no figure"

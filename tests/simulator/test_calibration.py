@@ -44,10 +44,26 @@ def test_runs_without_an_outcome_do_not_count() -> None:
     assert np.isfinite(calibration.margins).all()
 
 
-def test_few_runs_make_one_region() -> None:
-    calibration = calibrate(*made_up(40, 3))
-    assert calibration.margins.shape == (1, 1)
-    assert calibration.edges.shape == (1, 0)
+@pytest.mark.parametrize(("runs", "regions"), [(20, 1), (40, 2), (60, 3), (250, 3), (400, 4), (6000, 12)])
+def test_the_more_runs_the_more_regions(runs: int, regions: int) -> None:
+    calibration = calibrate(*made_up(runs, 3))
+    assert calibration.margins.shape == (1, regions)
+    assert calibration.edges.shape == (1, regions - 1)
+
+
+def test_intervals_of_few_runs_hold_where_noise_depends_on_the_level() -> None:
+    """Where nothing scatters, nothing is uncertain: the region of the lowest predictions tells it of the others."""
+    generator, covered, narrow = np.random.default_rng(4), [], []
+    for _ in range(200):
+        mean = generator.uniform(0, 1, (61, 1))
+        targets = mean + np.where(mean > 0.5, 0.2, 0.005) * generator.normal(size=mean.shape)
+        residual = np.broadcast_to(0.1 * NORMAL, (61, 1, len(LEVELS)))
+        calibration = calibrate(mean[:60], residual[:60], targets[:60])
+        low, high = calibration.quantiles(mean[60:], residual[60:])[0, 0, [0, -1]]
+        covered.append(low <= targets[60, 0] <= high)
+        narrow += [high - low] if mean[60, 0] < 0.25 else []
+    assert np.mean(covered) >= 0.87
+    assert np.mean(narrow) < 0.05
 
 
 def test_the_deviation_of_a_normal_distribution() -> None:

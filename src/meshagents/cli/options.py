@@ -59,6 +59,7 @@ class Quickstart:
         contexts: sets of rules to validate under, at least 2; each policy makes one run under each.
         lanes: settings that the embedded mesh measures at once, 1..64, to collect and to validate.
         epochs: epochs of training, at least 1.
+        slo: objectives, such as "success>90%", whose edge is looked for at the end.
         seed: seed of plan, training and validation.
     """
 
@@ -68,6 +69,7 @@ class Quickstart:
     contexts: Contexts = 25
     lanes: Lanes = 8
     epochs: Count = HYPERPARAMETERS.epochs
+    slo: Annotated[tuple[str, ...], Several] = ("success>90%",)
     seed: Seed = 0
 
 

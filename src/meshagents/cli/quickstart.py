@@ -1,8 +1,9 @@
-"""The whole way for one scenario: collect on a real Envoy, fit, train, validate on that Envoy, report."""
+"""The whole way for one scenario: collect on a real Envoy, fit, train, validate and ramp on that Envoy, report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,22 @@ from meshagents.validation.measure import Bar, Validation
 from meshagents.validation.validate import Validator
 from meshgym.adaptive.plan import AdaptivePlan
 from meshgym.files import write_together
+from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.rewards import apply_reward, load_reward
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.simulator import Simulator
 from meshgym.simulator.plots import to_png
 from meshgym.simulator.training import fit_simulator
+from meshgym.slo.objective import least_calls, read_slo
+from meshgym.slo.output import edge
+from meshgym.slo.output import write as write_ramp
+from meshgym.slo.ramp import open_loop, ramp
 from meshgym.traces.collect import collect
 from meshgym.traces.store import load_traces
+from meshgym.types import TrafficRules
+
+#: The ramp at the end: seconds of a run, calls per second to look between, and the most runs.
+_RAMP_S, _RATES, _RAMP_RUNS = 0.4, (25.0, 1600.0), 10
 
 
 @dataclass(frozen=True)
@@ -45,11 +55,13 @@ class Findings:
         ratios: mean rewards and ratios over random by policy, see :func:`meshagents.validation.gap.tables`.
         evaluation: the agent on every rule of the scenario, simulated.
         decision: the agent's strongest measured decision, in plain words.
+        edge: up to which load the rules of that decision keep the objectives, in plain words.
     """
 
     ratios: pd.DataFrame
     evaluation: Evaluation
     decision: str
+    edge: str
 
 
 def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
@@ -103,7 +115,21 @@ def quickstart(options: Quickstart, folder: Path, bar: Bar) -> Findings:
     }
     write_together({folder / f"{name}.png": to_png(figure) for name, figure in figures.items()})
     write_report(folder)
-    return Findings(shown["ratios"], evaluations[0], in_words(strongest, scenario))
+    rules = scenario.rules_at(strongest[list(scenario.rule_names)])
+    broken = _ramp(scenario, rules, options.slo, folder, bar)
+    return Findings(shown["ratios"], evaluations[0], in_words(strongest, scenario), broken)
+
+
+def _ramp(scenario: Scenario, rules: TrafficRules, slo: tuple[str, ...], folder: Path, bar: Bar) -> str:
+    """Raise the load under ``rules`` until objectives break; return where that is, in plain words."""
+    objectives = read_slo(slo)
+    with EmbeddedMesh(scenario) as mesh, bar("ramp", "runs") as progress:
+        load_at = partial(open_loop, _RAMP_S, least_calls(objectives))
+        measure = partial(mesh.measure, rules)
+        found = ramp(measure, objectives, load_at, *_RATES, runs=_RAMP_RUNS, within=0.15, progress=progress)
+        about = {"service": scenario.name, "rules": str(rules), **mesh.versions()}
+    write_ramp(found, "calls/s", folder, about)
+    return f"Under the same rules, {edge(found, 'calls/s')}"
 
 
 def in_words(run: pd.Series[Any], scenario: Scenario) -> str:

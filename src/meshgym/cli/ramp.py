@@ -20,7 +20,6 @@ from meshgym.rules.destination_rule import choose, read_file
 from meshgym.rules.policy import given_rules
 from meshgym.scenarios import load_scenario
 from meshgym.service.own import OwnService
-from meshgym.types import Load
 
 _Above = Parameter(validator=Number(gt=0))
 
@@ -62,7 +61,7 @@ def ramp(
     """
     from meshgym.slo import output
     from meshgym.slo.objective import least_calls, read_slo
-    from meshgym.slo.ramp import ramp
+    from meshgym.slo.ramp import closed_loop, open_loop, ramp
 
     chosen, objectives = load_scenario(scenario), read_slo(slo)
     if url:
@@ -71,7 +70,7 @@ def ramp(
     folder = make_folder(out or Path("ramps") / chosen.name)
     unit = "calls/s" if pace == "rate" else "threads"
     least = least_calls(objectives)
-    load_at = partial(_open_loop, seconds, least) if pace == "rate" else partial(_closed_loop, max(calls, least))
+    load_at = partial(open_loop, seconds, least) if pace == "rate" else partial(closed_loop, max(calls, least))
     whole = pace == "threads"
     with (
         open_mesh(cluster, replace(chosen, rules={}, base=policy)) as mesh,
@@ -92,11 +91,3 @@ def ramp(
         raise MeshError(f"a run failed, and the ramp ended before its time: {found.failed}")
     if at_least is not None and (found.kept or 0) < at_least:
         raise SloError(f"{output.edge(found, unit)} It must be kept at {at_least:g} {unit}")
-
-
-def _open_loop(seconds: float, least: int, rate: float) -> Load:
-    return Load(rate_per_s=rate, duration_s=max(seconds, least / rate))
-
-
-def _closed_loop(calls: int, threads: float) -> Load:
-    return Load(threads=int(threads), calls=max(calls, 2 * int(threads)))

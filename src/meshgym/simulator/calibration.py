@@ -22,8 +22,8 @@ KNOTS = len(_SHARES)
 COVERAGE = LEVELS[-1] - LEVELS[0]
 #: How far a margin moves each quantile outwards.
 _OUTWARDS = np.linspace(-1, 1, len(LEVELS))
-#: A region has at least so many runs, and there are at most so many.
-_LEAST, _MOST_REGIONS = 100, 12
+#: A region has at least so many runs, or where there are few, and how many regions there are then, and at most.
+_LEAST, _LEAST_OF_FEW, _FEW_REGIONS, _MOST_REGIONS = 100, 15, 3, 12
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def calibrate(mean: FloatArray, residual: FloatArray, targets: FloatArray) -> Ca
         mean, residual: as for :meth:`Calibration.quantiles`.
         targets: what was measured, shape (n, targets); NaN where it wasn't.
     """
-    regions = int(np.clip(len(mean) // _LEAST, 1, _MOST_REGIONS))
+    few = min(len(mean) // _LEAST_OF_FEW, _FEW_REGIONS)
+    regions = int(np.clip(max(len(mean) // _LEAST, few), 1, _MOST_REGIONS))
     edges = np.quantile(mean, np.linspace(0, 1, regions + 1)[1:-1], axis=0).T
     margins = np.zeros((mean.shape[1], regions))
     low, high = (mean[..., None] + np.sort(residual, axis=-1))[..., [0, -1]].transpose(2, 0, 1)

@@ -137,3 +137,13 @@ def _settle(found: Ramp, send: Callable[[float], float], pace: float, runs: int)
             found.kept, found.broken = (pace, found.broken) if kept else (found.kept, pace)
             return True
     return False
+
+
+def open_loop(seconds: float, least: int, rate: float) -> Load:
+    """Return a load of so many calls per second that takes so long, and longer where that is fewer than ``least``."""
+    return Load(rate_per_s=rate, duration_s=max(seconds, least / rate))
+
+
+def closed_loop(calls: int, threads: float) -> Load:
+    """Return a load of so many threads, and calls where these are enough for them."""
+    return Load(threads=int(threads), calls=max(calls, 2 * int(threads)))

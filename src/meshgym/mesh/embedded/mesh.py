@@ -65,7 +65,7 @@ class EmbeddedMesh(Mesh):
         scenario: name, file or :class:`Scenario`; its service is used, and its base holds for all rules that aren't
             given.
         profile: another service than the scenario's.
-        lanes: settings that can be measured at once, 1..64; see :meth:`begin`.
+        lanes: settings that can be measured at once, 1..64; see :meth:`begin`. A service of the user's own takes 1.
         fortio: URL of a Fortio server on this machine that sends the loads, one at a time; None for the mesh's own
             generator. Fortio can't say which 503 is whose, so these details are missing.
         allowed_host: another host than this machine where the service may be, and limits for it.
@@ -89,7 +89,8 @@ class EmbeddedMesh(Mesh):
         if chosen is None:
             raise InvalidValueError("service", None, "a [service] section in the scenario, or a profile")
         self._allowed_host = allowed_host
-        most = 1 if fortio else MOST_LANES
+        alone = fortio or isinstance(chosen, OwnService)  # several loads at once would be one to it
+        most = 1 if alone else MOST_LANES
         if not 1 <= lanes <= most:
             raise InvalidValueError("lanes", lanes, f"a whole number 1..{most}")
         self.profile = chosen
