@@ -51,7 +51,8 @@ def quickstart(*, options: Quickstart = QUICKSTART, out: Path | None = None, con
     print(markdown(ratios_table(findings.ratios)))
     share = findings.evaluation.share
     print(f"\nOn all {findings.evaluation.contexts} contexts, simulated: {share:.1%} of the oracle's reward.")
-    print(f"\n{findings.decision}\n\n{findings.edge}\n\nAll of it on pages: {folder / 'report.html'}, {folder / 'ramp.html'}")
+    print(f"\n{findings.decision}\n\n{findings.edge}")
+    print(f"\nAll of it on pages: {folder / 'report.html'}, {folder / 'ramp.html'}")
     print(f"Took {time.monotonic() - started:.0f} s.")
 
 
