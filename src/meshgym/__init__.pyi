@@ -1,4 +1,5 @@
 from .envs.aec import aec_env as aec_env
+from .envs.game import game_env as game_env
 from .envs.live import LiveIstioEnv as LiveIstioEnv
 from .envs.parallel import parallel_env as parallel_env
 from .envs.parallel_vector import parallel_vector_env as parallel_vector_env

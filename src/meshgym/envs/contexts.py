@@ -8,7 +8,7 @@ the uncontrolled load field (``n_free`` is 1 if both fields are controlled).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,9 @@ Draw = Callable[[Generators, Contexts | None, int], Contexts]
 CONTEXT_NAMES: tuple[str, ...] = ("uniform", "traces", "walk")
 
 
-def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) -> Draw:
+def load_contexts(
+    contexts: str | ArrayLike, scenario: Scenario, n_free: int, axes: Mapping[str, ArrayLike] | None = None
+) -> Draw:
     """Return a function that draws contexts.
 
     Args:
@@ -39,12 +41,16 @@ def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) ->
             drawn independently.
         scenario: the scenario that the rules belong to.
         n_free: number of values of the uncontrolled load field.
+        axes: another grid than that of the rules, as values by name; see :mod:`meshgym.envs.defence`.
 
     Raises:
         UnknownNameError: an unknown name.
         InvalidValueError: rules of another shape, or outside the scenario's grid.
     """
-    shape = tuple(len(span.values) for span in scenario.rules.values())
+    grid = {name: span.values for name, span in scenario.rules.items()}
+    if axes is not None:
+        grid = {name: np.asarray(values, dtype=np.float64) for name, values in axes.items()}
+    shape = tuple(map(len, grid.values()))
     if isinstance(contexts, str):
         if contexts == "uniform":
             return partial(_uniform, math.prod(shape) * n_free)
@@ -54,8 +60,8 @@ def load_contexts(contexts: str | ArrayLike, scenario: Scenario, n_free: int) ->
             raise UnknownNameError("contexts", contexts, CONTEXT_NAMES)
         from meshgym.traces.store import load_traces  # needs pandas
 
-        contexts = load_traces(scenario.name)[list(scenario.rule_names)].to_numpy()
-    rows = _grid_rows(np.asarray(contexts, dtype=np.float64), scenario).astype(np.int32)
+        contexts = load_traces(scenario.name)[list(grid)].to_numpy()
+    rows = _grid_rows(np.asarray(contexts, dtype=np.float64), grid).astype(np.int32)
     return partial(_chosen, np.add.outer(rows * np.int32(n_free), np.arange(n_free, dtype=np.int32)).ravel())
 
 
@@ -102,12 +108,11 @@ def _walk(shape: tuple[int, ...], generator: np.random.Generator, start: int | N
     return rows
 
 
-def _grid_rows(rules: FloatArray, scenario: Scenario) -> NDArray[np.int64]:
-    """Find each row of ``rules``, shape (n, rules), in the scenario's grid; return its row numbers, shape (n,)."""
-    names = scenario.rule_names
+def _grid_rows(rules: FloatArray, grid: Mapping[str, FloatArray]) -> NDArray[np.int64]:
+    """Find each row of ``rules``, shape (n, rules), in the grid; return its row numbers, shape (n,)."""
+    names, axes = list(grid), list(grid.values())
     if rules.ndim != 2 or rules.shape[1] != len(names) or not len(rules):
         raise InvalidValueError("shape of contexts", rules.shape, f"(n, {len(names)}): {', '.join(names)}")
-    axes = [span.values for span in scenario.rules.values()]
     indices = []
     for name, axis, column in zip(names, axes, rules.T, strict=True):
         nearest = np.abs(column[:, None] - axis).argmin(axis=1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.contexts import Contexts, load_contexts
-from meshgym.envs.options import ALL, Options, check_names
+from meshgym.envs.options import ALL, RULES_CONTROL, Options, check_names
 from meshgym.envs.oracle import Oracle
 from meshgym.envs.spaces import Actions, shown
 from meshgym.errors import InvalidValueError
@@ -34,6 +34,27 @@ _TILE = 16
 _TOLD, _REGRET = ("qps", "p200", "p503", "qps_std", "p503_std"), ("oracle_reward", "regret")
 
 
+class Picture(NamedTuple):
+    """What there is to draw of a step.
+
+    Attributes:
+        words: what the agent couldn't choose.
+        axes: values of two fields that it could, by name.
+        surface: expected rewards, shape (values of the first, values of the second).
+        chosen: indices of the last choice; empty if there was none.
+    """
+
+    words: str
+    axes: Mapping[str, Sequence[Any]]
+    surface: NDArray[np.float64]
+    chosen: list[int]
+
+
+def rules_text(scenario: Scenario, rules: NDArray[np.float64]) -> str:
+    """Return every rule's name and value in one line."""
+    return ", ".join(f"{name} {value:g}" for name, value in zip(scenario.rule_names, rules, strict=True))
+
+
 class Core:
     """One service in one copy, or in many copies that step together.
 
@@ -50,7 +71,7 @@ class Core:
         actions: the action space, and what an action means.
         observation_space: of one copy.
         rules: the grid of all rules, shape (rows, rules).
-        row: the row of that grid that holds in the next step.
+        row: the row of that grid that holds in the next step; for a defender, the load that does.
         generators: one per copy; empty before the first reset.
         played: row, pace and calls (indices) of the last step; None after a reset.
         oracle: knows the expected reward of every action; None on a live mesh, where nobody does.
@@ -60,26 +81,43 @@ class Core:
         check_names("outcome", options.outcomes, tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
         self._outcomes = tuple(options.outcomes)
         self.scenario = scenario
-        self.actions = Actions(scenario, options.control, options.flat)
+        self.actions = self._actions(options)
         self.reward = load_reward(options.reward)
         self._takes_run = takes_run(self.reward)
         self._plain = not (self._takes_run or further_needs(self.reward))
         self.copies = copies
         self._mesh = mesh.on_grid(scenario, further=bool(self._outcomes) or not self._plain)
         self.rules = self._mesh.rules
-        values = {name: np.array(values) for name, values in self.actions.values.items()}
+        values = {name: np.array(values) for name, values in scenario.actions.items()}
         self._values: dict[str, Any] = values if copies is not None else {n: tuple(v) for n, v in values.items()}
         self._pace, self._calls = scenario.load_names
-        free = self.actions.free
-        self._n_free = len(values[free]) if free else 1
-        self.observation_space, self._shown, self._shown_free = shown(scenario, self.rules, free, options.normalised)
-        self._width = self.observation_space.shape[0]
-        self._lossless = bool((self._shown[:, : self.rules.shape[1]] == self.rules).all())
-        self._draw_contexts = load_contexts(options.contexts, scenario, self._n_free)
+        self._open_contexts(options)
         self._with_regret = options.regret
         self.oracle = None if mesh.live else self.oracle_on(self._mesh.expected)
         self.generators: Sequence[np.random.Generator] = ()
         self.played: tuple[Index, Index, Index] | None = None
+
+    def _actions(self, options: Options) -> Any:
+        """Return what an agent chooses."""
+        return Actions(self.scenario, options.control, options.flat)
+
+    def _open_contexts(self, options: Options) -> None:
+        """Find what an agent sees, and what draws it.
+
+        A context is a whole number: ``row * n_free`` and the index of the load field that isn't controlled, if any.
+        """
+        free = self.actions.free
+        self._n_free = len(self._values[free]) if free else 1
+        self.observation_space, self._shown, self._shown_free = shown(
+            self.scenario, self.rules, free, options.normalised
+        )
+        self._width = self.observation_space.shape[0]
+        self._lossless = bool((self._shown[:, : self.rules.shape[1]] == self.rules).all())
+        self._draw_contexts = load_contexts(options.contexts, self.scenario, self._n_free)
+
+    def _place(self, chosen: Mapping[str, Any]) -> tuple[Index, Index, Index]:
+        """Return rows of the rules grid, paces and calls (indices) of a context and a choice."""
+        return self.row, chosen.get(self._pace, self._free), chosen.get(self._calls, self._free)
 
     def reset(self, generators: Sequence[np.random.Generator] | None = None) -> tuple[Observation, Info]:
         """Begin an episode at the next context.
@@ -98,11 +136,14 @@ class Core:
         self.played = None
         observation = self._advance()
         shape = () if self.copies is None else (self.copies,)
-        load = {name: np.zeros(shape, np.int64)[()] for name in (self._pace, self._calls)}
         names = (*_TOLD, *self._outcomes, *(_REGRET if self._with_regret else ()))
         nothing = {name: np.zeros(shape)[()] for name in names}  # not NaN, which no checker calls equal to itself
-        info = {"rules": self._in_force.copy(), **load, **nothing, "outside": np.zeros(shape, bool)}
-        return observation, info
+        return observation, {**self._met(shape), **nothing, "outside": np.zeros(shape, bool)}
+
+    def _met(self, shape: tuple[int, ...]) -> Info:
+        """Return the setting as it is before anything is chosen: the rules in force, and 0 for the load."""
+        load = {name: np.zeros(shape, np.int64)[()] for name in (self._pace, self._calls)}
+        return {"rules": self._in_force.copy(), **load}
 
     def step(self, chosen: Mapping[str, Index]) -> tuple[Observation, Any, Info]:
         """Send the chosen load under the current rules.
@@ -120,10 +161,10 @@ class Core:
         if not self.generators:
             raise InvalidValueError("step()", "before reset()", "a running episode", "Call reset() first.")
         pace_name, calls_name, values = self._pace, self._calls, self._values
-        pace, calls = chosen.get(pace_name, self._free), chosen.get(calls_name, self._free)
-        response = self._mesh.measure(self.row, pace, calls)
+        self.played = row, pace, calls = self._place(chosen)
+        response = self._mesh.measure(row, pace, calls)
         qps, p200, p503, qps_std, p503_std, outside, further = response
-        reward = self.reward(qps, p200, p503) if self._plain else self._rewarded(response, self.row, pace, calls)
+        reward = self.reward(qps, p200, p503) if self._plain else self._rewarded(response, row, pace, calls)
         if self.copies is None:
             qps, p200, p503, qps_std, p503_std = map(np.float64, (qps, p200, p503, qps_std, p503_std))
             outside = np.array(outside)  # Gymnasium stacks arrays and numbers, but not NumPy's truth values
@@ -141,8 +182,7 @@ class Core:
         if self._outcomes:
             info |= self._told(further or {}, qps)
         if self._with_regret:
-            info |= self._regret(pace, calls)
-        self.played = (self.row, pace, calls)
+            info |= self._regret(row, pace, calls)
         return self._advance(), reward, info
 
     def _told(self, further: Mapping[str, Any], like: Any) -> Info:
@@ -162,12 +202,34 @@ class Core:
         """Return who knows every reward, by a mesh that returns what is expected."""
         return Oracle(self.actions, mesh, self._rewarded)
 
-    def _regret(self, pace: Index, calls: Index) -> Info:
-        row, free, pace, calls = (np.atleast_1d(index) for index in (self.row, self._free, pace, calls))
+    def _regret(self, row: Index, pace: Index, calls: Index) -> Info:
+        lead, free = np.atleast_1d(self.row), np.atleast_1d(self._free)
+        row, pace, calls = (np.atleast_1d(index) for index in (row, pace, calls))
         assert self.oracle is not None
-        best = self.oracle.best(row, free)
+        best = self.oracle.best(lead, free)
         found = dict(zip(_REGRET, (best, best - self.oracle.expected(row, pace, calls)), strict=True))
         return found if self.copies is not None else {name: values[0] for name, values in found.items()}
+
+    def picture(self, copy: int) -> Picture:
+        """Return the rewards under the rules of a copy's last step, or under those in force if there was none yet."""
+        row, *chosen = self._last_step(copy)
+        assert self.oracle is not None
+        surface = self.oracle.surfaces(np.array([row]))[0]
+        return Picture(rules_text(self.scenario, self.rules[row]), dict(self.scenario.actions), surface, chosen)
+
+    def met_text(self) -> str:
+        """Return in words what holds in the next step and can't be chosen."""
+        return rules_text(self.scenario, self.rules[self.row])
+
+    def _last_step(self, copy: int) -> list[int]:
+        """Return the indices of a copy's last step, or only the row that holds now."""
+        return [int(np.ravel(index)[copy]) for index in self.played or (self.row,)]
+
+    def surface(self, observation: ArrayLike | None) -> NDArray[np.float64]:
+        """Return the expected reward of every choice in a context, as of :meth:`context_of`; one axis per field."""
+        assert self.oracle is not None
+        found: NDArray[np.float64] = self.oracle.surfaces(np.array([self.context_of(observation)[0]]))[0]
+        return found
 
     def context_of(self, observation: ArrayLike | None) -> tuple[int, int]:
         """Return the row of the rules grid, and the index of the load field that isn't controlled, of an observation.
@@ -183,7 +245,7 @@ class Core:
             if not self.generators:
                 raise InvalidValueError("context", "none, before reset()", "an observation", "Or call reset() first.")
             return int(np.ravel(self.row)[0]), int(np.ravel(self._free)[0])
-        seen, width = np.asarray(observation, np.float32).ravel(), self.rules.shape[1]
+        seen, width = np.asarray(observation, np.float32).ravel(), self._shown.shape[1] - 1
         rows, free = np.empty(0, np.int64), np.zeros(1, np.int64)
         if width <= len(seen) <= self.observation_space.shape[0]:
             rows = np.flatnonzero((self._shown[:, :width] == seen[:width]).all(axis=1))
@@ -206,8 +268,9 @@ class Core:
     def _prepared(self, contexts: NDArray[np.int32]) -> Any:
         """Return row, free load field, rules and observation of each context, so that a step only hands them out."""
         rows, frees = np.divmod(contexts, self._n_free)
-        seen = self._seen(rows, frees)[:, : self._width]
-        return list(zip(rows.tolist(), frees.tolist(), self.rules[rows], seen, strict=True))
+        seen = self._seen(rows, frees)
+        met = self._rules_met(rows, seen)
+        return list(zip(rows.tolist(), frees.tolist(), met, seen[:, : self._width], strict=True))
 
     def _advance(self) -> Any:
         """Move to the next context and observe it."""
@@ -222,9 +285,15 @@ class Core:
         self.row = context // self._n_free
         self._free = context - self.row * self._n_free
         seen = self._seen(self.row, self._free)
-        # NumPy gathers rows of 32 bytes fastest, so the rules are converted from those whenever float32 holds them.
-        self._in_force = seen.astype(np.float64)[:, :-1] if self._lossless else self.rules.take(self.row, axis=0)
+        self._in_force = self._rules_met(self.row, seen)
         return seen[:, : self._width]
+
+    def _rules_met(self, rows: NDArray[Any], seen: Observation) -> NDArray[np.float64]:
+        """Return the rules in force in several contexts.
+
+        NumPy gathers rows of 32 bytes fastest, so the rules are converted from those whenever float32 holds them.
+        """
+        return seen.astype(np.float64)[:, :-1] if self._lossless else self.rules.take(rows, axis=0)
 
     def _seen(self, rows: NDArray[Any], frees: NDArray[Any]) -> Observation:
         """Return the observations of several contexts, with a last column even if no load field is free."""
@@ -256,7 +325,7 @@ def simulated_core(
         options = replace(options, outcomes=chosen.further)
     check_names("outcome of the simulator", options.outcomes, chosen.further)
     check_names("outcome of the simulator", further_needs(load_reward(options.reward)), chosen.further)
-    return Core(scenario, SimulatedMesh(chosen, sample=sample), options, copies)
+    return _kind_of(options)(scenario, SimulatedMesh(chosen, sample=sample), options, copies)
 
 
 def live_core(scenario: str | Path | Scenario, mesh: Mesh, options: Options, copies: int | None = None) -> Core:
@@ -265,4 +334,15 @@ def live_core(scenario: str | Path | Scenario, mesh: Mesh, options: Options, cop
         options = replace(options, outcomes=tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
     if options.regret:
         raise InvalidValueError("regret", True, "False on a live mesh", "Nobody knows what its best action is.")
-    return Core(load_scenario(scenario), mesh, options, copies)
+    return _kind_of(options)(load_scenario(scenario), mesh, options, copies)
+
+
+def _kind_of(options: Options) -> type[Core]:
+    """Return who acts: one that sends loads, or one that sets rules."""
+    if options.control != RULES_CONTROL:
+        if options.continuous:
+            raise InvalidValueError("continuous", True, f"False unless the agent controls {RULES_CONTROL!r}")
+        return Core
+    from meshgym.envs.defence import DefenceCore
+
+    return DefenceCore

@@ -11,10 +11,10 @@ from gymnasium.utils import EzPickle
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import Info, Observation, live_core
+from meshgym.envs.core import Info, Observation, live_core, rules_text
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Options, check_count
 from meshgym.envs.registration import EPISODE_STEPS
-from meshgym.envs.render import RENDER_MODES, rules_text
+from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.single import CoreEnv
 from meshgym.envs.vector import CoreVectorEnv
 from meshgym.errors import InvalidValueError, MeshError
@@ -37,8 +37,8 @@ class LiveIstioEnv(CoreEnv, EzPickle):
     Each step is one run of real load. A step that raises leaves the environment as it was and can be repeated.
 
     Args:
-        scenario, control, reward, contexts, flat, outcomes, normalised: as for the simulated environment; an outcome
-            that the mesh doesn't tell is NaN.
+        scenario, control, reward, contexts, flat, outcomes, normalised, continuous: as for the simulated environment;
+            an outcome that the mesh doesn't tell is NaN.
         mesh: any mesh; closing it is up to the caller. None stands for the embedded mesh: the first reset starts it
             and :meth:`close` ends it (the environment is a context manager).
         max_calls_per_step: the most calls of one step; no action of the scenario may have more.
@@ -69,13 +69,15 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         outcomes: str | Sequence[str] = (),
         normalised: bool = False,
         simulator: str | Path | Simulator | None = None,
+        continuous: bool = False,
     ) -> None:
         limited = max_calls_per_step, max_calls
-        shown = render_mode, flat, outcomes, normalised, simulator
+        shown = render_mode, flat, outcomes, normalised, simulator, continuous
         EzPickle.__init__(self, scenario, control, mesh, reward, contexts, *limited, *shown)
         scenario = load_scenario(scenario)
         self._live = _LimitedMesh(scenario, mesh, CallLimits(*limited))
-        core = live_core(scenario, self._live, Options(control, reward, contexts, flat, outcomes, normalised))
+        options = Options(control, reward, contexts, flat, outcomes, normalised, continuous=continuous)
+        core = live_core(scenario, self._live, options)
         drawn = simulator is not None or scenario.name in SCENARIO_NAMES
         self.metadata = {**self.metadata, "render_modes": RENDER_MODES if drawn else ["ansi"]}
         if drawn and render_mode in ("rgb_array", "human"):
@@ -111,10 +113,10 @@ class LiveIstioEnv(CoreEnv, EzPickle):
         if self.render_mode != "ansi":
             return super().render()
         if not self._last:
-            return f"{self._core.scenario.name}: {rules_text(self._core, self._core.rules[self._core.row])}"
+            return f"{self._core.scenario.name}: {self._core.met_text()}"
         shown = (*self._core.scenario.load_names, "qps", "p200", "p503", "reward")
         measured = ", ".join(f"{name} {self._last[name]:.4g}" for name in shown)
-        return f"{self._core.scenario.name}: {rules_text(self._core, self._last['rules'])}\n{measured}"
+        return f"{self._core.scenario.name}: {rules_text(self._core.scenario, self._last['rules'])}\n{measured}"
 
     def close(self) -> None:
         """End the embedded mesh if the environment started it; a reset starts it again."""
@@ -125,7 +127,7 @@ class LiveIstioVectorEnv(CoreVectorEnv, gym.vector.VectorEnv[Observation, Any, N
     """``num_envs`` copies of :class:`LiveIstioEnv` that send their loads side by side.
 
     Args:
-        scenario, control, reward, contexts, flat, outcomes, normalised: as for the single environment.
+        scenario, control, reward, contexts, flat, outcomes, normalised, continuous: as for the single environment.
         max_calls_per_step, max_calls: likewise; the second is for all copies together.
         mesh: any mesh; one that can't measure several settings at once measures one after the other. None stands for
             the embedded mesh with a lane for each copy.
@@ -152,12 +154,14 @@ class LiveIstioVectorEnv(CoreVectorEnv, gym.vector.VectorEnv[Observation, Any, N
         outcomes: str | Sequence[str] = (),
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         normalised: bool = False,
+        continuous: bool = False,
     ) -> None:
         scenario = load_scenario(scenario)
         if check_count("num_envs", num_envs) > _MOST_LANES:
             raise InvalidValueError("num_envs", num_envs, f"a whole number 1..{_MOST_LANES}")
         self._live = _LimitedMesh(scenario, mesh, CallLimits(max_calls_per_step, max_calls), num_envs)
-        core = live_core(scenario, self._live, Options(control, reward, contexts, flat, outcomes, normalised), num_envs)
+        options = Options(control, reward, contexts, flat, outcomes, normalised, continuous=continuous)
+        core = live_core(scenario, self._live, options, num_envs)
         super().__init__(core, max_episode_steps, render_mode, autoreset_mode)
 
     def reset(

@@ -12,10 +12,14 @@ from meshgym.errors import InvalidValueError, UnknownNameError
 
 #: Every outcome that a mesh tells.
 ALL = "all"
+#: What a defender controls: the rules, under a load that it can't choose.
+RULES_CONTROL = "rules"
 #: What a single agent controls. Several agents control both.
 DEFAULT_CONTROL = "calls"
 DEFAULT_REWARD = "worst_case"
 DEFAULT_CONTEXTS = "uniform"
+#: PettingZoo's API tests pass this reset option to every environment; it has no meaning.
+CHECKERS_OPTION = frozenset({"options"})
 #: Environments in one batch.
 _MOST = 1_000_000
 
@@ -25,7 +29,7 @@ class Options:
     """What an environment shows, asks for and rewards; the same for every kind of environment.
 
     Attributes:
-        control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`.
+        control: what the agent chooses, see :data:`meshgym.envs.spaces.CONTROLS`, or ``"rules"``.
         reward: see :func:`meshgym.rewards.load_reward`.
         contexts: see :func:`meshgym.envs.contexts.load_contexts`.
         flat: see :class:`meshgym.envs.spaces.Actions`.
@@ -33,6 +37,7 @@ class Options:
         normalised: whether observations are shown from 0 to 1 instead of in real units.
         regret: whether the info has ``oracle_reward``, the most that any action is expected to get, and ``regret``, by
             how much the chosen one is expected to get less.
+        continuous: whether rules are chosen by numbers from 0 to 1.
     """
 
     control: str = DEFAULT_CONTROL
@@ -42,6 +47,7 @@ class Options:
     outcomes: str | Sequence[str] = ()
     normalised: bool = False
     regret: bool = False
+    continuous: bool = False
 
 
 def check_names(what: str, names: object, known: Sequence[str]) -> None:

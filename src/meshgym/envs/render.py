@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.envs.core import Core
+from meshgym.envs.core import Core, Picture
 from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
 
 #: Of single environments; and of several at once, which have no window.
@@ -50,11 +50,10 @@ def render(core: Core, render_mode: str, copy: int = 0) -> str | NDArray[np.uint
         raise InvalidValueError("render_mode", render_mode, "only with a simulator, which knows all rewards")
     if not core.generators:
         raise InvalidValueError("render()", "before reset()", "a running episode", "Call reset() first.")
-    row, *action = (int(np.ravel(index)[copy]) for index in core.played or (core.row,))
-    surface = core.oracle.surfaces(np.array([row]))[0]
+    picture = core.picture(copy)
     if render_mode == "ansi":
-        return _text(core, row, surface, action)
-    image = _image(core, row, surface, action)
+        return _text(core.scenario.name, picture)
+    image = _image(core.scenario.name, picture)
     if render_mode == "rgb_array":
         return image
     show(image)
@@ -74,41 +73,38 @@ def show(image: NDArray[np.uint8]) -> None:
     pyplot.pause(0.001)
 
 
-def rules_text(core: Core, rules: NDArray[np.float64]) -> str:
-    """Return every rule's name and value in one line."""
-    return ", ".join(f"{name} {value:g}" for name, value in zip(core.scenario.rule_names, rules, strict=True))
-
-
-def _text(core: Core, row: int, surface: NDArray[np.float64], action: list[int]) -> str:
-    (pace, paces), (_, calls) = core.actions.values.items()
-    lines = [f"{core.scenario.name}: {rules_text(core, core.rules[row])}", f"reward, {pace} down, calls across:"]
-    lines.append(" " * 8 + "".join(f"{value:>11}" for value in calls))
-    for i, value in enumerate(paces):
-        cells = (f"[{reward:.4g}]" if action == [i, k] else f"{reward:.4g} " for k, reward in enumerate(surface[i]))
+def _text(name: str, picture: Picture) -> str:
+    (down, rows), (across, columns) = picture.axes.items()
+    lines = [f"{name}: {picture.words}", f"reward, {down} down, {across} across:"]
+    lines.append(" " * 8 + "".join(f"{value:>11}" for value in columns))
+    for i, value in enumerate(rows):
+        rewards = enumerate(picture.surface[i])
+        cells = (f"[{reward:.4g}]" if picture.chosen == [i, k] else f"{reward:.4g} " for k, reward in rewards)
         lines.append(f"{value:>8}" + "".join(f"{cell:>11}" for cell in cells))
     return "\n".join(lines)
 
 
-def _image(core: Core, row: int, surface: NDArray[np.float64], action: list[int]) -> NDArray[np.uint8]:
+def _image(name: str, picture: Picture) -> NDArray[np.uint8]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError("matplotlib", "drawing an image", "simulator") from error
-    (pace, paces), (_, calls) = core.actions.values.items()
+    (down, rows), (across, columns) = picture.axes.items()
+    surface, chosen = picture.surface, picture.chosen
     figure: Any = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
     axes = figure.subplots()
     drawn = axes.imshow(surface, origin="lower", aspect="auto", cmap="viridis")
-    axes.set_xticks(range(len(calls)), calls)
-    axes.set_yticks(range(len(paces)), paces)
-    chosen = ""
-    if action:
-        axes.plot(action[1], action[0], "o", markersize=16, fillstyle="none", color="red", markeredgewidth=2)
-        chosen = f"\nchosen: {pace} {paces[action[0]]}, calls {calls[action[1]]}: {surface[action[0], action[1]]:.4g}"
-    words = textwrap.fill(f"{core.scenario.name}: {rules_text(core, core.rules[row])}", _WIDTH)
-    axes.set_title(words + chosen, fontsize="small", loc="left")
-    axes.set(xlabel="calls", ylabel=pace)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    told = ""
+    if chosen:
+        y, x = chosen
+        axes.plot(x, y, "o", markersize=16, fillstyle="none", color="red", markeredgewidth=2)
+        told = f"\nchosen: {down} {rows[y]}, {across} {columns[x]}: {surface[y, x]:.4g}"
+    axes.set_title(textwrap.fill(f"{name}: {picture.words}", _WIDTH) + told, fontsize="small", loc="left")
+    axes.set(xlabel=across, ylabel=down)
     figure.colorbar(drawn, label="reward")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meshgym.envs.core import Info, Observation, live_core, simulated_core
 from meshgym.envs.homogeneous import Homogeneous
-from meshgym.envs.options import Options, check_count, refuse_options
+from meshgym.envs.options import CHECKERS_OPTION, Options, check_count, refuse_options
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import STILL_MODES, check_render_mode, render
 from meshgym.errors import InvalidValueError
@@ -26,8 +26,6 @@ from meshgym.simulator import Simulator
 #: By default, several agents control both load fields, and share rewards with this weight.
 DEFAULT_CONTROL = "both"
 DEFAULT_BETA = 0.5
-#: PettingZoo's API tests pass this reset option to every environment; it has no meaning.
-_CHECKERS_OPTION = frozenset({"options"})
 
 
 class ServicesEnv:
@@ -123,7 +121,8 @@ class ServicesEnv:
 
     def action_space(self, agent: str) -> spaces.Discrete:
         """Return the agent's space: the same object each time."""
-        return self.action_spaces[agent]
+        space: spaces.Discrete = self.action_spaces[agent]
+        return space
 
     def _reset(self, seed: int | None, options: Mapping[str, Any] | None) -> tuple[list[Observation], list[Info]]:
         """Begin an episode and return one observation and info per service.
@@ -133,7 +132,7 @@ class ServicesEnv:
         Raises:
             InvalidValueError: an option was given.
         """
-        refuse_options(options, ignored=_CHECKERS_OPTION)
+        refuse_options(options, ignored=CHECKERS_OPTION)
         self._steps = 0
         self.agents = list(self.possible_agents)
         begun = []
@@ -167,7 +166,9 @@ class ServicesEnv:
             InvalidValueError: it is outside the agent's space.
         """
         name, i = self._seats[agent]
-        return self._cores[i].actions.choice(name, self._alike.own(agent, action) if self._alike else action)
+        own = self._alike.own(agent, action) if self._alike else action
+        chosen: int = self._cores[i].actions.choice(name, own)
+        return chosen
 
     def _step(self, choices: Sequence[Mapping[str, Any]]) -> tuple[list[Observation], list[Any], list[Info], bool]:
         """Send one load to every service.

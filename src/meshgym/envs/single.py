@@ -82,7 +82,7 @@ class OracleMixin:
     _core: Core
 
     def reward_surface(self, context: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Return the expected reward of every load, shape (n_paces, n_calls).
+        """Return the expected reward of every load, shape (n_paces, n_calls); a defender's of all rules, an axis each.
 
         Args:
             context: an observation of this environment; None for the next step's (of the first copy).
@@ -90,10 +90,7 @@ class OracleMixin:
         Raises:
             InvalidValueError: another observation, or no reset before.
         """
-        row, _ = self._core.context_of(context)
-        assert self._core.oracle is not None
-        surface: NDArray[np.float64] = self._core.oracle.surfaces(np.array([row]))[0]
-        return surface
+        return self._core.surface(context)
 
     def oracle(self, context: ArrayLike | None = None) -> tuple[Any, float]:
         """Return the action with the highest expected reward, and that reward; argument and error as above."""
@@ -115,6 +112,7 @@ class MeshResilienceEnv(OracleMixin, CoreEnv):
     | `"calls"`   | `Discrete(n_calls)`                 | index of the calls         |
     | `"threads"` | `Discrete(n_threads)`               | index of the threads       |
     | `"both"`    | `MultiDiscrete([n_threads, n_calls])` | both indices             |
+    | `"rules"`   | `MultiDiscrete`, an entry for each rule that varies | indices of the rules; see below |
 
     An index points into the scenario's `actions` (paper, Table 6). `env.unwrapped.actions` translates:
     `decode(action)` returns real units, `encode(threads=..., calls=...)` returns the action.
@@ -133,6 +131,12 @@ class MeshResilienceEnv(OracleMixin, CoreEnv):
     | 6     | consecutive_5xx_errors       | errors      | 1 | 1 | 4-8 | 12-18 | 22-30 |
     | 7     | the load field that isn't controlled, if any | connections or calls | | | | | |
 
+    ## The defender
+    With `control="rules"` the agent observes the load, threads and calls, and chooses the rules under which it is
+    served: by an index for each rule that varies, by one number (`flat=True`), or by numbers from 0 to 1, of which each
+    stands for the value at that part of the rule's range (`continuous=True`). Choose a reward to match, such as
+    `"best_case"`: 200s per second.
+
     ## Reward
     `qps * p503` by default (paper, Eq. 3), in 1/s; see `meshgym.rewards`.
 
@@ -150,13 +154,13 @@ class MeshResilienceEnv(OracleMixin, CoreEnv):
     ## Arguments
     Args:
         scenario: `"S1"`..`"S5"`, the path of a TOML file, or a `Scenario`.
-        control: `"calls"`, `"threads"` or `"both"`.
+        control: `"calls"`, `"threads"`, `"both"` or `"rules"`.
         simulator: a `Simulator` fitted for the scenario, the path of one, or None for the bundled one.
         reward: `"worst_case"`, `"best_case"`, a registered name, `"module:function"`, or a function of (qps, p200,
             p503) and further outcomes, by name, or of a `meshgym.rewards.Run`.
         contexts: `"uniform"` over the rules grid, `"traces"`, `"walk"`, or rules to draw from, shape (n, rules).
         render_mode: `"ansi"`, `"rgb_array"`, `"human"` (a window) or None.
-        flat: whether one `Discrete` number chooses both load fields, `threads * n_calls + calls`.
+        flat: whether one `Discrete` number chooses both load fields, `threads * n_calls + calls`, or all rules.
         outcomes: further outcomes in the info, by name (see :data:`meshgym.fields.OUTCOMES`), or `"all"` that the
             simulator predicts. Without them a step is faster.
         sample: whether responses are drawn from their predicted distribution, as runs of a real mesh scatter, by a
@@ -164,6 +168,7 @@ class MeshResilienceEnv(OracleMixin, CoreEnv):
         normalised: whether observations are shown from 0 to 1 instead of in real units.
         regret: whether the info has `oracle_reward`, the most that any action is expected to get, and `regret`, by how
             much the chosen one is expected to get less.
+        continuous: whether a defender chooses by numbers from 0 to 1.
 
     Raises:
         UnknownNameError: an unknown scenario, control, reward, contexts or render mode.
@@ -188,6 +193,7 @@ class MeshResilienceEnv(OracleMixin, CoreEnv):
         sample: bool = False,
         normalised: bool = False,
         regret: bool = False,
+        continuous: bool = False,
     ) -> None:
-        options = Options(control, reward, contexts, flat, outcomes, normalised, regret)
+        options = Options(control, reward, contexts, flat, outcomes, normalised, regret, continuous)
         super().__init__(simulated_core(scenario, simulator, options, sample=sample), render_mode)

@@ -205,8 +205,8 @@ class MeshResilienceVectorEnv(OracleMixin, CoreVectorEnv, gym.vector.VectorEnv[O
     faster.
 
     Args:
-        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes, sample, normalised, regret: as for
-            the single environment.
+        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes, sample, normalised, regret,
+            continuous: as for the single environment.
         num_envs: number of copies, at least 1.
         max_episode_steps, autoreset_mode: see :class:`CoreVectorEnv`.
     """
@@ -227,8 +227,9 @@ class MeshResilienceVectorEnv(OracleMixin, CoreVectorEnv, gym.vector.VectorEnv[O
         sample: bool = False,
         normalised: bool = False,
         regret: bool = False,
+        continuous: bool = False,
     ) -> None:
-        options = Options(control, reward, contexts, flat, outcomes, normalised, regret)
+        options = Options(control, reward, contexts, flat, outcomes, normalised, regret, continuous)
         core = simulated_core(scenario, simulator, options, check_count("num_envs", num_envs), sample)
         super().__init__(core, max_episode_steps, render_mode, autoreset_mode)
 
