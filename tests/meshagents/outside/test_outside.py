@@ -199,7 +199,7 @@ def test_by_command(tmp_path, monkeypatch, capsys):
     assert "share of the oracle" in capsys.readouterr().out
     tidy = pd.read_csv("out/results.csv")
     assert set(tidy["method"]) == {"agent", "random", "fixed", "oracle"}
-    assert main(["evaluate", named]) == 1
+    assert main(["evaluate", named]) == 2
     assert "--task is None" in capsys.readouterr().err
 
 
@@ -210,7 +210,7 @@ def test_it_decides_the_load_of_a_recommendation(tmp_path, monkeypatch, capsys):
     assert main(["recommend", "S2", *rules, *named, "--quiet"]) == 0
     actions = load_scenario("S2").actions
     assert f"fortio load -c {actions['threads'][0]} -n {actions['calls'][1]} " in capsys.readouterr().out
-    assert main(["recommend", "S2", *named]) == 1
+    assert main(["recommend", "S2", *named]) == 2
     assert "with --rules and without --load" in capsys.readouterr().err
 
 
