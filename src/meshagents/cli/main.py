@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, ArgumentCollection
 
 from meshagents.cli import commands
+from meshagents.cli.benchmark import benchmark
 from meshagents.learners.hyperparameters import PRESETS
 from meshgym.cli.console import Command, fill_in, run
 from meshgym.errors import UnknownNameError
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.table5,
         commands.recommend,
         commands.report,
+        benchmark,
     ]
     return run("meshagents", about, table, arguments, [_fill_in_preset])
 

@@ -94,7 +94,7 @@ class Job:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Jobs run side by side; with one thread each, a result doesn't depend on how many cores there are."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -116,7 +116,7 @@ def run_job(job: Job) -> list[dict[str, Any]]:
     :func:`meshagents.validation.decisions.draw_contexts`).
     """
     configuration = load_configuration(job.configuration)
-    with _one_thread():
+    with one_thread():
         started = time.process_time()
         trained = train_agent(configuration, job.tasks, job.hyperparameters, job.seed, contexts=job.contexts)
         seconds = time.process_time() - started

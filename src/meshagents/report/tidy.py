@@ -76,6 +76,11 @@ def of_ratios(ratios: pd.DataFrame, seed: int) -> pd.DataFrame:
     return _table(rows)
 
 
+def of_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores with the columns ``task``, ``seed``, ``method``, ``metric`` and ``value``."""
+    return _table(scores.to_dict("records"), "simulated")
+
+
 def _table(rows: Sequence[Mapping[Any, Any]], mesh: str | None = None) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table = table if mesh is None else table.assign(mesh=mesh)

@@ -231,6 +231,25 @@ class Core:
         found: NDArray[np.float64] = self.oracle.surfaces(np.array([self.context_of(observation)[0]]))[0]
         return found
 
+    def reward_table(self, rows: ArrayLike | None, most: int, seed: int) -> tuple[Observation, NDArray[np.float64]]:
+        """Return observations of many contexts and the expected reward of every action in each of them.
+
+        Args:
+            rows: of the grid of rules (for a defender, of loads); None for all.
+            most: how many contexts; of more, so many are drawn.
+            seed: of the draw.
+
+        Returns:
+            Shape (n, width) and (n, actions).
+        """
+        leads = np.arange(len(self._shown)) if rows is None else np.asarray(rows, dtype=np.int64)
+        contexts = np.add.outer(leads * self._n_free, np.arange(self._n_free)).ravel()
+        if len(contexts) > most:
+            contexts = np.sort(np.random.default_rng(seed).choice(contexts, most, replace=False))
+        lead, free = np.divmod(contexts, self._n_free)
+        assert self.oracle is not None
+        return self._seen(lead, free)[:, : self._width], self.oracle.choices(lead, free)
+
     def context_of(self, observation: ArrayLike | None) -> tuple[int, int]:
         """Return the row of the rules grid, and the index of the load field that isn't controlled, of an observation.
 

@@ -92,6 +92,22 @@ class OracleMixin:
         """
         return self._core.surface(context)
 
+    def reward_table(
+        self, rows: ArrayLike | None = None, most: int = 2000, seed: int = 0
+    ) -> tuple[Observation, NDArray[np.float64]]:
+        """Return observations of many contexts, and the expected reward of every action in each of them.
+
+        Args:
+            rows: of the scenario's ``rule_grid()``; of a defender's loads, pace by pace. None for all.
+            most: how many contexts at most; of more, so many are drawn.
+            seed: of the draw.
+
+        Returns:
+            Shape (n, inputs) and (n, actions): actions in the order of their numbers, of several fields that of
+            ``numpy.ravel_multi_index``.
+        """
+        return self._core.reward_table(rows, most, seed)
+
     def oracle(self, context: ArrayLike | None = None) -> tuple[Any, float]:
         """Return the action with the highest expected reward, and that reward; argument and error as above."""
         assert self._core.oracle is not None

@@ -205,8 +205,8 @@ class MeshResilienceVectorEnv(OracleMixin, CoreVectorEnv, gym.vector.VectorEnv[O
     faster.
 
     Args:
-        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes, sample, normalised, regret,
-            continuous: as for the single environment.
+        scenario, control, simulator, reward, contexts, render_mode, flat, outcomes: as for the single environment.
+        sample, normalised, regret, continuous: likewise.
         num_envs: number of copies, at least 1.
         max_episode_steps, autoreset_mode: see :class:`CoreVectorEnv`.
     """

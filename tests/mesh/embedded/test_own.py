@@ -6,9 +6,11 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
+import gymnasium as gym
 import pytest
 
 from meshgym.errors import FileError, InvalidValueError, LimitError, LoadError, MeshStartError
@@ -97,6 +99,15 @@ def test_what_a_success_is(serve, method, path):
 def test_it_keeps_the_contract_of_a_mesh(serve, shop):
     service = OwnService(url=[url(serve()), url(serve())])
     check_mesh(lambda: EmbeddedMesh(shop, profile=service), shop)
+
+
+def test_an_environment_steps_on_it(serve, shop):
+    scenario = replace(shop, service=OwnService(url=url(serve())))
+    with gym.make("meshgym:LiveIstio-v0", scenario=scenario, control="both") as env:
+        env.reset(seed=0)
+        _, reward, _, _, info = env.step(env.action_space.sample())
+    assert info["qps"] > 0
+    assert reward == info["qps"] * info["p503"]
 
 
 def test_rules_protect_it(serve):

@@ -1,0 +1,114 @@
+"""Run the benchmark: every method on every task with every seed, in parallel, kept as files and never done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from meshagents.benchmark.methods import FAST, METHODS
+from meshagents.benchmark.tasks import SEEDS, TASKS, VERSION
+from meshagents.experiments.jobs import one_thread
+from meshgym.errors import FileError, UnknownNameError
+from meshgym.files import make_folder, read_json, reading, write_text
+from meshgym.types import Progress
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task with one seed.
+
+    Attributes:
+        task, method: names.
+        seed: of the method.
+        fast: whether it has a tenth of the budget.
+    """
+
+    task: str
+    method: str
+    seed: int
+    fast: bool
+
+    @property
+    def filename(self) -> str:
+        """Name of the file that keeps the score."""
+        return f"{self.task}_{self.method.replace(' ', '-')}_{self.seed}.json"
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that the score depends on, as plain values."""
+        return {"version": VERSION, **vars(self)}
+
+
+def cells(tasks: Sequence[str] = (), fast: bool = False) -> list[Cell]:
+    """Return what there is to do.
+
+    Args:
+        tasks: names; none for all.
+        fast: one seed and a tenth of the budgets.
+
+    Raises:
+        UnknownNameError: no such task.
+    """
+    for name in tasks:
+        if name not in TASKS:
+            raise UnknownNameError("task", name, TASKS)
+    return [
+        Cell(name, method, seed, fast)
+        for name in tasks or TASKS
+        for method in METHODS[TASKS[name].kind]
+        for seed in (SEEDS[:1] if fast else SEEDS)
+    ]
+
+
+def run(
+    wanted: Sequence[Cell], folder: Path, n_jobs: int = -1, progress: Progress = lambda done, total: None
+) -> pd.DataFrame:
+    """Do what hasn't been done yet, in parallel, and read all scores.
+
+    Args:
+        wanted: what there is to do, see :func:`cells`.
+        folder: keeps the scores; those of the same version that it holds count.
+        n_jobs: processes; -1 for one per core.
+        progress: called after each cell.
+
+    Returns:
+        One row per cell: ``task``, ``method``, ``seed``, ``score``.
+
+    Raises:
+        FolderError: ``folder`` can't be written.
+        MissingDependencyError: a method's package isn't installed.
+    """
+    make_folder(folder)
+    left = [cell for cell in wanted if _kept(cell, folder) is None]
+    progress(len(wanted) - len(left), len(wanted))
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)
+    for done, score in enumerate(parallel(joblib.delayed(play)(cell) for cell in left), start=1):
+        cell = left[done - 1]
+        write_text(folder / cell.filename, json.dumps({"cell": cell.identity(), "score": score}))
+        progress(len(wanted) - len(left) + done, len(wanted))
+    return pd.DataFrame(
+        [[cell.task, cell.method, cell.seed, _kept(cell, folder)] for cell in wanted],
+        columns=["task", "method", "seed", "score"],
+    )
+
+
+def play(cell: Cell) -> float:
+    """Return the score of a cell; the same each time."""
+    task = TASKS[cell.task]
+    with one_thread():
+        return METHODS[task.kind][cell.method](task, cell.seed, FAST if cell.fast else 1)
+
+
+def _kept(cell: Cell, folder: Path) -> float | None:
+    """Return a score that is there already, or None."""
+    try:
+        with reading(folder / cell.filename, "a score", FileError, ""):
+            content = read_json(folder / cell.filename)
+            return float(content["score"]) if content["cell"] == cell.identity() else None
+    except FileError:
+        return None  # missing or damaged: done again
