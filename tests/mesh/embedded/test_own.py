@@ -14,7 +14,9 @@ import gymnasium as gym
 import pytest
 
 from meshgym.errors import FileError, InvalidValueError, LimitError, LoadError, MeshStartError
+from meshgym.mesh.embedded.bootstrap import bootstrap, connection_manager
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
+from meshgym.mesh.embedded.process import EnvoyGroup
 from meshgym.mesh.limits import AllowedHost, CallLimits
 from meshgym.service.own import OwnService
 from meshgym.testing import check_mesh
@@ -180,6 +182,23 @@ def test_its_certificate_must_be_trusted(serve, tmp_path):
         EmbeddedMesh(profile=OwnService(url=where, ca=str(other)))
     with pytest.raises(FileError, match=r"name one by service\.ca"):
         EmbeddedMesh(profile=OwnService(url=where, ca=str(tmp_path / "missing.pem")))
+
+
+def test_http2_without_tls():
+    """An Envoy that speaks nothing else responds."""
+    group = EnvoyGroup()
+    try:
+        reply = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
+        chain = {"filters": [connection_manager("web", reply, [], "HTTP2")]}
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+        web = bootstrap(group.folder, "web", [{"name": "web", "address": address, "filter_chains": [chain]}], [])
+        where = f"http://127.0.0.1:{group.start({'web': web}, {'web': 1})['web'].port('web')}/"
+        with EmbeddedMesh(profile=OwnService(url=where, protocol="http2")) as mesh:
+            assert mesh.measure(ROOM, Load(2, 40)).p200 == 1
+        with pytest.raises(MeshStartError, match=r"can't be reached|responds with"):
+            EmbeddedMesh(profile=OwnService(url=where))
+    finally:
+        group.close()
 
 
 def test_unary_calls_of_grpc():
