@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,12 +128,11 @@ def write(scores: pd.DataFrame, folder: Path, fast: bool) -> list[Path]:
     return write_together({folder / name: content for name, content in files.items()})
 
 
-def check_submission(folder: Path, tasks: Sequence[str] = tuple(TASKS)) -> list[str]:
+def check_submission(folder: Path) -> list[str]:
     """Check that a folder holds a whole result of this version; return the methods in it.
 
     Args:
         folder: with ``benchmark.json`` and ``results.csv``.
-        tasks: that each method may have played.
 
     Raises:
         FileError: a file is missing or damaged.
@@ -156,8 +154,8 @@ def check_submission(folder: Path, tasks: Sequence[str] = tuple(TASKS)) -> list[
         found = {str(method): own for method, own in rows.groupby("method", sort=False)}
     for method, own in found.items():
         for task in dict.fromkeys(own["task"]):
-            if task not in tasks:
-                raise InvalidValueError(f"task of {method}", task, f"one of {', '.join(tasks)}")
+            if task not in TASKS:
+                raise InvalidValueError(f"task of {method}", task, f"one of {', '.join(TASKS)}")
             seeds = sorted(own.loc[own["task"] == task, "seed"].tolist())
             if seeds != list(SEEDS):
                 raise InvalidValueError(f"seeds of {method} on {task}", seeds, f"{list(SEEDS)}, each once")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 
 from meshagents.benchmark.methods import FAST, METHODS
 from meshagents.benchmark.tasks import SEEDS, TASKS, VERSION
-from meshagents.experiments.jobs import one_thread
-from meshgym.errors import FileError, UnknownNameError
-from meshgym.files import make_folder, read_json, reading, write_text
+from meshagents.experiments.jobs import one_thread, run_all
+from meshgym.errors import UnknownNameError
 from meshgym.types import Progress
 
 
@@ -83,18 +80,9 @@ def run(
         FolderError: ``folder`` can't be written.
         MissingDependencyError: a method's package isn't installed.
     """
-    make_folder(folder)
-    left = [cell for cell in wanted if _kept(cell, folder) is None]
-    progress(len(wanted) - len(left), len(wanted))
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)
-    for done, score in enumerate(parallel(joblib.delayed(play)(cell) for cell in left), start=1):
-        cell = left[done - 1]
-        write_text(folder / cell.filename, json.dumps({"cell": cell.identity(), "score": score}))
-        progress(len(wanted) - len(left) + done, len(wanted))
-    return pd.DataFrame(
-        [[cell.task, cell.method, cell.seed, _kept(cell, folder)] for cell in wanted],
-        columns=["task", "method", "seed", "score"],
-    )
+    scores = run_all(wanted, play, folder, n_jobs, progress=progress)
+    rows = [[cell.task, cell.method, cell.seed, score] for cell, score in zip(wanted, scores, strict=True)]
+    return pd.DataFrame(rows, columns=["task", "method", "seed", "score"])
 
 
 def play(cell: Cell) -> float:
@@ -102,13 +90,3 @@ def play(cell: Cell) -> float:
     task = TASKS[cell.task]
     with one_thread():
         return METHODS[task.kind][cell.method](task, cell.seed, FAST if cell.fast else 1)
-
-
-def _kept(cell: Cell, folder: Path) -> float | None:
-    """Return a score that is there already, or None."""
-    try:
-        with reading(folder / cell.filename, "a score", FileError, ""):
-            content = read_json(folder / cell.filename)
-            return float(content["score"]) if content["cell"] == cell.identity() else None
-    except FileError:
-        return None  # missing or damaged: done again

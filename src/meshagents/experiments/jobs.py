@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import joblib
 import numpy as np
@@ -37,6 +37,7 @@ def label(configuration: str, services: int) -> str:
     return configuration + (f"*{services}" if services > 1 else "")
 
 
+WorkT = TypeVar("WorkT", bound="Work")
 #: Columns of the records that name a row of Table 5, and a cell.
 ROW = ("configuration", "services")
 CELL = (*ROW, "scenario")
@@ -186,6 +187,33 @@ def run_jobs(
         MissingDependencyError: the backend's package isn't installed.
         FolderError: ``folder`` can't be written.
     """
+    kept = run_all(jobs, run_job, folder, n_jobs, backend, progress)
+    return pd.DataFrame([record for records in kept for record in records])
+
+
+class Work(Protocol):
+    """Something to do whose result is kept in a file."""
+
+    @property
+    def filename(self) -> str:
+        """Name of the file that keeps the result."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that the result depends on, as plain values."""
+
+
+def run_all(
+    jobs: Sequence[WorkT],
+    do: Callable[[WorkT], Any],
+    folder: Path,
+    n_jobs: int = -1,
+    backend: str = "loky",
+    progress: Progress = lambda done, total: None,
+) -> list[Any]:
+    """Do what hasn't been done yet, in parallel; return all results, which are plain values, in the order of the jobs.
+
+    Arguments and errors as of :func:`run_jobs`.
+    """
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
     make_folder(folder)
@@ -194,11 +222,11 @@ def run_jobs(
     with _backend(backend):
         return_as = "list" if backend == "ray" else "generator"
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as=return_as, batch_size=1)
-        for done, records in enumerate(parallel(joblib.delayed(run_job)(job) for job in left)):
+        for done, records in enumerate(parallel(joblib.delayed(do)(job) for job in left)):
             result = {"job": left[done].identity(), "records": records}
             write_text(folder / left[done].filename, json.dumps(result))
             progress(len(jobs) - len(left) + done + 1, len(jobs))
-    return pd.DataFrame([record for job in jobs for record in _kept(job, folder) or []])
+    return [_kept(job, folder) for job in jobs]
 
 
 @contextmanager
@@ -221,12 +249,11 @@ def _backend(name: str) -> Iterator[None]:
         yield
 
 
-def _kept(job: Job, folder: Path) -> list[dict[str, Any]] | None:
-    """Return the records of a job that was done before, or None."""
+def _kept(job: Work, folder: Path) -> Any:
+    """Return the result of a job that was done before, or None."""
     try:
         with reading(folder / job.filename, "a result", FileError, ""):
             content = read_json(folder / job.filename)
-            records: list[dict[str, Any]] = content["records"]
-            return records if content["job"] == job.identity() else None
+            return content["records"] if content["job"] == job.identity() else None
     except FileError:
         return None  # missing or damaged: done again

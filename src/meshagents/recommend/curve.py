@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meshagents.recommend.search import intervals_of
 from meshgym.errors import InvalidValueError
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -59,13 +60,12 @@ def curve(simulator: Simulator, scenario: Scenario, rules: TrafficRules, load: L
     fixed = {**rules.to_dict(), "calls": load.calls}
     settings = np.column_stack([paces if name == pace else np.full(len(paces), fixed[name]) for name in names])
     try:
-        response, intervals = simulator.predict(settings), simulator.intervals(settings)
+        response, ends = simulator.predict(settings), intervals_of(simulator, settings)
     except InvalidValueError:
         return None
     inside = ~np.asarray(response.outside, bool)
     if inside.sum() < 2:
         return None
-    ends = {"p200": 1 - intervals["p503"][:, ::-1], **intervals}
     expected = {"p200": response.p200, **(response.details or {})}
     bands: dict[str, Band] = {
         name: _band(expected[name][inside], ends[name][inside])

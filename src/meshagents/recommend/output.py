@@ -113,9 +113,7 @@ class Report:
         """Return the recommendation as a page, see :func:`meshagents.recommend.page.to_page`."""
         advice, within = self.advice, self.advice.within
         rules = {name: in_words(value) for name, value in advice.rules.to_dict().items()}
-        commands = "\n".join(
-            ["kubectl apply -f destination-rule.yaml", *(fortio(one.load, self.url) for one in advice.expected)]
-        )
+        commands = "\n".join([*_apply(self), *(fortio(one.load, self.url) for one in advice.expected)])
         blocks: list[Any] = [
             ("Rules", rules),
             ("The DestinationRule, destination-rule.yaml", self.destination_rule.to_yaml()),
@@ -184,8 +182,7 @@ def to_markdown(report: Report) -> str:
         *_objectives(report),
         _how_rules(advice),
         _table(rules),
-        "    kubectl apply -f destination-rule.yaml"
-        + "\n    kubectl apply -f virtual-service.yaml" * bool(report.virtual_service()),
+        "\n".join(f"    {command}" for command in _apply(report)),
         *_into_the_cluster(report),
         f"Found by {advice.direct} runs, each of the load that those before made likely, of {advice.loads} loads:"
         if advice.direct
@@ -213,6 +210,12 @@ def to_markdown(report: Report) -> str:
             else "Measured: means with their 95 % intervals, and how many runs lie within the expected interval.",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _apply(report: Report) -> list[str]:
+    """Return the commands that put the files in force."""
+    files = ["destination-rule.yaml", *(["virtual-service.yaml"] if report.virtual_service() else [])]
+    return [f"kubectl apply -f {file}" for file in files]
 
 
 def _objectives(report: Report) -> list[str]:

@@ -169,6 +169,12 @@ def expect(simulator: Simulator, rules: TrafficRules, loads: Sequence[Load]) -> 
     ]
 
 
+def intervals_of(simulator: Simulator, settings: Any) -> dict[str, FloatArray]:
+    """Return the 90 % intervals of single runs, shape (n, 2), by outcome; of success, too, where only 503s are told."""
+    intervals = simulator.intervals(settings)
+    return {"p200": 1 - intervals["p503"][:, ::-1], **intervals}
+
+
 def _around(expected: Any, interval: FloatArray) -> Interval:
     low, high = interval.tolist()
     return Interval(float(expected), min(low, float(expected)), max(high, float(expected)))

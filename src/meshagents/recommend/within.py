@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshagents.recommend.front import front, spread_over
-from meshagents.recommend.search import all_loads, candidates, expect
+from meshagents.recommend.search import all_loads, candidates, expect, intervals_of
 from meshgym.errors import InvalidValueError, SloError
 from meshgym.scenarios import Scenario
 from meshgym.simulator import Simulator
@@ -189,9 +189,7 @@ def _judge(
             part = slice(start, start + _BATCH)
             sent = np.tile([getattr(load, name) for name in load.names], (len(rules[part]), 1))
             settings = np.hstack([rules[part], sent])
-            response, intervals = simulator.predict(settings), simulator.intervals(settings)
-            if "p200" not in intervals:
-                intervals["p200"] = 1 - intervals["p503"]
+            response, intervals = simulator.predict(settings), intervals_of(simulator, settings)
             success[part, column] = response.p200
             p99[part, column] = (response.details or {}).get(_P99, np.nan)
             goodput[part, column] = np.multiply(response.qps, response.p200, dtype=np.float64)

@@ -83,7 +83,7 @@ def ramp(
     about = {
         "service": ", ".join(url) or scenario,
         "rules": f"{rules}: {json.dumps(policy)}" if rules else json.dumps(policy) if policy else "none",
-        **{"measured with": ", ".join(f"{name} {value}" for name, value in versions.items())},
+        "measured with": ", ".join(f"{name} {value}" for name, value in versions.items()),
     }
     paths = output.write(found, unit, folder, about)
     print("\n".join([output.to_text(found, unit), *map(str, paths)]))

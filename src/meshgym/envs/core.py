@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meshgym.envs.contexts import Contexts, load_contexts
-from meshgym.envs.options import ALL, RULES_CONTROL, Options, check_names
+from meshgym.envs.options import Options, check_names
 from meshgym.envs.oracle import Oracle
+from meshgym.envs.picture import Picture, rules_text
 from meshgym.envs.spaces import Actions, shown
 from meshgym.errors import InvalidValueError
 from meshgym.fields import OUTCOMES
 from meshgym.mesh.base import Index, IndexedMesh, Mesh
 from meshgym.rewards import apply_reward, further_needs, load_reward, takes_run
-from meshgym.scenarios import Scenario, load_scenario
-from meshgym.simulator import SimulatedMesh, Simulator, simulator_for
+from meshgym.scenarios import Scenario
 from meshgym.types import RESPONSE_NAMES, Response
 
 Observation = NDArray[np.float32]
@@ -32,27 +30,6 @@ _BLOCK = 1024
 _TILE = 16
 #: What an info has of each response, and of regret.
 _TOLD, _REGRET = ("qps", "p200", "p503", "qps_std", "p503_std"), ("oracle_reward", "regret")
-
-
-class Picture(NamedTuple):
-    """What there is to draw of a step.
-
-    Attributes:
-        words: what the agent couldn't choose.
-        axes: values of two fields that it could, by name.
-        surface: expected rewards, shape (values of the first, values of the second).
-        chosen: indices of the last choice; empty if there was none.
-    """
-
-    words: str
-    axes: Mapping[str, Sequence[Any]]
-    surface: NDArray[np.float64]
-    chosen: list[int]
-
-
-def rules_text(scenario: Scenario, rules: NDArray[np.float64]) -> str:
-    """Return every rule's name and value in one line."""
-    return ", ".join(f"{name} {value:g}" for name, value in zip(scenario.rule_names, rules, strict=True))
 
 
 class Core:
@@ -320,48 +297,3 @@ class Core:
         if self.actions.free:
             seen[:, -1] = self._shown_free[frees]
         return seen
-
-
-def simulated_core(
-    scenario: str | Path | Scenario,
-    simulator: str | Path | Simulator | None,
-    options: Options,
-    copies: int | None = None,
-    sample: bool = False,
-) -> Core:
-    """Make a core over a simulator; None stands for the one that is bundled for the scenario. See :class:`Core`.
-
-    Args:
-        sample: whether responses are drawn from their predicted distribution.
-
-    Raises:
-        UnknownNameError: an outcome that the simulator doesn't predict.
-        SimulatorError: no usable simulator, or one that was fitted for another scenario.
-    """
-    scenario = load_scenario(scenario)
-    chosen = simulator_for(scenario, simulator)
-    if options.outcomes == ALL:
-        options = replace(options, outcomes=chosen.further)
-    check_names("outcome of the simulator", options.outcomes, chosen.further)
-    check_names("outcome of the simulator", further_needs(load_reward(options.reward)), chosen.further)
-    return _kind_of(options)(scenario, SimulatedMesh(chosen, sample=sample), options, copies)
-
-
-def live_core(scenario: str | Path | Scenario, mesh: Mesh, options: Options, copies: int | None = None) -> Core:
-    """Make a core over a mesh that sends real traffic; what it doesn't tell of ``"all"`` outcomes is NaN."""
-    if options.outcomes == ALL:
-        options = replace(options, outcomes=tuple(OUTCOMES)[len(RESPONSE_NAMES) :])
-    if options.regret:
-        raise InvalidValueError("regret", True, "False on a live mesh", "Nobody knows what its best action is.")
-    return _kind_of(options)(load_scenario(scenario), mesh, options, copies)
-
-
-def _kind_of(options: Options) -> type[Core]:
-    """Return who acts: one that sends loads, or one that sets rules."""
-    if options.control != RULES_CONTROL:
-        if options.continuous:
-            raise InvalidValueError("continuous", True, f"False unless the agent controls {RULES_CONTROL!r}")
-        return Core
-    from meshgym.envs.defence import DefenceCore
-
-    return DefenceCore

@@ -11,9 +11,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from meshgym.envs.contexts import load_contexts
-from meshgym.envs.core import Core, Info, Observation, Picture
+from meshgym.envs.core import Core, Info, Observation
 from meshgym.envs.options import RULES_CONTROL, Options
 from meshgym.envs.oracle import Oracle
+from meshgym.envs.picture import Picture
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Index, IndexedMesh
 from meshgym.scenarios import Scenario

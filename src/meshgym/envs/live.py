@@ -11,8 +11,10 @@ from gymnasium.utils import EzPickle
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import Info, Observation, live_core, rules_text
+from meshgym.envs.core import Info, Observation
+from meshgym.envs.making import live_core
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Options, check_count
+from meshgym.envs.picture import rules_text
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import RENDER_MODES
 from meshgym.envs.single import CoreEnv

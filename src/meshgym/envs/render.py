@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshgym.envs.core import Core, Picture
+from meshgym.envs.core import Core
+from meshgym.envs.picture import Picture
 from meshgym.errors import InvalidValueError, MissingDependencyError, UnknownNameError
 
 #: Of single environments; and of several at once, which have no window.

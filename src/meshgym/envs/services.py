@@ -12,8 +12,9 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from meshgym.envs.core import Info, Observation, live_core, simulated_core
+from meshgym.envs.core import Info, Observation
 from meshgym.envs.homogeneous import Homogeneous
+from meshgym.envs.making import live_core, simulated_core
 from meshgym.envs.options import CHECKERS_OPTION, Options, check_count, refuse_options
 from meshgym.envs.registration import EPISODE_STEPS
 from meshgym.envs.render import STILL_MODES, check_render_mode, render

@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import Core, Info, Observation, simulated_core
+from meshgym.envs.core import Core, Info, Observation
+from meshgym.envs.making import simulated_core
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Options, refuse_options
 from meshgym.envs.render import RENDER_MODES, check_render_mode, render
 from meshgym.rewards import Reward

@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from meshgym.envs.core import Core, Info, Observation, simulated_core
+from meshgym.envs.core import Core, Info, Observation
+from meshgym.envs.making import simulated_core
 from meshgym.envs.options import (
     DEFAULT_CONTEXTS,
     DEFAULT_CONTROL,

@@ -31,8 +31,3 @@ class Backend:
     protocol: Protocol = "http1"
     filters: Sequence[dict[str, Any]] = ()
     probes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def replicas(self) -> int:
-        """How many there are, those on standby among them."""
-        return sum(map(len, self.endpoints))

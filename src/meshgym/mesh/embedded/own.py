@@ -6,7 +6,6 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,7 +51,6 @@ def own(service: OwnService, allowed_host: str = "") -> Backend:
     secured = urlsplit(service.url[0]).scheme == "https"
     protocol: Protocol = "http1" if service.protocol == "http1" else "http2"
     transport = _tls(hosts[0], service, protocol) if secured else None
-    whole = Backend([addresses], transport, _request(service), protocol=protocol, filters=_filters(service))
     probes = {}
     for number, (url, address) in enumerate(zip(service.url, addresses, strict=True)):
         name = f"{PROBE}-{number}"
@@ -65,7 +63,9 @@ def own(service: OwnService, allowed_host: str = "") -> Backend:
             "metadata": {"filter_metadata": {METADATA: {"run": PROBE}}},
         }
         probes[url] = probe if transport is None else {**probe, "transport_socket": transport}
-    return replace(whole, probes=probes)
+    return Backend(
+        [addresses], transport, _request(service), protocol=protocol, filters=_filters(service), probes=probes
+    )
 
 
 def _address(url: str, host: str, allowed: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from meshgym.mesh.embedded.backend import Backend
-from meshgym.mesh.embedded.bootstrap import RUN_HEADER, bootstrap, connection_manager, delay
+from meshgym.mesh.embedded.bootstrap import RUN_HEADER, TYPE, bootstrap, connection_manager, delay
 from meshgym.service.own import Service
 
 #: Header of every request: the cluster of its lane.
@@ -47,9 +47,7 @@ def sidecar_bootstrap(folder: Path, service: Service, backend: Backend, cds: Pat
         "retry_host_predicate": [
             {
                 "name": "previous_hosts",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                },
+                "typed_config": {"@type": f"{TYPE}.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
             }
         ],
     }
