@@ -1,6 +1,7 @@
 """Scenarios: the ranges of rules and load, the actions of an agent, and the service under test.
 
-S1..S5 are the paper's (ranges of Table 4, actions of Table 6), as TOML files in ``meshgym/data/scenarios``.
+S1..S5 are the paper's (ranges of Table 4, actions of Table 6), as TOML files in ``meshgym/data/scenarios``; C1 is our
+own, to control from interval to interval.
 Your own file in the same form is a scenario too.
 """
 
@@ -11,7 +12,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -36,6 +37,9 @@ MOST_VALUES = 1_000_000
 #: A scenario's name becomes the name of folders and the first cell of tables.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SCENARIO_NAMES: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5")
+#: The one whose rules are set from interval to interval.
+CONTROL_SCENARIO = "C1"
+BUNDLED_NAMES = (*SCENARIO_NAMES, CONTROL_SCENARIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,28 @@ class Range:
         return exact.round(9)  # 0.1 + 2 * 0.1 would exceed a high of 0.3; Istio's durations have nanoseconds
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How runs follow one another where rules are set from interval to interval.
+
+    Attributes:
+        interval_s: seconds of an interval, 0.1..3600.
+        intervals: of an episode, 2..10000.
+
+    Raises:
+        InvalidValueError: a value outside its range.
+    """
+
+    interval_s: float
+    intervals: int
+
+    def __post_init__(self) -> None:
+        if type(self.interval_s) not in (int, float) or not 0.1 <= self.interval_s <= 3600:
+            raise InvalidValueError("control.interval_s", self.interval_s, "seconds, 0.1..3600")
+        if type(self.intervals) is not int or not 2 <= self.intervals <= 10_000:
+            raise InvalidValueError("control.intervals", self.intervals, "a whole number 2..10000")
+
+
 @dataclass(frozen=True)
 class Scenario:
     """Ranges of rules and load, the actions of an agent, and the service under test.
@@ -100,6 +126,7 @@ class Scenario:
         rows: how many runs a complete trace set has.
         service: the service behind the embedded mesh; None if you bring your own mesh.
         base: the ``trafficPolicy`` of a DestinationRule that holds for all rules that don't vary.
+        control: how runs follow one another; None where each is made afresh. Its loads are open loops.
 
     Raises:
         InvalidValueError: rules or loads that Istio or Fortio doesn't allow.
@@ -112,6 +139,7 @@ class Scenario:
     rows: int
     service: Service | None = None
     base: Mapping[str, Any] = field(default_factory=dict)
+    control: Control | None = None
 
     def __post_init__(self) -> None:
         if self.base:
@@ -122,6 +150,8 @@ class Scenario:
         for end in (min, max):
             for calls in (self.load["calls"].low, self.actions["calls"][0]):
                 self._load(end(self.load[pace].low, self.load[pace].high, *self.actions[pace]), calls)
+        if self.control is not None and pace != LOOPS["open"][0]:
+            raise InvalidValueError("section [control]", pace, f"loads with {LOOPS['open'][0]}")
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Scenario:
@@ -130,7 +160,7 @@ class Scenario:
         Raises:
             InvalidValueError: a missing or unknown key, or a value out of range.
         """
-        known = {"name", "rules", "load", "actions", "service", "rows", "base"}
+        known = {"name", "rules", "load", "actions", "service", "rows", "base", "control"}
         if not set(document) <= known:
             unknown = sorted(set(document) - known)
             raise InvalidValueError(f"scenario {document.get('name')}", unknown, f"only {', '.join(sorted(known))}")
@@ -148,6 +178,9 @@ class Scenario:
             rows=rows,
             service=read_service(document["service"]) if "service" in document else None,
             base=mapping(document.get("base", {}), "base"),
+            control=Control(**_section(document, "control", ("interval_s", "intervals")))
+            if "control" in document
+            else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,6 +193,7 @@ class Scenario:
             "actions": {name: list(values) for name, values in self.actions.items()},
         }
         document |= {"base": dict(self.base)} if self.base else {}
+        document |= {"control": asdict(self.control)} if self.control else {}
         return document | ({} if self.service is None else {"service": to_table(self.service)})
 
     @property
@@ -285,7 +319,7 @@ def _bundled(name: str) -> Scenario:
 
 
 def load_scenario(scenario: str | Path | Scenario) -> Scenario:
-    """Return the scenario of a name ``"S1"``..``"S5"`` or of a TOML file; return a scenario as it is.
+    """Return the scenario of a name ``"S1"``..``"S5"``, ``"C1"`` or of a TOML file; return a scenario as it is.
 
     Raises:
         UnknownNameError: neither a bundled name nor an existing file.
@@ -293,11 +327,11 @@ def load_scenario(scenario: str | Path | Scenario) -> Scenario:
     """
     if isinstance(scenario, Scenario):
         return scenario
-    if str(scenario) in SCENARIO_NAMES:
+    if str(scenario) in BUNDLED_NAMES:
         return _bundled(str(scenario))
     path = Path(scenario)
     if path.suffix == ".toml" and path.exists():
         with reading(path, "a scenario", FileError, "See S1.toml for the form."):
             text = read_text(path)
         return parse_scenario(path.stem, text, path.parent)
-    raise UnknownNameError("scenario", str(scenario), [*SCENARIO_NAMES, "a path to a .toml file"])
+    raise UnknownNameError("scenario", str(scenario), [*BUNDLED_NAMES, "a path to a .toml file"])

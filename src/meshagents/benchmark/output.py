@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from meshagents.benchmark.tasks import INTERACTIONS, ROUNDS, RUNS, SEEDS, TASKS, VERSION
+from meshagents.benchmark.budgets import BUDGETS, SEEDS, VERSION
+from meshagents.benchmark.tasks import TASKS
 from meshagents.report import tidy
 from meshagents.statistics import (
     aggregate_interval,
@@ -34,7 +35,7 @@ _COLOURS = ("accent", "warm", "deep", "good", "bad")
 FROZEN = {
     "version": VERSION,
     "seeds": list(SEEDS),
-    "budgets": {"interactions": INTERACTIONS, "rounds": ROUNDS, "runs": RUNS},
+    "budgets": BUDGETS,
 }
 #: Scores of a profile.
 _STEPS = np.linspace(0, 1, 101)
@@ -82,6 +83,21 @@ def _profile(figure: Figure, scores: pd.DataFrame) -> None:
     rows[-1].set_xlabel("score, at least")
 
 
+def _after_runs(figure: Figure, scores: pd.DataFrame) -> None:
+    """Draw by how much searches fall short after each run, on average over tasks and seeds."""
+    axes = figure.subplots()
+    methods = scores[scores["curve"].map(len) > 0].groupby("method", sort=False)
+    for colour, (method, own) in zip(itertools.cycle(_COLOURS), methods, strict=False):
+        regret = 1 - np.array(own["curve"].tolist())
+        mean, half = regret.mean(axis=0), 1.96 * regret.std(axis=0) / np.sqrt(len(regret))
+        runs = np.arange(1, len(mean) + 1)
+        axes.plot(runs, mean, color=LIGHT[colour], label=method)
+        axes.fill_between(runs, mean - half, mean + half, color=LIGHT[colour], alpha=0.2, linewidth=0)
+    axes.set_xlabel("runs")
+    axes.set_ylabel("regret, as a share of the best")
+    axes.legend(loc="upper right")
+
+
 def to_text(scores: pd.DataFrame, fast: bool) -> str:
     """Return the tables as text."""
     parts = [markdown(aggregates(scores)), markdown(by_task(scores))]
@@ -110,15 +126,20 @@ def write(scores: pd.DataFrame, folder: Path, fast: bool) -> list[Path]:
     kinds = len({TASKS[task].kind for task in scores["task"]})
     svg = draw((6, 2.4 * kinds), lambda figure: _profile(figure, scores))
     text = [
-        "1 is the best there is, known exactly: the oracle's reward in environments and searches, the equilibrium in "
-        "games. Where the fixed choice scores as much as learning, there was nothing to learn.",
-        f"Version {VERSION}, seeds {', '.join(map(str, SEEDS))}. Budgets: {INTERACTIONS:,} interactions with an "
-        f"environment, {ROUNDS:,} rounds of a game, {RUNS} runs of a search.",
+        "1 is the best there is, known exactly: the oracle's reward, or the equilibrium of a game. In control over "
+        "time it is every call served and no change of rules, which may be out of reach. Where the fixed choice scores "
+        "as much as learning, there was nothing to learn.",
+        f"Version {VERSION}, seeds {', '.join(map(str, SEEDS))}. Budgets: "
+        + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in BUDGETS.items())
+        + ".",
     ]
-    profile = ("How many runs score at least so much: the higher a line, the better.", svg)
-    section = Section("Scores", [*([_FAST] if fast else []), *text], [*tables, profile])
+    figures = [("How many runs score at least so much: the higher a line, the better.", svg)]
+    if scores["curve"].map(len).any():
+        caption = "What searches lack after each run, on average over their tasks, with 95 % intervals."
+        figures.append((caption, draw((6, 3.2), lambda figure: _after_runs(figure, scores))))
+    section = Section("Scores", [*([_FAST] if fast else []), *text], [*tables, *figures])
     about = {**FROZEN, "fast": fast, "packages": package_versions()}
-    named = scores.rename(columns={"score": "value"}).assign(metric="score")
+    named = scores.drop(columns="curve").rename(columns={"score": "value"}).assign(metric="score")
     files: dict[str, bytes] = {
         "benchmark.html": to_html("The benchmark of meshgym", [section]).encode(),
         "benchmark.json": to_json(about),

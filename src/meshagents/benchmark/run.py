@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from meshagents.benchmark.methods import FAST, METHODS
-from meshagents.benchmark.tasks import SEEDS, TASKS, VERSION
+from meshagents.benchmark.budgets import FAST, SEEDS, VERSION
+from meshagents.benchmark.tasks import METHODS, TASKS
 from meshagents.experiments.jobs import one_thread, run_all
 from meshgym.errors import UnknownNameError
 from meshgym.types import Progress
@@ -63,30 +63,39 @@ def cells(tasks: Sequence[str] = (), fast: bool = False) -> list[Cell]:
 
 
 def run(
-    wanted: Sequence[Cell], folder: Path, n_jobs: int = -1, progress: Progress = lambda done, total: None
+    wanted: Sequence[Cell],
+    folder: Path,
+    n_jobs: int = -1,
+    backend: str = "loky",
+    progress: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
     """Do what hasn't been done yet, in parallel, and read all scores.
 
     Args:
         wanted: what there is to do, see :func:`cells`.
         folder: keeps the scores; those of the same version that it holds count.
-        n_jobs: processes; -1 for one per core.
+        n_jobs, backend: see :func:`meshagents.experiments.jobs.run_all`.
         progress: called after each cell.
 
     Returns:
-        One row per cell: ``task``, ``method``, ``seed``, ``score``.
+        One row per cell: ``task``, ``method``, ``seed``, ``score``, and ``curve``, the score after each run where each
+        counts, else empty.
 
     Raises:
         FolderError: ``folder`` can't be written.
-        MissingDependencyError: a method's package isn't installed.
+        MissingDependencyError: a method's package isn't installed, or the backend's.
+        UnknownNameError: no such backend.
     """
-    scores = run_all(wanted, play, folder, n_jobs, progress=progress)
-    rows = [[cell.task, cell.method, cell.seed, score] for cell, score in zip(wanted, scores, strict=True)]
-    return pd.DataFrame(rows, columns=["task", "method", "seed", "score"])
+    scores = run_all(wanted, play, folder, n_jobs, backend, progress)
+    curves = [score if isinstance(score, list) else [] for score in scores]
+    last = [score[-1] if isinstance(score, list) else score for score in scores]
+    rows = [[cell.task, cell.method, cell.seed] for cell in wanted]
+    frame = pd.DataFrame(rows, columns=["task", "method", "seed"])
+    return frame.assign(score=last, curve=pd.Series(curves, dtype=object))
 
 
-def play(cell: Cell) -> float:
-    """Return the score of a cell; the same each time."""
+def play(cell: Cell) -> float | list[float]:
+    """Return the score of a cell, or its scores after each run; the same each time."""
     task = TASKS[cell.task]
     with one_thread():
         return METHODS[task.kind][cell.method](task, cell.seed, FAST if cell.fast else 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, ArgumentCollection
 
 from meshagents.cli import commands
-from meshagents.cli.benchmark import benchmark
+from meshagents.cli.benchmark import benchmark, datasets
 from meshagents.learners.hyperparameters import PRESETS
 from meshgym.cli.console import Command, fill_in, run
 from meshgym.errors import UnknownNameError
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.recommend,
         commands.report,
         benchmark,
+        datasets,
     ]
     return run("meshagents", about, table, arguments, [_fill_in_preset])
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meshgym.envs.control import ControlCore
 from meshgym.envs.core import Core, Info, Observation
 from meshgym.envs.making import simulated_core
 from meshgym.envs.options import DEFAULT_CONTEXTS, DEFAULT_CONTROL, DEFAULT_REWARD, Options, refuse_options
@@ -22,8 +23,8 @@ from meshgym.simulator import Simulator
 class CoreEnv(gym.Env[Any, Any]):
     """A core of one copy as a Gymnasium environment; subclasses choose the mesh."""
 
-    def __init__(self, core: Core, render_mode: str | None) -> None:
-        self._core = core
+    def __init__(self, core: Core | ControlCore, render_mode: str | None) -> None:
+        self._core: Any = core
         self.actions = core.actions
         self.action_space = core.actions.space
         self.observation_space = core.observation_space
@@ -46,7 +47,7 @@ class CoreEnv(gym.Env[Any, Any]):
         refuse_options(options)
         new = seed is not None or not self._core.generators
         super().reset(seed=seed)
-        begun = self._core.reset([self.np_random] if new else None)
+        begun: tuple[Observation, Info] = self._core.reset([self.np_random] if new else None)
         if self.render_mode == "human":
             self.render()
         return begun

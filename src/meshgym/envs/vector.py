@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from meshgym.envs.control import ControlCore
 from meshgym.envs.core import Core, Info, Observation
 from meshgym.envs.making import simulated_core
 from meshgym.envs.options import (
@@ -55,7 +56,7 @@ class CoreVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
 
     def __init__(
         self,
-        core: Core,
+        core: Core | ControlCore,
         max_episode_steps: int,
         render_mode: str | None,
         autoreset_mode: str | AutoresetMode,
@@ -67,7 +68,7 @@ class CoreVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
             raise UnknownNameError("autoreset_mode", str(autoreset_mode), [mode.value for mode in AutoresetMode])
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self._core = core
+        self._core: Any = core
         self.actions = core.actions
         self.single_action_space = self.actions.space
         self.single_observation_space = core.observation_space
@@ -85,7 +86,8 @@ class CoreVectorEnv(gym.vector.VectorEnv[Observation, Any, NDArray[Any]]):
     @property  # type: ignore[misc]
     def np_random(self) -> Sequence[np.random.Generator]:  # type: ignore[override]
         """One generator per copy; empty before the first reset."""
-        return self._core.generators
+        generators: Sequence[np.random.Generator] = self._core.generators
+        return generators
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import SimulatorError
 from meshgym.fields import OUTCOMES
-from meshgym.files import Arrays, check_finite, digest, parse_json, read_arrays, reading, write_arrays
+from meshgym.files import Arrays, read_arrays, reading, write_arrays
 from meshgym.scenarios import Scenario
 from meshgym.simulator.calibration import Calibration, deviation, draw, knots_of
 from meshgym.simulator.features import Features
-from meshgym.simulator.kinds import KINDS, kind_of, starting
+from meshgym.simulator.kinds import starting
 from meshgym.simulator.outcomes import to_outcomes, to_range
+from meshgym.simulator.parts import REMEDY, parts_of, parts_to_arrays, sealed, unsealed
 from meshgym.simulator.predictor import Predictor
 from meshgym.simulator.scaling import Scaling
 from meshgym.traces.outcomes import FIRST
 from meshgym.types import RESPONSE_NAMES, SETTING_NAMES, Response, check_settings
 
 FloatArray = NDArray[np.float64]
-Part = TypeVar("Part", "Scaling", Calibration)
 
 #: Version of the file's layout and of the features; raised when either changes.
 SCHEMA = 3
-_REMEDY = "Fit it again with: meshgym fit"
 
 
 @dataclass(frozen=True)
@@ -261,20 +259,16 @@ class Simulator:
         Raises:
             SimulatorError: the file is missing, damaged, edited, or of another kind or version.
         """
-        with reading(path, "a simulator file", SimulatorError, _REMEDY):
+        with reading(path, "a simulator file", SimulatorError, REMEDY):
             return cls.from_arrays(read_arrays(path), str(path))
 
     def to_arrays(self) -> Arrays:
         """Return everything the simulator is made of as arrays without objects, and a checksum over them."""
         identity = asdict(self.identity) | {"features": self.features.names}
-        arrays: Arrays = {"identity": np.array(json.dumps(identity, sort_keys=True))}
-        for part in (self.scaling, self.calibration):
-            arrays |= {f"{_prefix(type(part))}_{column.name}": getattr(part, column.name) for column in fields(part)}
-        kind = kind_of(self.predictor)
-        arrays |= {f"{kind}_{name}": array for name, array in self.predictor.to_arrays().items()}
+        arrays = parts_to_arrays(identity, self.predictor, self.scaling, self.calibration)
         if self.prior is not None:
             arrays |= {f"prior_{name}": array for name, array in self.prior.to_arrays().items()}
-        return arrays | {"sha256": np.array(digest(arrays))}
+        return sealed(arrays)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, source: str) -> Simulator:
@@ -288,32 +282,16 @@ class Simulator:
             SimulatorError: the arrays are not a simulator, edited, or of another version.
             Exception: they are damaged; use it inside :func:`meshgym.files.reading`.
         """
-        if not {"identity", "sha256"} <= set(arrays):
-            raise SimulatorError(f"{source} is an .npz file, but not a simulator. {_REMEDY}")
-        parts = {name: array for name, array in arrays.items() if name != "sha256"}
-        if str(arrays["sha256"]) != digest(parts):
-            raise SimulatorError(f"{source} was edited or damaged: its checksum doesn't fit. {_REMEDY}")
-        identity = parse_json(str(parts["identity"]))
+        identity, parts = unsealed(arrays, source)
         found, features = identity.get("schema"), tuple(identity.pop("features", ()))
         if found == SCHEMA:
             identity |= {name: tuple(identity[name]) for name in ("settings", "outcomes")}
         own = Features(identity["settings"], identity["fixed"]) if found == SCHEMA else None
         if own is None or features[: len(own.names)] != own.names:
-            raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {_REMEDY}")
-        check_finite(parts)
-        predictor = KINDS[identity["kind"]].from_arrays(starting(f"{identity['kind']}_", parts))
+            raise SimulatorError(f"{source} has layout {found}, this meshgym reads layout {SCHEMA}. {REMEDY}")
         before = starting("prior_", parts)
         prior = cls.from_arrays(before, source) if before else None
-        scaling, calibration = _part(Scaling, parts), _part(Calibration, parts)
+        predictor, scaling, calibration = parts_of(parts, identity["kind"])
         simulator = cls(predictor, scaling, Identity(**identity), calibration, prior)
         simulator.intervals(scaling.low[None])  # shapes that don't fit together show here, not in a training
         return simulator
-
-
-def _part(kind: type[Part], arrays: Arrays) -> Part:
-    """Make a part of a simulator from the arrays of its file."""
-    return kind(**{column.name: arrays[f"{_prefix(kind)}_{column.name}"] for column in fields(kind)})
-
-
-def _prefix(kind: type) -> str:
-    return kind.__name__.lower()

@@ -10,7 +10,7 @@ import json
 import platform
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from meshgym.files import make_folder, read_bytes, read_json, reading
 from meshgym.mesh.base import Mesh
 from meshgym.mesh.embedded.mesh import MOST_LANES, EmbeddedMesh
 from meshgym.mesh.embedded.process import envoy_identity
-from meshgym.scenarios import Scenario
+from meshgym.scenarios import Control, Scenario
 from meshgym.service.own import to_table
 from meshgym.traces.collection import FILENAME, Collection, begun, create
 from meshgym.traces.lanes import Lanes, MeshFactory, OneLane, Pool, SharedLanes
@@ -70,6 +70,7 @@ def open_collection(
     service: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     planner: Planner | None = None,
+    control: Control | None = None,
 ) -> Collection:
     """Open the collection in a folder, or begin one; a collection of version 0.1 is taken over.
 
@@ -82,6 +83,7 @@ def open_collection(
         versions: of what it's measured with; None for the embedded mesh's Envoy. If they have changed since, the
             provenance tells from which run on.
         planner: what makes the plan longer; None if it is whole.
+        control: how its runs follow one another; None if each is made afresh.
 
     Raises:
         FolderError: the folder can't be written.
@@ -94,6 +96,7 @@ def open_collection(
         **({"adaptive": dict(planner.about())} if planner else whole),
         "service": service if service or not scenario.service else to_table(scenario.service),
         **({"base": dict(scenario.base)} if scenario.base else {}),
+        **({"control": asdict(control)} if control else {}),
     }
     ours = {"meshgym": version("meshgym"), "python": platform.python_version(), "data": DATA_VERSION}
     now = {**ours, **(envoy_identity() if versions is None else versions)}

@@ -94,9 +94,21 @@ class Collection:
             FolderError: it can't be written; what was added before is kept.
             TraceError: the file was removed or replaced meanwhile, or another collector writes to it.
         """
-        row = database.row_of({**response, "run": run, "lane": lane, "attempt": attempt}, self._columns)
-        self._execute((insertion("runs", len(row)), row), ("DELETE FROM given_up WHERE run = ?", [run]))
-        self._done.add(run)
+        self.add_together({run: response}, lane, attempt)
+
+    def add_together(self, responses: Mapping[int, Mapping[str, float]], lane: int, attempt: int) -> None:
+        """Add runs that count together or not at all; see :meth:`add`.
+
+        Args:
+            responses: by the run's number in the plan.
+            lane, attempt: of all of them.
+        """
+        statements: list[tuple[str, Sequence[Any]]] = []
+        for run, response in responses.items():
+            row = database.row_of({**response, "run": run, "lane": lane, "attempt": attempt}, self._columns)
+            statements += [(insertion("runs", len(row)), row), ("DELETE FROM given_up WHERE run = ?", [run])]
+        self._execute(*statements)
+        self._done.update(responses)
 
     def give_up(self, run: int, reason: str) -> None:
         """Note that a run failed every time, until it is added; see :meth:`add`."""

@@ -14,6 +14,7 @@ from meshgym.scenarios import load_scenario
 from meshgym.traces.collection import FILENAME, begun, create, read_about
 from meshgym.traces.plan import Plan, make_plan
 from meshgym.traces.quality import assess
+from meshgym.traces.sequences import plan_sequences
 from meshgym.traces.store import load_traces, read_provenance, write_traces
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 LICENCE = "CC-BY-4.0"
 _EMBEDDED = {
-    "taken": "meshgym collect on the embedded mesh: docs/explanation/embedded-mesh.md",
+    "taken": "meshgym collect, or meshgym sequences, on the embedded mesh: docs/explanation/embedded-mesh.md",
     "known_limits": "one machine, loopback network, a service without an application behind it; "
     "rates depend on the machine, whose pace drifts a little during a collection",
 }
@@ -30,7 +31,18 @@ _CLUSTER = {
     "known_limits": "the service's own state isn't reset between runs; rates depend on the cluster",
 }
 #: What a packed set takes from a collection, and gives back to it.
-_KEPT = ("scenario", "seed", "plan_sha256", "service", "versions", "later_versions", "base", "adaptive", "regret")
+_KEPT = (
+    "scenario",
+    "seed",
+    "plan_sha256",
+    "service",
+    "versions",
+    "later_versions",
+    "base",
+    "adaptive",
+    "regret",
+    "control",
+)
 
 
 def pack(folder: Path, path: Path) -> Path:
@@ -86,7 +98,12 @@ def unpack(traces: str | Path, folder: Path, scenario: str | Path | None = None)
         raise TraceError(f"{folder} already holds a collection; choose another folder")
     about = {name: provenance[name] for name in _KEPT if name in provenance} | {"rows": provenance["planned_rows"]}
     chosen = load_scenario(scenario or about["scenario"])
-    plan = _asked(frame) if "adaptive" in about else make_plan(chosen, about["rows"], about["seed"])
+    if "adaptive" in about:
+        plan = _asked(frame)
+    elif "control" in about:
+        plan = plan_sequences(chosen, about["rows"] // about["control"]["intervals"], about["seed"])
+    else:
+        plan = make_plan(chosen, about["rows"], about["seed"])
     if plan.sha256 != about["plan_sha256"]:
         raise TraceError(f"{traces} has another plan than the scenario {chosen.name} gives, or lacks some of its runs")
     create(path, about, plan, frame.to_dict("records"))

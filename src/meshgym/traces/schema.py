@@ -49,6 +49,8 @@ DETAILS: dict[str, Field] = {
     **_table("s", "number", duration_s="time from the first request to the last response"),
     **_table("s", "number", late_p99_s="99th percentile of how late calls of an open loop were sent"),
     **_table("ejections", "whole", ejections="replicas ejected during the run"),
+    **_table("replicas", "whole", ejected="replicas that were ejected when the run was over"),
+    **_table("connections", "whole", connected="connections to the service that were open when the run was over"),
     **_table("s", "number", overhead_s="time beyond the load: to apply rules and read counters"),
 }
 #: Columns of sets that were taken before latencies were those of the 200s.

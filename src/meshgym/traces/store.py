@@ -21,7 +21,7 @@ from meshgym.errors import MissingDependencyError, TraceError, UnknownNameError,
 from meshgym.fields import LOOPS, RULES, settings_among
 from meshgym.files import DATA_BYTES, check_signed, read_bytes, read_json, reading, signed, to_json, write_together
 from meshgym.mesh.load.latency import PERCENTILES
-from meshgym.scenarios import SCENARIO_NAMES, Scenario
+from meshgym.scenarios import BUNDLED_NAMES, Scenario
 from meshgym.traces.collection import read_about, read_collection
 from meshgym.traces.schema import COLUMNS, FACTS, REQUIRED
 from meshgym.types import RESPONSE_NAMES
@@ -213,7 +213,7 @@ def _number(value: object) -> float:
 
 
 def _locate(traces: str | Path) -> Path:
-    if str(traces) not in SCENARIO_NAMES:
+    if str(traces) not in BUNDLED_NAMES:
         return Path(traces)
     path = Path(str(resources.files("meshgym") / "data" / "traces" / f"{traces}.parquet"))
     if not path.is_file():

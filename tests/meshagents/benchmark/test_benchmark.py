@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from meshagents.benchmark import output, run
-from meshagents.benchmark.methods import METHODS
-from meshagents.benchmark.tasks import SEEDS, TASKS, EnvTask, GameTask, SearchTask
+from meshagents.benchmark.budgets import FEW_RUNS, RUNS, SEEDS, TRANSFER_RUNS
+from meshagents.benchmark.tasks import METHODS, TASKS
 from meshagents.cli.main import main
 from meshagents.games import equilibrium
 from meshgym.errors import FileError, InvalidValueError, UnknownNameError
+from meshgym.simulator import load_simulator
 
 ATTACK, UNSEEN, DEFEND = (TASKS[name] for name in ("attack-S2", "unseen-S1", "defend-S2"))
 
@@ -66,14 +67,59 @@ def test_a_search_is_scored_by_what_is_expected():
     assert drawn[0] != float(task.mesh(4).measure(task.row(3), *map(int, best)).qps)
 
 
+@pytest.mark.parametrize("method", METHODS["search"])
+def test_a_search_is_scored_after_each_run(method):
+    curve = METHODS["search"][method](TASKS["search-S2"], 1, 4)
+    assert len(curve) == RUNS // 4
+    assert all(0 <= score <= 1 for score in curve)
+    assert METHODS["search"][method](TASKS["search-S2"], 1, 4) == curve
+
+
+def test_pairs_have_the_oracle_for_their_measure():
+    chance, fixed = (METHODS["pairs"][name](TASKS["pair-S2"], 0, 1) for name in ("random", "fixed"))
+    assert 0 < chance < fixed <= 1
+    attack = TASKS["attack-S2"]
+    assert fixed == pytest.approx(METHODS["environment"]["fixed"](attack, 0, 1), rel=0.02)
+
+
+def test_few_runs_are_as_many_as_the_budget_has_and_scatter():
+    few, transfer = TASKS["few-S1"], TASKS["transfer-S1-S2"]
+    assert (len(few.runs(0, 1)), len(transfer.runs(0, 1))) == (FEW_RUNS, TRANSFER_RUNS)
+    assert few.runs(0, 1).equals(few.runs(0, 1))
+    runs = few.runs(0, 1)
+    settings = runs[[name for name in runs if name not in ("qps", "p200", "p503", "repeat")]].to_numpy()
+    expected = load_simulator("S1").predict(settings).p503
+    assert 0 < np.abs(expected - runs["p503"]).mean() < 0.2
+    chance, fixed = (METHODS["few runs"][name](few, 0, 1) for name in ("random", "fixed"))
+    assert chance < fixed <= 1
+
+
+def test_who_knows_the_service_decides_best():
+    assert TASKS["few-S1"].score_of(load_simulator("S1")) == 1
+    assert METHODS["transfer"]["source alone"](TASKS["transfer-S1-S2"], 0, 1) < 1
+
+
+def test_control_is_scored_by_the_share_of_calls_that_are_served():
+    task = TASKS["control-burst"]
+    scores = {name: METHODS["control"][name](task, 0, 20) for name in ("random", "fixed", "hysteresis")}
+    assert scores["random"] < scores["fixed"] < 1
+    assert scores["random"] < scores["hysteresis"] < 1
+    envs = task.make_envs(4)
+    envs.reset(seed=9)
+    gained = sent = np.zeros(4)
+    for _ in range(20):
+        *_, info = envs.step(np.full(4, 50))
+        gained, sent = gained + info["qps"] * info["p200"], sent + info["rate_per_s"]
+    assert task.scores(lambda seen: np.full(len(seen), 50), 4, 9) == pytest.approx(gained / sent)
+
+
 def test_every_kind_has_methods():
     assert {task.kind for task in TASKS.values()} == set(METHODS)
-    assert {type(task) for task in TASKS.values()} == {EnvTask, GameTask, SearchTask}
 
 
 @pytest.mark.slow
 def test_the_fast_form_runs_and_a_rerun_gives_the_same(tmp_path, capsys):
-    tasks = ["attack-S2", "defend-S2", "game-S2", "search-S2"]
+    tasks = ["attack-S2", "defend-S2", "pair-S2", "game-S2", "search-S2", "control-burst", "transfer-S1-S2"]
     command = ["benchmark", *tasks, "--fast", "--quiet", "--jobs", "1"]
     assert main([*command, "--out", str(tmp_path / "a")]) == 0
     said = capsys.readouterr().out
@@ -82,7 +128,8 @@ def test_the_fast_form_runs_and_a_rerun_gives_the_same(tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "b")]) == 0
     assert (tmp_path / "b" / "results.csv").read_bytes() == first
     page = (tmp_path / "a" / "benchmark.html").read_text()
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2
+    assert "after each run" in page
     assert "fictitious play" in page
     assert main(["benchmark", "--check", str(tmp_path / "a")]) == 2
     assert "fast of" in capsys.readouterr().err
@@ -102,7 +149,7 @@ def test_a_run_that_was_cut_goes_on(tmp_path, monkeypatch):
     scores = run.run(wanted, tmp_path, n_jobs=1)
     assert done == [*wanted[:4], wanted[1], *wanted[4:]]
     assert scores["score"].tolist() == [0.5] * len(wanted)
-    assert list(scores.columns) == ["task", "method", "seed", "score"]
+    assert list(scores.columns) == ["task", "method", "seed", "score", "curve"]
     with pytest.raises(UnknownNameError, match="attack-S1"):
         run.cells(["attack-S9"])
 
@@ -112,7 +159,7 @@ def submission(tmp_path):
     """Write what a method's authors would send."""
 
     def make(**changes):
-        rows = [{"task": "game-S2", "method": "mine", "seed": seed, "score": 0.9} for seed in SEEDS]
+        rows = [{"task": "game-S2", "method": "mine", "seed": seed, "score": 0.9, "curve": []} for seed in SEEDS]
         output.write(pd.DataFrame(rows), tmp_path, fast=False)
         about = json.loads((tmp_path / "benchmark.json").read_text())
         (tmp_path / "benchmark.json").write_text(json.dumps({**about, **changes}))

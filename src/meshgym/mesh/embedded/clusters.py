@@ -1,4 +1,4 @@
-"""The clusters of the client's sidecar: one for each lane, made anew for each run."""
+"""The clusters of the client's sidecar: one for each lane, made anew for each run unless the last one goes on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from meshgym.rules.policy import duration
 from meshgym.service.profile import HOUR_MS
 
 _APPLY_S = 5.0
-SEEN, EJECTIONS, _ACTIVE, _VERSION, _REJECTED = STATISTICS
+SEEN, EJECTIONS, EJECTED, CONNECTED, _VERSION, _REJECTED = STATISTICS
 
 
 def prepare_clusters(folder: Path) -> Path:
@@ -54,6 +54,8 @@ class Clusters:
         self._secret = secrets.token_hex(8)
         self._number = 0
         self._clusters: dict[int, str] = {}
+        #: By lane: the rules in force, and the number of the run that put them there.
+        self._in_force: dict[int, tuple[dict[str, Any], str]] = {}
 
     def name(self, lane: int) -> str:
         """Return the name of a lane's cluster."""
@@ -68,7 +70,8 @@ class Clusters:
         """
         self._number += 1
         number = str(self._number)
-        policy = self._closing_idle(policy)
+        self._in_force.pop(lane, None)
+        given, policy = policy, self._closing_idle(policy)
         cluster = envoy_cluster(policy, self.name(lane), protocol=self._backend.protocol)
         cluster = service_cluster(cluster, self._backend, number)
         rejected = self.stats(lane)[_REJECTED]
@@ -80,9 +83,10 @@ class Clusters:
         while time.monotonic() < deadline:
             stats = self.stats(lane)
             if stats[_VERSION] == number:
-                if stats[_ACTIVE] != "0":
+                if stats[EJECTED] != "0":
                     raise MeshError("ejections of an earlier run are left; this is a bug, please report it")
                 self._clusters = clusters
+                self._in_force[lane] = given, number
                 return number, stats
             if stats[_REJECTED] != rejected:
                 reason = self._refusal().splitlines()[-1].lstrip("}: ")
@@ -90,10 +94,18 @@ class Clusters:
             time.sleep(0.0005)
         raise MeshError(f"Envoy didn't take the rules within {_APPLY_S:g} s")
 
+    def keep(self, policy: dict[str, Any], lane: int = 0) -> tuple[str, dict[str, str]]:
+        """Do as :meth:`put` where these rules aren't in force yet; where they are, change nothing.
+
+        So ejections and connections stay, until other rules make Envoy build the cluster anew.
+        """
+        in_force, number = self._in_force.get(lane, (None, ""))
+        return (number, self.stats(lane)) if in_force == policy else self.put(policy, lane)
+
     def stats(self, lane: int) -> dict[str, str]:
         """Return the statistics of a lane, by the last parts of their names."""
         cluster = re.escape(self.name(lane))
-        found = self._admin.stats(rf"cluster_manager\.cds\.|{cluster}\.({SEEN}|outlier_detection)")
+        found = self._admin.stats(rf"cluster_manager\.cds\.|{cluster}\.({SEEN}|{CONNECTED}|outlier_detection)")
         last = {name.rpartition(".")[2]: value.strip('"') for name, value in found.items()}
         return dict.fromkeys(STATISTICS, "0") | {_VERSION: ""} | last
 

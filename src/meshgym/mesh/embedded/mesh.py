@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from meshgym.errors import DisturbedError, InvalidValueError, LoadError, MeshError
 from meshgym.mesh.base import Mesh, stacked
 from meshgym.mesh.embedded.bootstrap import RUN_HEADER
-from meshgym.mesh.embedded.clusters import EJECTIONS, SEEN, Clusters, prepare_clusters
+from meshgym.mesh.embedded.clusters import CONNECTED, EJECTED, EJECTIONS, SEEN, Clusters, prepare_clusters
 from meshgym.mesh.embedded.own import own
 from meshgym.mesh.embedded.probe import Probe
 from meshgym.mesh.embedded.process import EnvoyGroup, envoy_identity
@@ -97,6 +97,8 @@ class EmbeddedMesh(Mesh):
         self.lanes = lanes
         self._owner = os.getpid(), threading.get_ident()
         self._runs: dict[int, _Run] = {}
+        #: By lane: the number of the run from which on nothing was made afresh.
+        self._origins: dict[int, str] = {}
         #: Talks to Envoy's admin interface while the flows of other lanes go on.
         self._worker = ThreadPoolExecutor(1)
         self._envoys = EnvoyGroup()
@@ -176,11 +178,18 @@ class EmbeddedMesh(Mesh):
                         raise result
         return stacked([found[number] for number in range(len(asked))])
 
-    def begin_setting(self, lane: int, setting: Setting) -> None:
+    def begin_setting(self, lane: int, setting: Setting, goes_on: bool = False) -> None:
         """Put rules in force in a free lane, then send the load, see :meth:`begin`."""
-        self.begin(lane, self.scenario.policy(setting.rules), setting.load, route_headers(setting.rules))
+        self.begin(lane, self.scenario.policy(setting.rules), setting.load, route_headers(setting.rules), goes_on)
 
-    def begin(self, lane: int, policy: dict[str, Any], load: Load, route: Mapping[str, str] | None = None) -> None:
+    def begin(
+        self,
+        lane: int,
+        policy: dict[str, Any],
+        load: Load,
+        route: Mapping[str, str] | None = None,
+        goes_on: bool = False,
+    ) -> None:
         """Put a policy in force in a free lane, then send ``load``; :meth:`completed` goes on with it.
 
         Args:
@@ -188,6 +197,9 @@ class EmbeddedMesh(Mesh):
             policy: a DestinationRule's ``trafficPolicy``.
             load: what is sent.
             route: headers that put a VirtualService's part in force, see :func:`meshgym.rules.route.route_headers`.
+            goes_on: whether the lane's last run goes on: what the replicas can still serve, and what is wrong with
+                them, is as it was, and so are ejections and connections if the policy is the same. A changed
+                policy makes Envoy build the cluster anew, without any, as a changed DestinationRule does.
 
         Raises:
             MeshError: the mesh is closed or broken, or another process' or thread's.
@@ -200,7 +212,7 @@ class EmbeddedMesh(Mesh):
             self._allowed_host.check(load)
         threads = min(load.calls, _OPEN_CONNECTIONS) if load.open else load.threads
         allow_connections(threads + sum(run.threads for run in self._runs.values()))
-        steps = self._steps(lane, policy, load, route or {})
+        steps = self._steps(lane, policy, load, route or {}, goes_on)
         self._runs[lane] = _Run(steps, next(steps), threads)
 
     def _check_owner(self) -> None:
@@ -208,15 +220,16 @@ class EmbeddedMesh(Mesh):
             raise MeshError("this mesh belongs to the process and thread that made it; make another one here")
 
     def _steps(
-        self, lane: int, policy: dict[str, Any], load: Load, route: Mapping[str, str]
+        self, lane: int, policy: dict[str, Any], load: Load, route: Mapping[str, str], goes_on: bool
     ) -> Generator[_Step, Any, Response]:
         """Make a run: yield each step to wait for, and receive its result."""
         assert self._client is not None
         started_at = time.perf_counter()
         if self._probe is not None:
             yield self._submit(self._probe.wait)
-        number, before = yield self._submit(self._clusters.put, policy, lane)
-        headers = {RUN_HEADER: number, CLUSTER_HEADER: self._clusters.name(lane), **route}
+        number, before = yield self._submit(self._clusters.keep if goes_on else self._clusters.put, policy, lane)
+        origin = self._origins[lane] = self._origins[lane] if goes_on else number
+        headers = {RUN_HEADER: origin, CLUSTER_HEADER: self._clusters.name(lane), **route}
         if self._fortio:
             response: Response = yield self._submit(self._fortio.run, load, headers)
         else:
@@ -232,7 +245,8 @@ class EmbeddedMesh(Mesh):
         check_counters(seen, ejections, load, int(response.details.get("timeout", 0)) if response.details else 0)
         details = response.details or {}
         overhead_s = time.perf_counter() - started_at - details["duration_s"]
-        return response._replace(details={**details, "ejections": ejections, "overhead_s": overhead_s})
+        left = {"ejected": int(after[EJECTED]), "connected": int(after[CONNECTED])}
+        return response._replace(details={**details, "ejections": ejections, "overhead_s": overhead_s, **left})
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future = self._worker.submit(function, *arguments)

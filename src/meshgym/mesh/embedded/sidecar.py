@@ -16,11 +16,12 @@ FLAGS_HEADER = "x-meshgym-flags"
 FAILURE_HEADER = "x-meshgym-failure"
 METADATA = "meshgym"
 #: What the sidecar counts, of a cluster: finished requests, each once whatever became of it, ejections so far and those
-#: in force; and of all: the clusters it has, and how often it refused some.
+#: in force, and open connections; and of all: the clusters it has, and how often it refused some.
 STATISTICS = (
     "upstream_rq_completed",
     "ejections_enforced_total",
     "ejections_active",
+    "upstream_cx_active",
     "version_text",
     "update_rejected",
 )
