@@ -22,9 +22,9 @@ ISTIO: Mapping[str, float] = {
     "max_ejection_percent": 10,
     "http2_max_requests": np.inf,
 }
-#: Above the first share of 503s from replicas, a hysteresis ejects quickly; below the second, it stops to.
-_HIGH, _LOW = 0.2, 0.02
-#: Above this share of them, a limit on requests is halved.
+#: Calls per second above which a hysteresis is lenient, and below which it is strict; the bundled service serves 140.
+_HIGH, _LOW = 120.0, 90.0
+#: Above this share of 503s from replicas, a limit on requests is halved.
 _TOLERATED = 0.05
 
 
@@ -68,19 +68,24 @@ def fixed(panel: Panel, action: int) -> Controller:
     return lambda observations: np.full(len(observations), action)
 
 
-def hysteresis(panel: Panel) -> Controller:
-    """Return who ejects early and for long while replicas fail, and leniently again once they don't.
+def hysteresis(panel: Panel, high: float = _HIGH, low: float = _LOW) -> Controller:
+    """Return who ejects early and for long, but leniently under loads near what the service can serve.
 
-    Between both thresholds nothing changes, so a value that wavers doesn't make the rules waver.
+    There, sound replicas respond with 503s, too. Between both thresholds nothing changes, so a load that wavers doesn't
+    make the rules waver.
+
+    Args:
+        panel: what is read and set.
+        high, low: calls per second; ``meshgym ramp`` finds what a service can serve.
     """
-    strict = {"consecutive_5xx_errors": 1, "base_ejection_time_s": np.inf}
-    lenient = {"consecutive_5xx_errors": np.inf, "base_ejection_time_s": 1}
+    strict = {"consecutive_5xx_errors": 1, "base_ejection_time_s": np.inf, "max_ejection_percent": 50}
+    lenient = {"consecutive_5xx_errors": np.inf, "base_ejection_time_s": 1, "max_ejection_percent": 1}
 
     def choose(observations: Any) -> IntArray:
-        failing = panel.read(observations, "p_upstream_error")
+        rate = panel.read(observations, "rate_per_s")
         return np.select(
-            [failing > _HIGH, failing < _LOW],
-            [panel.set(observations, strict), panel.set(observations, lenient)],
+            [rate > high, rate < low],
+            [panel.set(observations, lenient), panel.set(observations, strict)],
             panel.set(observations, {}),
         )
 

@@ -32,7 +32,7 @@ def test_scenarios_are_listed_and_shown(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["scenarios", "S9"], "scenario is 'S9'; allowed: S1, S2"),
+        (["scenarios", "S9"], "scenario is 'S9'; allowed: C1, S1, S2"),
         (["collect", "--scenario", "S9"], "scenario is 'S9'"),
         (["collect", "--out", "/dev/null/folder"], "cannot write to /dev/null/folder"),
         (["fit", "--traces", "none.csv"], "none.csv"),

@@ -157,7 +157,7 @@ def test_a_simulator_of_another_scenario(simulator: Simulator) -> None:
         ({"beta": float("nan")}, "beta is nan"),
         ({"max_episode_steps": 0}, "max_episode_steps is 0"),
         ({"max_episode_steps": 1.5}, "max_episode_steps is 1.5"),
-        ({"services": ["S9"]}, "scenario is 'S9'; allowed: S1, S2"),
+        ({"services": ["S9"]}, "scenario is 'S9'; allowed: C1, S1, S2"),
         ({"reward": "worst"}, "reward is 'worst'"),
         ({"contexts": "trace"}, "contexts is 'trace'"),
         ({"render_mode": "human"}, "render_mode is 'human'"),

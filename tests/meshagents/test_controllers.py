@@ -41,12 +41,12 @@ def test_fixed_rules_never_change(env, panel):
 
 def test_a_hysteresis_has_two_thresholds(env, panel):
     controller = hysteresis(panel)
-    strict = chosen(env, controller, p_upstream_error=0.3)
-    lenient = chosen(env, controller, p_upstream_error=0.0)
-    assert (strict["consecutive_5xx_errors"], strict["base_ejection_time_s"]) == (1, 9)
-    assert (lenient["consecutive_5xx_errors"], lenient["base_ejection_time_s"]) == (11, 1)
-    between = chosen(env, controller, p_upstream_error=0.1, consecutive_5xx_errors=1, base_ejection_time_s=9)
-    assert between == {**strict}
+    strict, lenient = (chosen(env, controller, rate_per_s=rate) for rate in (60, 160))
+    names = "consecutive_5xx_errors", "base_ejection_time_s", "max_ejection_percent"
+    assert [strict[name] for name in names] == [1, 9, 50]
+    assert [lenient[name] for name in names] == [11, 1, 25]
+    for before in (strict, lenient):
+        assert chosen(env, controller, rate_per_s=105, **before) == before
 
 
 def test_an_additive_increase_goes_up_by_steps_and_down_by_halves(env, panel):
@@ -65,6 +65,6 @@ def test_an_additive_increase_goes_up_by_steps_and_down_by_halves(env, panel):
 
 
 def test_several_are_chosen_for_at_once(env, panel):
-    both = np.concatenate([seen(env, p_upstream_error=0.3), seen(env)])
+    both = np.concatenate([seen(env, rate_per_s=160), seen(env)])
     first, second = hysteresis(panel)(both)
     assert first != second

@@ -22,7 +22,9 @@ from meshgym.simulator.sequential import (
     sequence_simulator_for,
 )
 from meshgym.simulator.sequential_fit import CLOCK, WITH, WITHOUT, fit_sequences, to_text
+from meshgym.simulator.training import fit_simulator
 from meshgym.traces.sequences import plan_sequences
+from meshgym.traces.store import load_traces
 
 C1 = load_scenario("C1")
 STEPS = C1.control.intervals
@@ -135,6 +137,11 @@ def test_what_isnt_a_simulator_of_sequences_is_refused(fitted, tmp_path):
         SequenceSimulator.load(single)
     with pytest.raises(TraceError, match="12 episodes are too few"):
         fit_sequences(made_up(12), C1)
+
+
+def test_sequences_are_no_single_runs():
+    with pytest.raises(TraceError, match=r"are sequences.*--sequences FILE"):
+        fit_simulator(load_traces("C1"), C1)
 
 
 def test_draws_scatter_and_follow_from_the_seed(fitted):

@@ -20,9 +20,17 @@ from meshagents.learners.hyperparameters import Hyperparameters
 #: Episodes that are scored: those of these seeds, the same for all methods.
 _EPISODES, _FIRST_SEED = 256, 1_000_000
 _INTERVALS = 20
-#: An epoch has two whole episodes of each copy, and the steps that only reset.
+#: Of the DQN, found with other seeds and episodes than those that count. An epoch has two whole episodes of each copy,
+#: and the steps that only reset.
 _LEARNER = Hyperparameters(
-    num_envs=25, interactions=25 * 2 * (_INTERVALS + 1), gamma=0.9, adam_beta1=0.9, adam_beta2=0.99, learning_rate=1e-3
+    num_envs=25,
+    interactions=25 * 2 * (_INTERVALS + 1),
+    gamma=0.5,
+    width=256,
+    frequencies=0,
+    learning_rate=1e-3,
+    adam_beta1=0.9,
+    adam_beta2=0.99,
 )
 
 

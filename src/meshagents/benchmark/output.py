@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -37,8 +37,24 @@ FROZEN = {
     "seeds": list(SEEDS),
     "budgets": BUDGETS,
 }
+#: Runs after which a table tells the regret.
+_RUNS = (5, 10, 20, 40)
 #: Scores of a profile.
 _STEPS = np.linspace(0, 1, 101)
+
+
+def tables(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return all tables of texts, each with its title: aggregates, tasks by kind, and the regret of searches."""
+    kinds = [TASKS[task].kind for task in scores["task"]]
+    found = [("Aggregates over tasks, with 95 % intervals by stratified bootstrap over seeds", aggregates(scores))]
+    for kind, own in scores.groupby(kinds, sort=False):
+        found.append((f"Mean score of each task with 95 % intervals over seeds: {kind}", by_task(own)))
+    if len(regrets := after_runs(scores)):
+        title = (
+            "What searches lack after so many runs, as a share of the best, with 95 % intervals over tasks and seeds"
+        )
+        found.append((title, regrets))
+    return found
 
 
 def by_task(scores: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +65,7 @@ def by_task(scores: pd.DataFrame) -> pd.DataFrame:
     return table.loc[tasks, methods].fillna("").rename_axis("task").reset_index()
 
 
-def _in_words(scores: pd.Series[float]) -> str:
+def _in_words(scores: Any) -> str:
     found = mean_interval(scores)
     spread = "" if len(scores) == 1 or found.high - found.low < 5e-4 else f" ± {(found.high - found.low) / 2:.3f}"
     return f"{found.estimate:.3f}{spread}"
@@ -68,6 +84,16 @@ def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(str)
 
 
+def after_runs(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return by how much searches fall short of the best after some numbers of runs, a row per method; maybe none."""
+    rows = []
+    for method, own in scores[scores["curve"].map(len) > 0].groupby("method", sort=False):
+        regret = 1 - np.array(own["curve"].tolist())
+        wanted = [count for count in _RUNS if count <= regret.shape[1]]
+        rows.append({"method": method, **{f"{runs} runs": _in_words(regret[:, runs - 1]) for runs in wanted}})
+    return pd.DataFrame(rows)
+
+
 def _profile(figure: Figure, scores: pd.DataFrame) -> None:
     """Draw the share of runs that score at least so much, per kind and method (Agarwal et al. 2021)."""
     scores = scores.assign(kind=[TASKS[task].kind for task in scores["task"]])
@@ -83,7 +109,7 @@ def _profile(figure: Figure, scores: pd.DataFrame) -> None:
     rows[-1].set_xlabel("score, at least")
 
 
-def _after_runs(figure: Figure, scores: pd.DataFrame) -> None:
+def _draw_after_runs(figure: Figure, scores: pd.DataFrame) -> None:
     """Draw by how much searches fall short after each run, on average over tasks and seeds."""
     axes = figure.subplots()
     methods = scores[scores["curve"].map(len) > 0].groupby("method", sort=False)
@@ -100,7 +126,7 @@ def _after_runs(figure: Figure, scores: pd.DataFrame) -> None:
 
 def to_text(scores: pd.DataFrame, fast: bool) -> str:
     """Return the tables as text."""
-    parts = [markdown(aggregates(scores)), markdown(by_task(scores))]
+    parts = [f"{title}:\n\n{markdown(table)}" for title, table in tables(scores)]
     return "\n\n".join([*([_FAST] if fast else []), *parts])
 
 
@@ -119,10 +145,6 @@ def write(scores: pd.DataFrame, folder: Path, fast: bool) -> list[Path]:
         FolderError: a file can't be written.
         MissingDependencyError: Matplotlib or jinja2 isn't installed.
     """
-    tables = [
-        ("Aggregates over tasks, with 95 % intervals by stratified bootstrap over seeds", aggregates(scores)),
-        ("Mean score of each task, with 95 % intervals over seeds", by_task(scores)),
-    ]
     kinds = len({TASKS[task].kind for task in scores["task"]})
     svg = draw((6, 2.4 * kinds), lambda figure: _profile(figure, scores))
     text = [
@@ -136,8 +158,8 @@ def write(scores: pd.DataFrame, folder: Path, fast: bool) -> list[Path]:
     figures = [("How many runs score at least so much: the higher a line, the better.", svg)]
     if scores["curve"].map(len).any():
         caption = "What searches lack after each run, on average over their tasks, with 95 % intervals."
-        figures.append((caption, draw((6, 3.2), lambda figure: _after_runs(figure, scores))))
-    section = Section("Scores", [*([_FAST] if fast else []), *text], [*tables, *figures])
+        figures.append((caption, draw((6, 3.2), lambda figure: _draw_after_runs(figure, scores))))
+    section = Section("Scores", [*([_FAST] if fast else []), *text], [*tables(scores), *figures])
     about = {**FROZEN, "fast": fast, "packages": package_versions()}
     named = scores.drop(columns="curve").rename(columns={"score": "value"}).assign(metric="score")
     files: dict[str, bytes] = {

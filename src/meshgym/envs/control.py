@@ -22,7 +22,7 @@ from meshgym.scenarios import Scenario
 from meshgym.service.own import OwnService
 
 #: What a change of rules costs, in the reward's unit.
-CHANGE_COST = 5.0
+CHANGE_COST = 2.0
 #: Of a scenario that doesn't say how many replicas there are.
 _MOST_REPLICAS = 64
 

@@ -11,8 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.errors import InvalidValueError
+from meshgym.fields import OUTCOMES
 from meshgym.scenarios import Control, Scenario
 from meshgym.types import Response
+
+#: What an interval tells besides the three outcomes: shares of the calls, then whole numbers at its end.
+SHARES = ("p_overflow", "p_no_healthy_host", "p_upstream_error")
+COUNTED = ("ejected", "connected")
 
 
 def control_of(scenario: Scenario) -> Control:
@@ -85,16 +90,8 @@ class Sequences(ABC):
         self.close()
 
 
-#: What an interval tells besides the three outcomes: shares of the calls, then whole numbers at its end.
-SHARES = ("p_overflow", "p_no_healthy_host", "p_upstream_error")
-COUNTED = ("ejected", "connected")
-
-
 def told(response: Response, calls: Any) -> dict[str, Any]:
     """Return what a live run tells of an interval, by name."""
     details = response.details or {}
-    shares = {name: details[count] / calls for name, count in zip(SHARES, _COUNTS, strict=True)}
+    shares = {name: details[OUTCOMES[name].counted] / calls for name in SHARES}
     return {**shares, **{name: float(details[name]) for name in COUNTED}}
-
-
-_COUNTS = ("overflow", "no_healthy_host", "upstream_error")

@@ -32,6 +32,7 @@ class Fault:
         status: of the error, 400..599.
         median_ms: of the log-normal time, 1..3600000.
         sigma: standard deviation of its logarithm, above 0, at most 5.
+        share: of the requests that meet the fault, drawn at random, above 0, at most 1; not of a dead one's.
         after_s: seconds from the run's first request to the replica until the fault begins, 0..3600; a dead one is dead
             from the start.
         for_s: seconds until it has recovered, 0..3600; 0 for never.
@@ -45,6 +46,7 @@ class Fault:
     status: int = 500
     median_ms: int = 100
     sigma: float = 1.0
+    share: float = 1.0
     after_s: float = 0.0
     for_s: float = 0.0
 
@@ -53,13 +55,14 @@ class Fault:
             raise UnknownNameError("service.faults.kind", self.kind, _FAULTS)
         limits = {"replicas": (1, 64), "status": (400, 599), "median_ms": (1, HOUR_MS)}
         check_whole(self, limits, "service.faults")
-        for name, low, high in (("sigma", 0.001, 5), ("after_s", 0, 3600), ("for_s", 0, 3600)):
+        for name, low, high in (("sigma", 0.001, 5), ("share", 0.001, 1), ("after_s", 0, 3600), ("for_s", 0, 3600)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise InvalidValueError(f"service.faults.{name}", value, f"a number {low}..{high}")
-        if self.kind == "dead" and (self.after_s or self.for_s):
-            remedy = "Let it hang, or respond with a status, from then on."
-            raise InvalidValueError("service.faults", "dead with after_s or for_s", "dead from start to end", remedy)
+        if self.kind == "dead" and (self.after_s or self.for_s or self.share != 1):
+            remedy = "Let it hang, or respond with a status."
+            given = "dead with share, after_s or for_s"
+            raise InvalidValueError("service.faults", given, "dead from start to end", remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshgym.fields import OUTCOMES
+from meshgym.mesh.sequences import SHARES
 
 FloatArray = NDArray[np.float64]
 
-#: What the 503s are made of.
-REASONS = ("p_overflow", "p_no_healthy_host", "p_upstream_error")
 #: No run lasts longer, as a logarithm of seconds; far outside the traces, a network may say so.
 _LONGEST = 20.0
 _SECONDS = tuple(name for name, field in OUTCOMES.items() if field.unit == "s")
@@ -51,7 +50,7 @@ def to_outcomes(names: Sequence[str], targets: FloatArray, constant: Mapping[str
     found: dict[str, Any] = {name: to_range(name, targets[..., i]) for i, name in enumerate(names)}
     found |= {name: np.full(targets.shape[:-1], value) for name, value in constant.items()}
     found["p200"] = np.minimum(found["p200"], 1 - found["p503"]) if "p200" in found else 1 - found["p503"]
-    if found.keys() >= set(REASONS):
+    if found.keys() >= set(SHARES):
         _add_up(found)
     limits = {
         "p_reset": found.get("p_upstream_error", 1.0),
@@ -69,8 +68,8 @@ def to_outcomes(names: Sequence[str], targets: FloatArray, constant: Mapping[str
 
 def _add_up(found: dict[str, Any]) -> None:
     """Make the reasons of the 503s add up to p503."""
-    total = np.sum([found[name] for name in REASONS], axis=0)
+    total = np.sum([found[name] for name in SHARES], axis=0)
     scale = np.divide(found["p503"], total, out=np.zeros_like(total), where=total > 0)
-    for name in REASONS:
+    for name in SHARES:
         found[name] = found[name] * scale
-    found[REASONS[-1]] = np.where(total > 0, found[REASONS[-1]], found["p503"])
+    found[SHARES[-1]] = np.where(total > 0, found[SHARES[-1]], found["p503"])

@@ -67,12 +67,8 @@ class History:
         Args:
             settings: of the next interval, shape (n, columns).
         """
-        rules = settings[:, : self._rules]
-        changed = np.ones(len(settings), bool)
-        if self._last_rules is not None:
-            changed = (rules != self._last_rules).any(axis=1)
-        since = np.where(changed, 0.0, np.minimum(self._since + 1, _MOST))
         age = np.full(len(settings), float(min(self._age, self._intervals - 1)))
+        since = self._since_change(settings)
         return np.column_stack([settings[:, :-1], age, since, self._held, self._last, self._before])
 
     def note(self, settings: FloatArray, told: Mapping[str, Any]) -> None:
@@ -82,7 +78,7 @@ class History:
             settings: as for :meth:`inputs`.
             told: what it brought: shares of the 503s by reason, ``ejected``, ``connected``; each of shape (n,).
         """
-        self._since = self.inputs(settings)[:, self._rules + 2]
+        self._since = self._since_change(settings)
         self._last_rules = settings[:, : self._rules].copy()
         known = {**told, "rate_per_s": settings[:, -2]}
         kept = [_LAST.index(name) for name in _BEFORE]
@@ -91,6 +87,13 @@ class History:
         ejected = self._last[:, _LAST.index("ejected")]
         self._held = np.where(ejected >= 0.5, np.minimum(self._held + 1, _MOST), 0.0)
         self._age += 1
+
+    def _since_change(self, settings: FloatArray) -> FloatArray:
+        """Return for how many intervals the rules will have held before the next one, shape (n,)."""
+        if self._last_rules is None:
+            return np.zeros(len(settings))
+        changed = (settings[:, : self._rules] != self._last_rules).any(axis=1)
+        return np.where(changed, 0.0, np.minimum(self._since + 1, _MOST))
 
 
 def input_names(scenario: Scenario) -> tuple[str, ...]:

@@ -55,10 +55,14 @@ def fit_simulator(
             inputs, unless cross-validation shows that they hurt; the log says which.
 
     Raises:
-        TraceError: too few rows, a column or value that the schema doesn't allow, or traces of another scenario.
+        TraceError: too few rows, a column or value that the schema doesn't allow, traces of another scenario, or
+            sequences.
         SimulatorError: the prior predicts from other fields.
     """
     check_scenario(frame, scenario)
+    if frame.attrs.get("control"):
+        remedy = f"learn from them with: meshgym fit --scenario {scenario.name} --sequences FILE"
+        raise TraceError(f"the traces of {scenario.name} are sequences, whose runs depend on one another; {remedy}")
     frame = check_traces(frame, f"the traces of {scenario.name}")
     if len(frame) < LEAST_ROWS:
         raise TraceError(f"the traces of {scenario.name} have {len(frame)} rows; a simulator needs {LEAST_ROWS}")

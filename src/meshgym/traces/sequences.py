@@ -20,7 +20,7 @@ from meshgym.processes import PROCESSES, draw_rates
 from meshgym.scenarios import Control, Scenario
 from meshgym.traces.collect import open_collection
 from meshgym.traces.plan import Plan
-from meshgym.traces.store import check_scenario, load_traces, read_provenance
+from meshgym.traces.store import check_scenario, load_traces
 from meshgym.types import Progress, Response
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def load_sequences(traces: str | Path, scenario: Scenario) -> pd.DataFrame:
     """
     frame = load_traces(traces)
     check_scenario(frame, scenario)
-    about = (read_provenance(traces) or {}).get("control")
+    about = frame.attrs["control"]
     if about is None or not {"run", "ejected", "connected"} <= set(frame):
         raise TraceError(f"{traces} holds single runs, not sequences; take some with: meshgym sequences")
     control = Control(**about)

@@ -39,12 +39,13 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
     """Read a trace set and check it.
 
     Args:
-        traces: ``"S1"``..``"S5"`` for a bundled set, the path of a collection's file, or that of a Parquet or CSV file
-            with columns of :data:`meshgym.traces.schema.COLUMNS`, at least those in ``REQUIRED``.
+        traces: ``"S1"``..``"S5"`` or ``"C1"`` for a bundled set, the path of a collection's file, or that of a Parquet
+            or CSV file with columns of :data:`meshgym.traces.schema.COLUMNS`, at least those in ``REQUIRED``.
 
     Returns:
         One row per run, in the file's order; columns in the schema's order. ``attrs["scenario"]`` is the name of the
-        scenario and ``attrs["base"]`` its base; None if the set doesn't say.
+        scenario and ``attrs["base"]`` its base; None if the set doesn't say. ``attrs["control"]`` says how its
+        runs follow one another, if they do.
 
     Raises:
         TraceError: the file is missing or unreadable, has a column or value that the schema doesn't allow (the message
@@ -55,6 +56,7 @@ def load_traces(traces: str | Path) -> pd.DataFrame:
     provenance = read_provenance(path) or {}
     frame.attrs["scenario"] = provenance.get("scenario")
     frame.attrs["base"] = provenance.get("base", {}) if provenance else None
+    frame.attrs["control"] = provenance.get("control")
     if path.suffix != ".db" and provenance and provenance.get("sha256") != trace_hash(frame):
         raise TraceError(
             f"{path} doesn't match its provenance {_provenance_path(path).name}: it was edited or cut after it was "

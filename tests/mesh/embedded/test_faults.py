@@ -74,6 +74,12 @@ def test_a_fault_may_begin_later_and_pass(measure):
     assert found.p200 == pytest.approx(0.6, abs=0.06)
 
 
+def test_a_share_of_the_requests_may_meet_the_fault(measure):
+    flaky = Fault(kind="status", status=503, replicas=4, share=0.3)
+    found = measure(flaky, Load(rate_per_s=800, duration_s=1))
+    assert found.p503 == pytest.approx(0.3, abs=0.07)
+
+
 def test_an_ejected_replica_does_no_more_harm(measure):
     """Gateway errors eject by a rule of their own."""
     ejecting = {

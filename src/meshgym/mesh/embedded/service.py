@@ -41,7 +41,7 @@ function envoy_on_request(handle)
     begun[run], runs = now, runs + 1
   end
   local since = (now - begun[run]) / 1000
-  if since < {after} or since >= {until_s} then return end
+  if since < {after} or since >= {until_s} or math.random() > {share} then return end
   {act}
 end
 """
@@ -105,7 +105,11 @@ def _faulty(wrong: Fault) -> list[dict[str, Any]]:
         act = _WAIT.format(milliseconds=f"math.min({drawn}, {_NEVER_MS})")
     until_s = wrong.after_s + wrong.for_s if wrong.for_s else math.inf
     code = _FAULT.format(
-        header=RUN_HEADER, after=wrong.after_s, until_s="math.huge" if math.isinf(until_s) else until_s, act=act
+        header=RUN_HEADER,
+        after=wrong.after_s,
+        until_s="math.huge" if math.isinf(until_s) else until_s,
+        share=wrong.share,
+        act=act,
     )
     waits = fault({"header_delay": {}, "percentage": {"numerator": 100, "denominator": "HUNDRED"}})
     return [lua("fault", code), *([] if wrong.kind == "status" else [waits])]
