@@ -1,9 +1,9 @@
-"""What persistence does: the same rules and loads, with ejections that stay, and with each interval made afresh.
+"""What persistent ejections do: the same rules and loads, with ejections that stay, and without.
 
     python benchmarks/persistence.py --episodes 20
 
-Episodes of the scenario C1 on the embedded Envoy, in live environments' sequences, several side by side. Prints the
-share of calls with a 503 either way, and the difference, paired by episode, with 95 % intervals.
+Episodes of the scenario C1 on the embedded Envoy, several side by side. Without, Envoy's cluster is built anew for each
+interval, so no ejection and no connection stays; capacity that is used up and replicas that fail stay either way. Prints the share of calls with a 503 either way, and the difference, paired by episode, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main():
             with EmbeddedSequences(scenario, lanes, fresh=fresh) as sequences:
                 found[fresh] = shares(sequences, rules, rates)
         stays, afresh, more = (mean_interval(own) for own in (found[False], found[True], found[False] - found[True]))
-        print(f"{words}: {stays} where ejections stay, {afresh} afresh; {more} more")
+        print(f"{words}: {stays} where ejections stay, {afresh} where none does; difference {more}")
 
 
 if __name__ == "__main__":

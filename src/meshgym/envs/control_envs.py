@@ -181,7 +181,7 @@ class LiveMeshControlEnv(_ControlEnv, EzPickle):
 
     Args:
         scenario, process, reward, change_cost, flat, continuous, render_mode: as for the simulated environment.
-        fresh: whether each interval is made afresh instead, to see what persistence does.
+        fresh: whether ejections and connections don't stay, to see what difference they make.
         max_calls: the most calls in the environment's life.
 
     Raises:

@@ -102,6 +102,10 @@ class Clusters:
         in_force, number = self._in_force.get(lane, (None, ""))
         return (number, self.stats(lane)) if in_force == policy else self.put(policy, lane)
 
+    def forget(self, lane: int) -> None:
+        """Let the next :meth:`keep` build the cluster anew, whatever the rules are."""
+        self._in_force.pop(lane, None)
+
     def stats(self, lane: int) -> dict[str, str]:
         """Return the statistics of a lane, by the last parts of their names."""
         cluster = re.escape(self.name(lane))

@@ -215,6 +215,10 @@ class EmbeddedMesh(Mesh):
         steps = self._steps(lane, policy, load, route or {}, goes_on)
         self._runs[lane] = _Run(steps, next(steps), threads)
 
+    def rebuild(self, lane: int) -> None:
+        """Let a run that goes on begin with a cluster built anew, without ejections or connections."""
+        self._clusters.forget(lane)
+
     def _check_owner(self) -> None:
         if self._owner != (os.getpid(), threading.get_ident()):
             raise MeshError("this mesh belongs to the process and thread that made it; make another one here")

@@ -26,7 +26,8 @@ class EmbeddedSequences(Sequences):
     Args:
         scenario: name, file or :class:`Scenario`, with a section ``[control]``.
         copies: how many are measured side by side, 1..64.
-        fresh: whether each interval is made afresh instead, as single runs are: to see what difference that makes.
+        fresh: whether the cluster is built anew for each interval, so that no ejection and no connection stays while
+            capacity and faults go on: to see what difference they make.
 
     Raises:
         InvalidValueError: the scenario has no such section, or another number of copies.
@@ -80,11 +81,13 @@ class EmbeddedSequences(Sequences):
         time.sleep(max(self._due - time.monotonic(), 0))
         self._due = time.monotonic() + self.control.interval_s
         for lane, setting in enumerate(asked):
+            if self._fresh:
+                self._mesh.rebuild(lane)
             self._mesh.begin_setting(lane, setting, self._goes_on)
         with no_collection():
             while len(found) < len(asked):
                 found.update(self._mesh.completed())
-        self._goes_on = not self._fresh
+        self._goes_on = True
         return [found[lane] for lane in range(len(asked))]
 
     def close(self) -> None:
