@@ -3,7 +3,8 @@
     python benchmarks/persistence.py --episodes 20
 
 Episodes of the scenario C1 on the embedded Envoy, several side by side. Without, Envoy's cluster is built anew for each
-interval, so no ejection and no connection stays; capacity that is used up and replicas that fail stay either way. Prints the share of calls with a 503 either way, and the difference, paired by episode, with 95 % intervals.
+interval, so no ejection and no connection stays; used capacity and failing replicas stay either way. Prints
+the share of calls with a 503 either way, and the difference, paired by episode, with 95 % intervals.
 """
 
 from __future__ import annotations
