@@ -89,10 +89,14 @@ def share(rewards: FloatArray, chosen: Any) -> float:
     return float(rewards[np.arange(len(rewards)), actions].mean() / rewards.max(axis=1).mean())
 
 
+def chance(rewards: FloatArray) -> float:
+    """Return the share of the best reward that actions drawn at random get, on average over all draws."""
+    return float(rewards.mean() / rewards.max(axis=1).mean())
+
+
 def random_actions(task: EnvTask, seed: int, part: int) -> float:
     """Score actions drawn at random, on average over all draws."""
-    _, rewards = task.table()
-    return float(rewards.mean() / rewards.max(axis=1).mean())
+    return chance(task.table()[1])
 
 
 def fixed_action(task: EnvTask, seed: int, part: int) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshagents.benchmark.budgets import FEW_RUNS, TRANSFER_RUNS
-from meshagents.benchmark.environments import EnvTask, share
+from meshagents.benchmark.environments import EnvTask, chance, share
 from meshagents.benchmark.kinds import Method, trained_dqn
 from meshagents.learners.hyperparameters import Hyperparameters
 from meshgym.adaptive.search import Search
@@ -91,17 +91,15 @@ class FewRunsTask:
 
 def random_loads(task: FewRunsTask, seed: int, part: int) -> float:
     """Score loads drawn at random, on average over all draws."""
-    _, rewards = task.rewards()
-    return float(rewards.mean() / rewards.max(axis=1).mean())
+    return chance(task.rewards()[1])
 
 
 def fixed_load(task: FewRunsTask, seed: int, part: int) -> float:
     """Score the load that was worst in the runs, whatever the rules: that of its action nearest to it."""
     scenario, runs = load_scenario(task.scenario), task.runs(seed, part)
     worst = runs.iloc[int((runs["qps"] * runs["p503"]).argmax())]
-    index = [int(np.abs(np.array(values) - worst[name]).argmin()) for name, values in scenario.actions.items()]
     _, rewards = task.rewards()
-    action = np.ravel_multi_index(tuple(index), tuple(map(len, scenario.actions.values())))
+    action = _numbers(scenario, worst[list(scenario.load_names)].to_numpy(np.float64)[None])[0]
     return share(rewards, np.full(len(rewards), action))
 
 
@@ -154,7 +152,7 @@ def _fitted(task: FewRunsTask, seed: int, part: int, prior: Simulator | None) ->
 
 
 def _numbers(scenario: Scenario, loads: FloatArray) -> NDArray[np.int64]:
-    """Return the flat actions of loads, shape (n, 2)."""
+    """Return the flat actions that are nearest to loads, shape (n, 2)."""
     values = [np.array(own) for own in scenario.actions.values()]
     index = [np.abs(own - column[:, None]).argmin(axis=1) for own, column in zip(values, loads.T, strict=True)]
     return np.asarray(np.ravel_multi_index(tuple(index), tuple(map(len, values))))

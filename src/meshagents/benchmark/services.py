@@ -10,8 +10,9 @@ import numpy as np
 from meshagents.benchmark.budgets import INTERACTIONS
 from meshagents.benchmark.kinds import Method
 from meshagents.learners.hyperparameters import Hyperparameters
+from meshagents.policies import FixedAgent
 from meshagents.training.configurations import load_configuration
-from meshagents.training.evaluation import Evaluation
+from meshagents.training.evaluation import Evaluation, evaluate
 from meshagents.training.tasks import Task
 from meshagents.training.train import train_agent
 from meshagents.training.trained import evaluate_trained
@@ -50,8 +51,12 @@ def _pair(configuration: str) -> Method:
 
 
 def _untrained(reward: Callable[[Evaluation], float]) -> Method:
-    # An evaluation tells what random and fixed choices get, too; its agent doesn't matter.
-    return lambda task, seed, part: task.score(reward, _trained(task, "Thread&Call", seed, 1))
+    def play(task: ServicesTask, seed: int, part: int) -> float:
+        # An evaluation tells what random and fixed choices get, too; its agent doesn't matter.
+        anybody = FixedAgent([0, 0])
+        return task.score(reward, [evaluate(anybody, Task(name).grid(), "both") for name in task.scenarios])
+
+    return play
 
 
 METHODS: dict[str, Method] = {

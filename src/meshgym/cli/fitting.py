@@ -35,13 +35,13 @@ def fit(
     from meshgym.simulator.training import fit_simulator
     from meshgym.traces.store import load_traces
 
+    if sequences is not None and (traces is not None or prior is not None):
+        raise InvalidValueError("sequences", sequences, "neither --traces nor --prior beside it")
     chosen = load_scenario(scenario)
     before = load_simulator(prior) if prior else None
     path = out or Path("simulators") / f"{chosen.name}.npz"
     make_folder(path.parent)
     if sequences is not None:
-        if traces is not None or prior is not None:
-            raise InvalidValueError("sequences", sequences, "neither --traces nor --prior beside it")
         _fit_sequences(chosen, sequences, seed, path, console)
         return
     frame = load_traces(traces or chosen.name)

@@ -1,4 +1,4 @@
-"""The commands about sequences: take them on the embedded mesh, and see what persistence does."""
+"""The command that takes sequences on the embedded mesh."""
 
 from __future__ import annotations
 

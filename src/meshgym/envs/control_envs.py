@@ -253,8 +253,6 @@ class LiveMeshControlVectorEnv(CoreVectorEnv, gym.vector.VectorEnv[Observation, 
 class _LazySequences(Sequences):
     """Sequences on an embedded mesh that is started when the first one begins, within a limit on calls."""
 
-    live = True
-
     def __init__(self, scenario: Scenario, copies: int, fresh: bool, max_calls: int) -> None:
         super().__init__(scenario, copies)
         most = round(scenario.load["rate_per_s"].high * self.control.interval_s)
@@ -273,9 +271,7 @@ class _LazySequences(Sequences):
         """See :meth:`Sequences.measure`."""
         if self._opened is None:
             raise MeshError("the environment is closed and has no mesh. Call reset() to start it again")
-        calls = int(settings[:, -1].sum())
-        self._limits.check_total(calls)
-        self._limits.sent += calls
+        self._limits.count(int(settings[:, -1].sum()))
         return self._opened.measure(settings)
 
     def close(self) -> None:

@@ -217,6 +217,5 @@ class _LimitedMesh(Mesh):
         """Count calls before they are sent."""
         if self.mesh is None:
             raise MeshError("the environment is closed and has no mesh. Call reset() to start it again")
-        self._limits.check_total(calls)
-        self._limits.sent += calls
+        self._limits.count(calls)
         return self.mesh

@@ -57,6 +57,11 @@ class CallLimits:
         self.check_run(calls)
         self.check_total(calls)
 
+    def count(self, calls: int) -> None:
+        """Count calls before they are sent; see :meth:`check` for the errors."""
+        self.check_total(calls)
+        self.sent += calls
+
     def check_total(self, calls: int) -> None:
         """Check the calls of runs against those in total; see :meth:`check`."""
         if self._worst > self.max_p503:

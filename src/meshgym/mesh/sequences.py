@@ -49,8 +49,6 @@ class Sequences(ABC):
         InvalidValueError: the scenario has no such section.
     """
 
-    live: bool = False
-
     def __init__(self, scenario: Scenario, copies: int) -> None:
         self.scenario = scenario
         self.control = control_of(scenario)

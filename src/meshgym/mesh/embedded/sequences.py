@@ -12,7 +12,7 @@ from meshgym.errors import MeshError
 from meshgym.mesh.base import stacked
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.mesh.load.client import no_collection
-from meshgym.mesh.sequences import Sequences, control_of, told
+from meshgym.mesh.sequences import Sequences, told
 from meshgym.scenarios import Scenario, load_scenario
 from meshgym.types import Response
 
@@ -34,21 +34,12 @@ class EmbeddedSequences(Sequences):
         MeshStartError: the mesh didn't start.
     """
 
-    live = True
-
     def __init__(self, scenario: str | Path | Scenario = "C1", copies: int = 1, fresh: bool = False) -> None:
-        scenario = load_scenario(scenario)
-        control_of(scenario)
-        self._mesh = EmbeddedMesh(scenario, lanes=copies)
-        super().__init__(scenario, copies)
+        super().__init__(load_scenario(scenario), copies)
+        self._mesh = EmbeddedMesh(self.scenario, lanes=copies)
         self._fresh = fresh
         self._goes_on = False
         self._due = 0.0
-
-    @property
-    def mesh(self) -> EmbeddedMesh:
-        """The mesh, to describe it."""
-        return self._mesh
 
     def begin(self) -> None:
         """See :meth:`Sequences.begin`."""
