@@ -33,6 +33,7 @@ kubectl apply --server-side --field-manager=owner -f rule.yaml
 
 cluster=(--destination-rule default/httpbin --fortio http://localhost:8080/fortio/
   --target http://httpbin:8000/get --sidecar http://localhost:15000)
+breaking=("${cluster[@]}" --max-p503 1)
 # The object as it is, but for what every change moves on.
 found() {
   kubectl get destinationrule httpbin --show-managed-fields -o json |
@@ -50,11 +51,11 @@ same() { [ "$(found)" = "$before" ] || fail "the rule isn't as it was found afte
 say "doctor, dry run, collection"
 meshgym doctor "${cluster[@]}"
 meshgym collect --scenario S2 --rows 5 "${cluster[@]}" --dry-run
-meshgym collect --scenario S2 --rows 10 --out rows "${cluster[@]}"
+meshgym collect --scenario S2 --rows 10 --out rows "${breaking[@]}"
 same "a collection"
 
 say "kill -9, status, restore, and the same command goes on"
-meshgym collect --scenario S2 --rows 40 --out killed "${cluster[@]}" &
+meshgym collect --scenario S2 --rows 40 --out killed "${breaking[@]}" &
 collector=$!
 sleep 12
 kill -9 "$collector"
@@ -63,11 +64,11 @@ meshgym status | grep "is on loan" || fail "no note of the loan"
 XDG_STATE_HOME=$here/elsewhere meshgym doctor --restore default/httpbin
 same "a kill -9"
 meshgym doctor --restore
-meshgym collect --scenario S2 --rows 40 --out killed "${cluster[@]}"
+meshgym collect --scenario S2 --rows 40 --out killed "${breaking[@]}"
 same "the rest of it"
 
 say "Ctrl-C"
-timeout --signal=INT 10 meshgym collect --scenario S2 --rows 40 --out stopped "${cluster[@]}" || true
+timeout --signal=INT 10 meshgym collect --scenario S2 --rows 40 --out stopped "${breaking[@]}" || true
 same "a Ctrl-C"
 
 say "the owner's next server-side apply meets no conflict"
@@ -77,8 +78,8 @@ before=$(found)
 
 say "validate, recommend, apply"
 meshagents train S2 --epochs 2 --out agent.npz
-meshagents validate agent.npz --contexts 3 --repeats 1 --out validation "${cluster[@]}"
-meshagents recommend S2 --measure --repeats 1 --out found "${cluster[@]}"
+meshagents validate agent.npz --contexts 3 --repeats 1 --out validation "${breaking[@]}"
+meshagents recommend S2 --measure --repeats 1 --out found "${breaking[@]}"
 same "a recommendation"
 kubectl apply --server-side --field-manager=owner -f found/destination-rule.yaml
 kubectl get destinationrule httpbin -o json | grep '"ISTIO_MUTUAL"' || fail "what was applied lost the rule's TLS"

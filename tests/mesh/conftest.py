@@ -26,7 +26,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fortio, "_RUN_S", 1.0)
     monkeypatch.setattr(waiting, "_FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(waiting, "_LONGEST_PAUSE_S", 0.2)
-    monkeypatch.setattr(istio, "_SETTLE_S", 0.0)
     monkeypatch.setattr(istio, "_QUIET_S", 0.0)
     monkeypatch.setattr(sidecar, "_APPLY_S", 1.0)
     monkeypatch.setattr(sidecar, "_POLL_S", 0.01)

@@ -17,6 +17,7 @@ URL = "http://127.0.0.1:8080/get?a=1"
     "table",
     [
         PLAIN,
+        {**PLAIN, "service_time_ms": 2.25, "network_delay_ms": 0.5},
         {**PLAIN, "faults": [{"kind": "status", "status": 502, "replicas": 2, "after_s": 1.5, "for_s": 2}]},
         {"url": URL},
         {"url": [URL, "http://127.0.0.1:8081/get?a=1"], "method": "POST", "body": "hi", "status": [200, 201]},
@@ -52,6 +53,9 @@ def test_what_nobody_set_is_not_in_provenances_so_earlier_collections_go_on():
         ({"faults": [{"sort": "slow"}]}, r"section \[service.faults\].*keys out of"),
         ({"faults": [{}]}, r"section \[service.faults\].*kind"),
         ({"client_timeout_ms": -1}, r"service.client_timeout_ms is -1"),
+        ({"service_time_ms": -0.5}, r"service.service_time_ms is -0.5; allowed: a number of milliseconds 0..1000"),
+        ({"spread_ms": float("nan")}, r"service.spread_ms is nan"),
+        ({"network_delay_ms": True}, r"service.network_delay_ms is True"),
     ],
 )
 def test_profiles_that_cannot_be(table, said):

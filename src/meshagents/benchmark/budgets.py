@@ -5,7 +5,7 @@ Numbers of different versions don't compare. Whoever changes something here, or 
 
 from __future__ import annotations
 
-VERSION = "1"
+VERSION = "2"
 #: Seeds of every method on every task.
 SEEDS = (0, 1, 2, 3, 4)
 #: Interactions with the simulator that a learner may have in a task of environments, pairs or control.

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 
 from meshgym.errors import InvalidValueError
 from meshgym.mesh.base import Mesh
-from meshgym.mesh.limits import AllowedHost, CallLimits
+from meshgym.mesh.limits import SAFE_CALLS, SAFE_CALLS_PER_STEP, SAFE_P503, AllowedHost, CallLimits
 from meshgym.rules.destination_rule import DestinationRule
 from meshgym.scenarios import Scenario
 from meshgym.traces.collect import Copies
@@ -45,7 +45,7 @@ class ClusterOptions:
         kube_context: context of the kubeconfig (default: its current one).
         allow_host: host of a service of your own that isn't on this machine, as in its URL; takes --max-qps.
         new_rule_for: host to make a DestinationRule for, if there is none; it's deleted at the end.
-        max_qps: most requests per second (default: no limit).
+        max_qps: most requests per second (default: 1000 in an open loop; closed ones are as fast as the service).
         max_calls: most requests in all.
         max_calls_per_step: most requests of a run.
         max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
@@ -72,9 +72,9 @@ class ClusterOptions:
     kube_context: str | None = None
     new_rule_for: str | None = None
     max_qps: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
-    max_calls: _Calls = 1_000_000
-    max_calls_per_step: _Calls = 10_000
-    max_p503: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 1.0
+    max_calls: _Calls = SAFE_CALLS
+    max_calls_per_step: _Calls = SAFE_CALLS_PER_STEP
+    max_p503: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = SAFE_P503
     probe: bool = False
     namespaces: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
     dry_run: bool = False

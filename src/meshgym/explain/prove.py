@@ -16,7 +16,7 @@ from meshgym.types import Load
 _SERVICE = ServiceProfile(
     replicas=1, service_time_ms=5, burst=1000, rate_per_s=1000, weakness=1000, mtls=True, proxy_workers=1
 )
-_LOAD = Load(threads=16, calls=1600)
+_THREADS = 16
 
 
 def prove(explanation: Explanation) -> Explanation:
@@ -31,18 +31,18 @@ def prove(explanation: Explanation) -> Explanation:
     proofs: dict[str, Proof] = {}
     for failing, count in (("one", 1), ("all", situation.replicas)):
         rows = [FINDINGS[found.code] for found in explanation.findings]
-        shown = [(row.code, row.instead) for row in rows if row.instead and row.failing == failing]
+        shown = [(row, row.instead) for row in rows if row.instead and row.failing == failing]
         if not shown:
             continue
         service = replace(_SERVICE, replicas=situation.replicas, weak_replicas=count)
         with EmbeddedMesh(profile=service) as mesh:
-            for code, change in shown:
-                sides = [_measure(mesh, policy) for policy in (situation.policy, change(situation))]
-                proofs[code] = Proof(_LOAD.calls, *sides)
+            for row, change in shown:
+                sides = [_measure(mesh, policy, row.calls) for policy in (situation.policy, change(situation))]
+                proofs[row.code] = Proof(row.calls, *sides)
     return replace(explanation, proofs=proofs)
 
 
-def _measure(mesh: EmbeddedMesh, policy: Mapping[str, Any]) -> dict[str, float]:
-    response = mesh.measure_policy(dict(policy), _LOAD)
+def _measure(mesh: EmbeddedMesh, policy: Mapping[str, Any], calls: int) -> dict[str, float]:
+    response = mesh.measure_policy(dict(policy), Load(_THREADS, calls))
     ejections = (response.details or {}).get("ejections", 0)
     return {"p503": float(response.p503), "qps": float(response.qps), "ejections": float(ejections)}

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from meshgym.errors import InvalidValueError, LimitError
 from meshgym.types import Load
 
+#: What somebody's service gets at most unless its owner says more: calls of a run and in all, calls per second of an
+#: open loop (a closed one is as fast as the service), and the share of 503s after which nothing more is sent.
+SAFE_CALLS_PER_STEP, SAFE_CALLS, SAFE_QPS, SAFE_P503 = 10_000, 100_000, 1000.0, 0.5
 _REMEDY = "Raise the limit if the service can take it."
 
 
@@ -66,7 +69,8 @@ class CallLimits:
         """Check the calls of runs against those in total; see :meth:`check`."""
         if self._worst > self.max_p503:
             raise LimitError(
-                f"a run had {self._worst:.0%} of 503s, and max_p503 allows {self.max_p503:.0%}; nothing more is sent"
+                f"a run had {self._worst:.0%} of 503s, and max_p503 allows {self.max_p503:.0%}; nothing more is sent. "
+                + _REMEDY
             )
         if not self.sent + calls <= self.max_calls:
             allowed = f"at most max_calls={self.max_calls} in all, of which {self.sent} are sent"

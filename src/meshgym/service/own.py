@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from meshgym.errors import InvalidValueError, UnknownNameError
-from meshgym.service.profile import HOUR_MS, SIDECAR_LIMITS, ServiceProfile, build, check_whole
+from meshgym.service.profile import HOUR_MS, SIDECAR_LIMITS, ServiceProfile, build, check_delays, check_whole
 from meshgym.urls import check_url
 
 _PROTOCOLS = ("http1", "http2", "grpc")
@@ -58,7 +58,7 @@ class OwnService:
     protocol: Literal["http1", "http2", "grpc"] = "http1"
     ca: str = ""
     probe_s: int = 30
-    network_delay_ms: int = 0
+    network_delay_ms: float = 0
     proxy_workers: int = 2
     idle_timeout_ms: int = HOUR_MS
     client_timeout_ms: int = 3000
@@ -81,6 +81,7 @@ class OwnService:
         if self.protocol not in _PROTOCOLS:
             raise UnknownNameError("service.protocol", self.protocol, _PROTOCOLS)
         check_whole(self, {**SIDECAR_LIMITS, "probe_s": (0, 3600)}, "service")
+        check_delays(self, "network_delay_ms")
         self._check_request()
 
     def _check_request(self) -> None:

@@ -11,7 +11,6 @@ from meshgym.errors import InvalidValueError, UnknownNameError
 HOUR_MS = 3_600_000
 #: Of the client's sidecar and its callers, whatever the service is.
 SIDECAR_LIMITS = {
-    "network_delay_ms": (0, 1000),
     "proxy_workers": (1, 16),
     "idle_timeout_ms": (1, 24 * HOUR_MS),
     "client_timeout_ms": (0, HOUR_MS),
@@ -78,11 +77,11 @@ class ServiceProfile:
 
     Attributes:
         replicas: replicas in use, 1..64.
-        service_time_ms: whole milliseconds, 0..1000.
+        service_time_ms: milliseconds, 0..1000; of 2.25, a quarter of the requests take 3 and the others 2.
         burst: requests that a replica can serve at once, 1..1000000.
         rate_per_s: requests per second that a replica can serve for long, 1..1000000.
         mtls: whether client sidecar and replicas use mutual TLS, as is Istio's default.
-        network_delay_ms: whole milliseconds that each request takes to reach the sidecar, 0..1000.
+        network_delay_ms: milliseconds that each request takes to reach the sidecar, 0..1000; fractions as above.
         proxy_workers: worker threads of the client's sidecar, 1..16 (Istio's default is 2).
         idle_timeout_ms: whole milliseconds that the sidecar keeps a connection that isn't used, 1..86400000, unless the
             rules say so (Istio's default is an hour). Until then it counts against ``maxConnections``, even if its
@@ -90,7 +89,7 @@ class ServiceProfile:
         weak_replicas: how many of the replicas in use are weak, 0..replicas.
         weakness: burst and rate of a weak replica are divided by this number, 1..1000, and are at least 1.
         standby_replicas: replicas besides those in use, 0..64.
-        spread_ms: whole milliseconds that a random half of the responses take longer, 0..1000.
+        spread_ms: milliseconds that a random half of the responses take longer, 0..1000; fractions as above.
         client_timeout_ms: whole milliseconds after which the client hangs up on a call, 0..3600000; 0 for never.
             Fortio's default is 3000.
         faults: what is wrong with some of the replicas in use, for at most all of them.
@@ -100,33 +99,32 @@ class ServiceProfile:
     """
 
     replicas: int
-    service_time_ms: int
+    service_time_ms: float
     burst: int
     rate_per_s: int
     mtls: bool = True
-    network_delay_ms: int = 0
+    network_delay_ms: float = 0
     proxy_workers: int = 2
     idle_timeout_ms: int = HOUR_MS
     weak_replicas: int = 0
     weakness: int = 20
     standby_replicas: int = 0
-    spread_ms: int = 0
+    spread_ms: float = 0
     client_timeout_ms: int = 0
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {
             "replicas": (1, 64),
-            "service_time_ms": (0, 1000),
             "burst": (1, 10**6),
             "rate_per_s": (1, 10**6),
             "weak_replicas": (0, self.replicas),
             "weakness": (1, 1000),
             "standby_replicas": (0, 64),
-            "spread_ms": (0, 1000),
             **SIDECAR_LIMITS,
         }
         check_whole(self, limits, "service")
+        check_delays(self, "service_time_ms", "spread_ms", "network_delay_ms")
         if type(self.mtls) is not bool:
             raise InvalidValueError("service.mtls", self.mtls, "true or false")
         object.__setattr__(self, "faults", tuple(map(_fault, self.faults)))
@@ -162,6 +160,18 @@ def check_whole(service: object, limits: Mapping[str, tuple[int, int]], what: st
         value = getattr(service, name)
         if type(value) is not int or not low <= value <= high:
             raise InvalidValueError(f"{what}.{name}", value, f"a whole number {low}..{high}")
+
+
+def check_delays(service: object, *names: str) -> None:
+    """Check that attributes of a service are milliseconds, 0..1000.
+
+    Raises:
+        InvalidValueError: one isn't.
+    """
+    for name in names:
+        value = getattr(service, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1000:
+            raise InvalidValueError(f"service.{name}", value, "a number of milliseconds 0..1000")
 
 
 def build(kind: type[_Service], table: object, what: str) -> _Service:

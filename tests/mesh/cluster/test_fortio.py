@@ -95,7 +95,7 @@ def test_fortios_own_refusal(world):
 
 
 def test_nothing_but_503s_is_a_result_and_nothing_but_socket_errors_is_none(world):
-    with IstioMesh(**world.arguments()) as mesh:
+    with IstioMesh(**world.arguments(max_p503=1)) as mesh:
         world.fortio.codes = {"503": 1}
         response = mesh.measure(RULES, LOAD)
         assert (response.p200, response.p503, response.details["other_error"]) == (0, 1, 0)
@@ -119,7 +119,7 @@ def test_a_run_that_is_not_waited_for_is_stopped_and_nobody_elses(world):
 
 
 def test_an_open_loop_through_fortio(world):
-    with IstioMesh(**world.arguments(max_qps=50)) as mesh:
+    with IstioMesh(**world.arguments(max_qps=50, max_p503=1)) as mesh:
         response = mesh.measure(RULES, Load(rate_per_s=20, duration_s=2))
         assert response.qps == 20
         with pytest.raises(InvalidValueError, match="rate_per_s is 60; allowed: at most max_qps=50"):
@@ -129,5 +129,5 @@ def test_an_open_loop_through_fortio(world):
     (body,) = [body for method, path, body in world.fortio.asked if path.endswith("run")]
     asked = {name: body[name] for name in ("n", "c", "qps", "uniform", "nocatchup")}
     assert asked == {"n": "40", "c": "20", "qps": "20", "uniform": "on", "nocatchup": "on"}
-    with IstioMesh(**world.arguments()) as mesh, pytest.raises(DisturbedError, match="not 100000"):
+    with IstioMesh(**world.arguments(max_qps=100_000)) as mesh, pytest.raises(DisturbedError, match="not 100000"):
         mesh.measure(RULES, Load(rate_per_s=100_000, duration_s=0.01))

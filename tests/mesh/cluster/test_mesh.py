@@ -182,6 +182,18 @@ def test_limits(world):
     assert sum(load.calls for _, load in world.sent) == 90
 
 
+def test_limits_are_low_until_they_are_raised(world):
+    with IstioMesh(**world.arguments()) as mesh:
+        with pytest.raises(InvalidValueError, match="at most max_calls_per_step=10000"):
+            mesh.measure(RULES, Load(2, 10_001))
+        with pytest.raises(InvalidValueError, match="rate_per_s is 2000; allowed: at most 1000, unless max_qps says"):
+            mesh.measure(RULES, Load(rate_per_s=2000, duration_s=1))
+        world.fortio.codes = {"200": 0.4, "503": 0.6}
+        assert mesh.measure(RULES, LOAD).p503 == 0.6
+        with pytest.raises(LimitError, match=r"60% of 503s, and max_p503 allows 50%; nothing more is sent. Raise"):
+            mesh.measure(RULES, LOAD)
+
+
 def test_after_too_many_503s_nothing_more_is_sent(world, shop, tmp_path):
     world.lag_s = 0
     mesh = IstioMesh(**world.arguments(max_p503=0.3))

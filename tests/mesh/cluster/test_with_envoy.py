@@ -55,7 +55,7 @@ def world(tmp_path, monkeypatch, impatient):
 
 def test_a_real_envoy_is_seen_to_hold_the_rules_and_acts_on_them(world):
     narrow = WIDE.replace(max_connections=1, http1_max_pending_requests=1)
-    with IstioMesh(**world.arguments()) as mesh:
+    with IstioMesh(**world.arguments(max_p503=1)) as mesh:
         assert mesh.measure(WIDE, Load(8, 400)).p503 == 0
         assert mesh.measure(narrow, Load(8, 400)).p503 > 0
         assert mesh.measure(narrow, Load(1, 100)).p503 == 0

@@ -24,6 +24,7 @@ from meshgym.errors import (
     RulesRefusedError,
 )
 from meshgym.mesh.embedded import guard, process
+from meshgym.mesh.embedded.bootstrap import delay
 from meshgym.mesh.embedded.mesh import EmbeddedMesh
 from meshgym.rules.envoy_cluster import deviations
 from meshgym.rules.policy import traffic_policy
@@ -54,16 +55,17 @@ def test_more_threads_than_connections_and_queue_overflow(plenty):
 
 def test_a_replica_out_of_capacity_answers_503_and_is_ejected():
     profile = replace(PLENTY, burst=20, rate_per_s=1)
+    with EmbeddedMesh(profile=replace(profile, replicas=1)) as mesh:
+        ejecting = mesh.measure(WIDE.replace(consecutive_5xx_errors=1), Load(2, 100))
+        assert ejecting.details["ejections"] == 1
+        assert ejecting.details["no_healthy_host"] > 70
+        assert ejecting.details["upstream_error"] <= 2
+
     with EmbeddedMesh(profile=profile) as mesh:
         open_end = mesh.measure(WIDE, Load(2, 100))
         assert open_end.details["ejections"] == 0
         assert counts(open_end).keys() == {"ok", "upstream_error"}
         assert open_end.details["ok"] == pytest.approx(40, abs=2)  # two buckets of 20
-
-        ejecting = mesh.measure(WIDE.replace(consecutive_5xx_errors=1), Load(2, 100))
-        assert ejecting.details["ejections"] == 2
-        assert ejecting.details["no_healthy_host"] > 0
-        assert ejecting.details["upstream_error"] <= 4
 
         half = mesh.measure(WIDE.replace(consecutive_5xx_errors=1, max_ejection_percent=50), Load(2, 100))
         assert half.details["ejections"] == 1  # one of two replicas is 50 %
@@ -86,6 +88,15 @@ def test_service_times_spread():
         response = mesh.measure(WIDE, Load(2, 100))
     assert response.details["latency_p99_s"] >= 0.021
     assert response.qps > 1.3 * 2 / 0.021  # if every call took that long, it would be one such rate
+
+
+def test_a_fraction_of_a_millisecond_is_the_share_of_requests_that_wait_one_more():
+    waits = [part["typed_config"]["delay"] for part in delay(2.25, share=0.5)]
+    assert [(wait["fixed_delay"], wait["percentage"]["numerator"]) for wait in waits] == [
+        ("0.002s", 5000),
+        ("0.001s", 1250),  # of 10,000
+    ]
+    assert delay(0) == []
 
 
 @pytest.mark.parametrize(

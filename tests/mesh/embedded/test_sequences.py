@@ -95,7 +95,7 @@ def test_an_interval_lasts_as_long_as_the_scenario_says(ward):
 
 
 def test_capacity_that_is_used_up_stays_used_up():
-    thin = WARD.replace("burst = 100", "burst = 12").replace("rate_per_s = 100", "rate_per_s = 1")
+    thin = WARD.replace("burst = 100", "burst = 18").replace("rate_per_s = 100", "rate_per_s = 1")
     thin = thin.replace('[[service.faults]]\nkind = "status"\nstatus = 503\n', "")
     with EmbeddedSequences(parse_scenario("thin", thin)) as sequences:
 
@@ -103,10 +103,9 @@ def test_capacity_that_is_used_up_stays_used_up():
             sequences.begin()
             return [sequences.measure(rows("other"))[1] for _ in range(3)]
 
-        first, second, third = kept(measured)
-        assert first == 1  # 18 calls, and room for 24
-        assert second < 0.6
-        assert third < 0.3
+        first, _, third = kept(measured)
+        assert first == 1  # 18 calls, and each of two replicas has room for them
+        assert third < 0.5  # 54 calls, and room for 36
 
 
 def test_a_scenario_without_intervals_is_refused(ward):

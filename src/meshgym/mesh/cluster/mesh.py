@@ -27,7 +27,7 @@ from meshgym.mesh.cluster.journal import Journal, journal_path
 from meshgym.mesh.cluster.sidecar import TRAFFIC, Sidecar, Snapshot
 from meshgym.mesh.cluster.situation import Situation, look_at, refuse_others
 from meshgym.mesh.cluster.waiting import patiently
-from meshgym.mesh.limits import CallLimits
+from meshgym.mesh.limits import SAFE_CALLS, SAFE_CALLS_PER_STEP, SAFE_P503, SAFE_QPS, CallLimits
 from meshgym.mesh.load.fortio import Fortio
 from meshgym.mesh.shapes import Object
 from meshgym.rules.destination_rule import read_mesh_default
@@ -39,8 +39,6 @@ from meshgym.stopping import finishing, heeding_signals
 from meshgym.types import Load, Response, TrafficRules
 from meshgym.urls import port_of
 
-#: Envoy holds back changes of health for a second after the last one, building a cluster included.
-_SETTLE_S = 1.0
 #: Shows whether a service has recovered.
 _PROBE = Load(1, 10)
 #: How often the sidecar sends a call at most: by Istio's default, it retries twice.
@@ -66,7 +64,7 @@ class IstioMesh(Mesh):
             missing DestinationRule is an error.
         max_calls_per_step: most calls of one load.
         max_calls: most calls in the mesh's life.
-        max_qps: most calls per second; None for a closed loop at full speed.
+        max_qps: most calls per second; None for 1000 in an open loop, and for closed ones as fast as the service.
         max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
         probe: after a run with 503s, send nothing until the service, under the DestinationRule as it was found, returns
             200 to single calls again; if it doesn't within ``wait_s``, that is an ``AwayError``.
@@ -101,10 +99,10 @@ class IstioMesh(Mesh):
         sidecar: str,
         kube_context: str | None = None,
         host: str | None = None,
-        max_calls_per_step: int = 10_000,
-        max_calls: int = 1_000_000,
+        max_calls_per_step: int = SAFE_CALLS_PER_STEP,
+        max_calls: int = SAFE_CALLS,
         max_qps: float | None = None,
-        max_p503: float = 1.0,
+        max_p503: float = SAFE_P503,
         probe: bool = False,
         namespaces: Sequence[str] = (),
         dry_run: bool = False,
@@ -123,7 +121,7 @@ class IstioMesh(Mesh):
         self._fortio = Fortio(fortio_url, target_url, max_qps, f"{self._cluster.server} {self._cluster.named}")
         self._port = port_of(target_url)
         self._sidecar = Sidecar(sidecar, self._cluster)
-        self._limits = CallLimits(max_calls_per_step, max_calls, max_p503)
+        self._limits, self._max_qps = CallLimits(max_calls_per_step, max_calls, max_p503), max_qps
         self._dry_run, self._wait_s = dry_run, wait_s
         self._mesh_default = read_mesh_default(mesh_config) if mesh_config else {}
         if beyond := [name for name in (scenario.rule_names if scenario else ()) if name in OF_ROUTE]:
@@ -188,6 +186,8 @@ class IstioMesh(Mesh):
         if self._closed:
             raise MeshError("the mesh is closed; make a new one")
         self._limits.check(load.calls)
+        if self._max_qps is None and load.open and load.rate_per_s > SAFE_QPS:
+            raise InvalidValueError("rate_per_s", load.rate_per_s, f"at most {SAFE_QPS:g}, unless max_qps says more")
         if self._dry_run:
             raise DryRun(self._would_send(self._fresh(self._policy(rules)), load))
         return patiently(lambda: self._measure(rules, load), self._wait_s)
@@ -221,9 +221,7 @@ class IstioMesh(Mesh):
         policy = self._fresh(policy)
         self._borrowed.change(merge(self._found, {"trafficPolicy": policy}))
         self._runs += 1  # not before: a change that failed must not bring back the configuration of the last run
-        snapshot = self._sidecar.await_policy(self.host, self._port, self._in_force(policy))
-        time.sleep(_SETTLE_S)
-        return snapshot
+        return self._sidecar.await_policy(self.host, self._port, self._in_force(policy))
 
     def _check_recovered(self) -> None:
         self._limits.check(_PROBE.calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,22 @@ def connection_manager(
     }
 
 
-def delay(milliseconds: int, percent: int = 100) -> list[dict[str, Any]]:
-    """Return the filters that hold a share of the requests back for a while."""
-    if not milliseconds:
-        return []
-    share = {"numerator": percent, "denominator": "HUNDRED"}
-    return [fault({"fixed_delay": f"{milliseconds / 1000:.3f}s", "percentage": share})]
+def delay(milliseconds: float, share: float = 1) -> list[dict[str, Any]]:
+    """Return the filters that hold a share of the requests back for a while.
+
+    Envoy waits whole milliseconds, so a fraction is the share of requests that wait one more.
+    """
+    fraction, whole = math.modf(milliseconds)
+    return [
+        fault(
+            {
+                "fixed_delay": f"{wait / 1000:.3f}s",
+                "percentage": {"numerator": round(10_000 * of), "denominator": "TEN_THOUSAND"},
+            }
+        )
+        for wait, of in ((whole, share), (1, share * fraction))
+        if wait and of
+    ]
 
 
 def fault(how: dict[str, Any]) -> dict[str, Any]:

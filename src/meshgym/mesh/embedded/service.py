@@ -72,7 +72,7 @@ def synthetic(folder: Path, profile: ServiceProfile, lanes: int = 1) -> Backend:
             continue  # nobody listens at its address
         share = profile.weakness if number < profile.weak_replicas else 1
         capacity = _capacity(max(profile.burst // share, 1), max(profile.rate_per_s // share, 1), lanes)
-        waits = [*delay(profile.service_time_ms), *delay(profile.spread_ms, 50)]
+        waits = [*delay(profile.service_time_ms), *delay(profile.spread_ms, 0.5)]
         filters = [*(_faulty(wrong) if wrong else []), *waits, capacity]
         reply = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
         chain: dict[str, Any] = {"filters": [connection_manager("replica", reply, filters, "AUTO")]}

@@ -82,10 +82,6 @@ def service_cluster(cluster: dict[str, Any], backend: Backend, run: str) -> dict
 
     The run's number makes each configuration a new one. So Envoy rebuilds the cluster with fresh hosts, which clears
     ejections and open connections.
-
-    One field differs from istiod's: Envoy holds back changes of health for ``update_merge_window`` (1 s) after the last
-    one, building the cluster included. In a mesh that runs for days, the first ejection acts at once; with a cluster
-    built for each run, it would come after the run.
     """
     endpoints = [
         {"priority": priority, "lb_endpoints": [{"endpoint": {"address": address}} for address in part]}
@@ -95,7 +91,6 @@ def service_cluster(cluster: dict[str, Any], backend: Backend, run: str) -> dict
     whole = {
         **cluster,
         "load_assignment": {"cluster_name": cluster["name"], "endpoints": endpoints},
-        "common_lb_config": {**cluster.get("common_lb_config", {}), "update_merge_window": "0s"},
         "metadata": {"filter_metadata": {METADATA: {"run": run}}},
     }
     if backend.transport_socket is not None:
