@@ -48,7 +48,7 @@ class ClusterOptions:
         max_qps: most requests per second (default: 1000 in an open loop; closed ones are as fast as the service).
         max_calls: most requests in all.
         max_calls_per_step: most requests of a run.
-        max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
+        max_p503: after a run with a larger share of 503s than this, 0..1, nothing more is sent; that run counts.
         probe: after a run with 503s, send nothing until the service has recovered, as single calls under its own rule
             show; give up after --wait.
         namespaces: the only ones in which a DestinationRule may be changed (default: any); for a file that many share.

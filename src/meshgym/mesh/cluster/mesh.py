@@ -65,7 +65,7 @@ class IstioMesh(Mesh):
         max_calls_per_step: most calls of one load.
         max_calls: most calls in the mesh's life.
         max_qps: most calls per second; None for 1000 in an open loop, and for closed ones as fast as the service.
-        max_p503: share of 503s in a run, 0..1; that run counts, and nothing is sent after it.
+        max_p503: after a run with a larger share of 503s than this, 0..1, nothing more is sent; that run counts.
         probe: after a run with 503s, send nothing until the service, under the DestinationRule as it was found, returns
             200 to single calls again; if it doesn't within ``wait_s``, that is an ``AwayError``.
         namespaces: the only ones in which a DestinationRule may be changed; empty for any.
