@@ -37,7 +37,7 @@ def record(
     folder: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[str]:
-    """Record every behaviour on tasks, and return the ids of the datasets: ``meshgym/TASK/BEHAVIOUR-v1``.
+    """Record every behaviour on tasks, and return the ids of the datasets: ``meshgym/TASK/BEHAVIOUR-vVERSION``.
 
     The project's DQN behaves: as an expert after its whole budget, as a medium one after a tenth of it; and chance
     does. A dataset that exists is replaced.

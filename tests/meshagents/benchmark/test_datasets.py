@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshagents.benchmark import datasets
+from meshagents.benchmark.budgets import VERSION
 from meshagents.cli.main import main
 from meshgym.errors import InvalidValueError, UnknownNameError
 
@@ -20,7 +21,7 @@ def test_behaviours_are_recorded_and_can_be_read(small, tmp_path, monkeypatch, c
     assert main(command) == 0
     names = capsys.readouterr().out.split()
     assert names == [
-        f"meshgym/{task}/{kind}-v1" for task in ("attack-S2", "control-ramp") for kind in ("random", "medium")
+        f"meshgym/{task}/{kind}-v{VERSION}" for task in ("attack-S2", "control-ramp") for kind in ("random", "medium")
     ]
     assert main(command) == 0  # once more: replaced
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
