@@ -114,19 +114,20 @@ def one_by_one(cluster: pd.DataFrame, other: pd.DataFrame, names: list[str]) -> 
     for outcome in OUTCOMES:
         both = side_by_side(cluster, other, names, outcome)
         error = (both["var_cluster"] / both["count_cluster"] + both["var_other"] / both["count_other"]) ** 0.5
-        away = (both["mean_other"] - both["mean_cluster"]).abs() / error.where(error > 0)
+        difference = (both["mean_other"] - both["mean_cluster"]).abs()
+        away = (difference / error).where(difference > 0, 0.0)
         for _, row in both.assign(away=away).reset_index().iterrows():
             setting = " ".join(f"{row[name]:g}" for name in names)
             lines.append(
                 f"  {setting:<24} {outcome:<8} {row['mean_cluster']:6.3f} cluster  {row['mean_other']:6.3f} here"
                 f"  {row['away']:5.1f} standard errors"
             )
-        lines.append(f"  {outcome}: {int((away.fillna(0) <= 2).sum())} of {len(both)} within two standard errors")
+        lines.append(f"  {outcome}: {int((away <= 2).sum())} of {len(both)} within two standard errors")
     return "\n".join(lines)
 
 
 def against_itself(cluster: pd.DataFrame, names: list[str]) -> str:
-    """Return how well single runs of the cluster agree with each other, which no other mesh can better."""
+    """Return how often single runs of the cluster agree with each other."""
     pairs = cluster.merge(cluster, on=names)
     pairs = pairs[pairs["repeat_x"] < pairs["repeat_y"]]
     within = ((pairs["p503_x"] - pairs["p503_y"]).abs() <= 0.1).mean()

@@ -103,9 +103,10 @@ def test_capacity_that_is_used_up_stays_used_up():
             sequences.begin()
             return [sequences.measure(rows("other"))[1] for _ in range(3)]
 
-        first, _, third = kept(measured)
+        first, second, third = kept(measured)
         assert first == 1  # 18 calls, and each of two replicas has room for them
-        assert third < 0.5  # 54 calls, and room for 36
+        assert third < 0.5
+        assert first + second + third < 2.3  # 54 calls, and room for 36 and the 2 or 3 that come by
 
 
 def test_a_scenario_without_intervals_is_refused(ward):

@@ -31,12 +31,15 @@ def test_each_lane_has_its_own_rules_ejections_and_tokens():
     with EmbeddedMesh(profile=SCARCE, lanes=4) as mesh:
         for _ in range(2):  # the second time finds no ejection and no empty bucket of the first
             for lane, one in rules.items():
-                mesh.begin(lane, traffic_policy(one), Load(2, 100))
+                calls = 600 if lane == 1 else 100  # a second ejection acts up to a second after the first
+                mesh.begin(lane, traffic_policy(one), Load(2, calls))
             ended = finish(mesh, 4)
             assert [ended[lane].details["ejections"] for lane in range(4)] == [0, 2, 1, 0]
             for lane in (0, 3):
                 assert ended[lane].details["ok"] == pytest.approx(40, abs=3)  # two buckets of 20
                 assert counts(ended[lane]).keys() == {"ok", "upstream_error"}
+            assert ended[1].details["no_healthy_host"] > 0
+            assert ended[2].details["no_healthy_host"] == 0
 
 
 def test_a_lane_goes_on_while_others_end():

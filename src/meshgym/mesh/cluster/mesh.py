@@ -186,8 +186,9 @@ class IstioMesh(Mesh):
         if self._closed:
             raise MeshError("the mesh is closed; make a new one")
         self._limits.check(load.calls)
-        if self._max_qps is None and load.open and load.rate_per_s > SAFE_QPS:
-            raise InvalidValueError("rate_per_s", load.rate_per_s, f"at most {SAFE_QPS:g}, unless max_qps says more")
+        if load.open and load.rate_per_s > (self._max_qps or SAFE_QPS):
+            allowed = f"max_qps={self._max_qps:g}" if self._max_qps else f"{SAFE_QPS:g}, unless max_qps says more"
+            raise InvalidValueError("rate_per_s", load.rate_per_s, f"at most {allowed}")
         if self._dry_run:
             raise DryRun(self._would_send(self._fresh(self._policy(rules)), load))
         return patiently(lambda: self._measure(rules, load), self._wait_s)

@@ -50,7 +50,7 @@ class Fortio:
     Args:
         url: URL of its user interface or REST API, such as ``http://localhost:8080/fortio/``.
         target_url: URL that it calls.
-        max_qps: most calls per second; None for full speed.
+        max_qps: most calls per second of a closed loop; None for full speed.
         owner: stands in the label of each run, so that those of an earlier process are known.
 
     Raises:
@@ -73,14 +73,12 @@ class Fortio:
         from sending. So there are many connections, and calls that were missed aren't caught up on.
 
         Raises:
-            InvalidValueError: an open loop that Fortio can't send, or beyond the limit.
+            InvalidValueError: an open loop that Fortio can't send.
         """
         pace = {"qps": _FULL_SPEED if self._max_qps is None else str(self._max_qps)}
         if load.open:
             if load.arrivals != "constant":
                 raise InvalidValueError("arrivals", load.arrivals, "constant", "Fortio knows no others.")
-            if self._max_qps is not None and load.rate_per_s > self._max_qps:
-                raise InvalidValueError("rate_per_s", load.rate_per_s, f"at most max_qps={self._max_qps:g}")
             pace = {"qps": str(load.rate_per_s), "uniform": "on", "nocatchup": "on"}
         return {
             "url": self.target_url,
